@@ -1,0 +1,20 @@
+/** `config/bundles.yaml`: the bundles that workers can draw with. */
+import { z } from 'zod';
+import { loadYaml } from './load.ts';
+
+const side = z.number().int().min(256).max(2048).multipleOf(64);
+const BundlesFile = z.record(
+  z.string().regex(/^[a-z0-9-]+$/),
+  z.strictObject({
+    path: z.string().min(1),
+    build: z.literal('reference').optional(),
+    /** px */
+    shapes: z.record(z.string(), z.strictObject({ width: side, height: side })),
+    seconds: z.number().positive(),
+  }),
+);
+
+export type BundleEntry = z.output<typeof BundlesFile>[string];
+export const bundles: ReadonlyMap<string, BundleEntry> = new Map(
+  Object.entries(loadYaml(new URL('./bundles.yaml', import.meta.url), BundlesFile)),
+);

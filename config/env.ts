@@ -1,0 +1,101 @@
+/**
+ * The one place that reads `process.env`. Everything else imports `config`.
+ *
+ * A wrong variable stops the process at start and names every variable at
+ * fault. Values are never printed: some of them are secrets.
+ */
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const snowflake = z.string().regex(/^\d{17,20}$/, 'must be a Discord id: 17 to 20 digits');
+/** An empty variable is an absent one: that is what `NAME=` in a .env file means. */
+const optional = <T extends z.ZodType>(type: T) =>
+  z.preprocess((value) => (value === '' ? undefined : value), type.optional());
+const flag = z.stringbool();
+
+const Env = z.object({
+  LOG_LEVEL: z.enum(['silent', 'debug', 'info', 'warn', 'error']).default('info'),
+
+  /** Bot token. Without one, `npm run demo` talks to the local Discord. */
+  DISCORD_TOKEN: optional(z.string().min(30, 'is too short for a bot token')),
+  DISCORD_APPLICATION_ID: optional(snowflake),
+  /** Base of Discord's REST API, without the version. */
+  DISCORD_API_URL: z.url({ protocol: /^https?$/ }).default('https://discord.com/api'),
+  /** Hosts that uploads may be fetched from, comma-separated, with their port where it is unusual. */
+  DISCORD_CDN_HOSTS: z.string().default('cdn.discordapp.com,media.discordapp.net'),
+  /** `auto` asks Discord; a number is taken as it is. */
+  SHARDS: z.union([z.literal('auto'), z.coerce.number().int().min(1).max(1024)]).default('auto'),
+
+  /** Without it an embedded Postgres is started under DATA_DIR. */
+  DATABASE_URL: optional(z.url({ protocol: /^postgres(ql)?$/ })),
+  /** With it BullMQ runs on Redis, without it on Postgres. */
+  REDIS_URL: optional(z.url({ protocol: /^rediss?$/ })),
+  /** Pictures, faces, and what the embedded parts keep. */
+  DATA_DIR: z.string().min(1).default('.atelier'),
+
+  /** Names an entry of config/bundles.yaml: what this worker draws with. */
+  BUNDLE: z.string().min(1).default('reference'),
+  /** CPU threads of one ONNX session; 0 lets onnxruntime choose. */
+  ONNX_THREADS: z.coerce.number().int().min(0).max(256).default(0),
+
+  WEB_HOST: z.string().min(1).default('127.0.0.1'),
+  /** 0 takes a free port. */
+  WEB_PORT: port.default(8080),
+  /** What links in Discord begin with; the web service's own address when left out. */
+  PUBLIC_URL: optional(z.url({ protocol: /^https?$/ })),
+
+  /** Who writes Mecene's prompts. `composer` needs no model and no network. */
+  MECENE_MODEL: z.enum(['composer', 'openai', 'ollama']).default('composer'),
+  MECENE_MODEL_NAME: optional(z.string().min(1)),
+  /** Of an OpenAI-compatible endpoint, or of Ollama. */
+  MECENE_BASE_URL: optional(z.url({ protocol: /^https?$/ })),
+  MECENE_API_KEY: optional(z.string().min(1)),
+
+  /** Posts and edits wait this long between two edits of one message, ms. */
+  EDIT_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(3_000),
+  /** Print nothing that only a developer needs. */
+  CI: optional(flag),
+});
+
+/** Parses an environment; tests pass their own. @throws {Error} naming every variable at fault */
+export function parseConfig(env: Record<string, string | undefined>) {
+  const { success, data, error } = Env.safeParse(env);
+  if (!success) {
+    const faults = error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+    throw new Error(`Bad environment (see .env.example):\n${faults.join('\n')}`);
+  }
+  return Object.freeze({
+    logLevel: data.LOG_LEVEL,
+    discord: Object.freeze({
+      token: data.DISCORD_TOKEN,
+      applicationId: data.DISCORD_APPLICATION_ID,
+      apiUrl: data.DISCORD_API_URL,
+      cdnHosts: data.DISCORD_CDN_HOSTS.split(',').map((host) => host.trim()),
+      shards: data.SHARDS,
+    }),
+    databaseUrl: data.DATABASE_URL,
+    redisUrl: data.REDIS_URL,
+    dataDir: data.DATA_DIR,
+    bundle: data.BUNDLE,
+    onnxThreads: data.ONNX_THREADS,
+    web: Object.freeze({ host: data.WEB_HOST, port: data.WEB_PORT, publicUrl: data.PUBLIC_URL }),
+    mecene: Object.freeze({
+      model: data.MECENE_MODEL,
+      modelName: data.MECENE_MODEL_NAME,
+      baseUrl: data.MECENE_BASE_URL,
+      apiKey: data.MECENE_API_KEY,
+    }),
+    editIntervalMs: data.EDIT_INTERVAL_MS,
+    ci: data.CI ?? false,
+  });
+}
+
+export type Config = ReturnType<typeof parseConfig>;
+
+export const config: Config = parseConfig(process.env);
+
+/** For parts that cannot work without it. @throws {Error} naming the variable */
+export function required<T>(value: T | undefined, variable: string): T {
+  if (value === undefined) throw new Error(`${variable} is not set (see .env.example).`);
+  return value;
+}

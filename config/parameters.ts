@@ -1,0 +1,53 @@
+/** `config/parameters.yaml`: the parameters that people can set. */
+import { z } from 'zod';
+import { loadYaml } from './load.ts';
+
+const common = {
+  title: z.string().min(1).max(60),
+  /** shown by Discord: at most 100 characters */
+  description: z.string().min(1).max(100),
+  operators: z.boolean().default(false),
+  pixels: z.boolean().default(true),
+};
+
+const NumberParameter = z.strictObject({
+  ...common,
+  type: z.enum(['number', 'integer']),
+  min: z.number(),
+  max: z.number(),
+  default: z.number().nullable(),
+});
+const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });
+const ChoiceParameter = z.strictObject({
+  ...common,
+  type: z.literal('choice'),
+  choices: z.array(z.string().min(1)).min(1),
+  default: z.string(),
+});
+const TextParameter = z.strictObject({
+  ...common,
+  type: z.literal('text'),
+  maxLength: z.number().int().positive(),
+  default: z.string().nullable(),
+});
+
+const Parameter = z
+  .discriminatedUnion('type', [NumberParameter, BooleanParameter, ChoiceParameter, TextParameter])
+  .refine((p) => p.type !== 'choice' || p.choices.includes(p.default), 'default is none of the choices')
+  .refine(
+    (p) =>
+      (p.type !== 'number' && p.type !== 'integer') ||
+      (p.min < p.max && (p.default === null || (p.default >= p.min && p.default <= p.max))),
+    'min, default and max are not in order',
+  );
+
+export type Parameter = z.output<typeof Parameter>;
+/** A value of any parameter. null: not set. */
+export type ParameterJson = string | number | boolean | null;
+
+const ParametersFile = z.record(z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, 'must be lower_case'), Parameter);
+
+/** name → definition, in the file's order */
+export const parameters: ReadonlyMap<string, Parameter> = new Map(
+  Object.entries(loadYaml(new URL('./parameters.yaml', import.meta.url), ParametersFile)),
+);

@@ -1,0 +1,21 @@
+/** `config/tiers.yaml`: tiers, token grants and limits. */
+import { z } from 'zod';
+import { loadYaml } from './load.ts';
+
+const count = z.number().int().min(0);
+const TiersFile = z.strictObject({
+  tiers: z.record(
+    z.string(),
+    z.strictObject({ description: z.string().max(80), tokens: count, waitSeconds: z.number().positive() }),
+  ),
+  tokens: z.strictObject({ welcome: count, daily: count, most: count }),
+  limits: z.strictObject({ waiting: count.min(1), batch: count.min(1) }),
+});
+
+const file = loadYaml(new URL('./tiers.yaml', import.meta.url), TiersFile);
+
+export type Tier = z.output<typeof TiersFile>['tiers'][string];
+/** name → tier; they take turns in this order */
+export const tiers: ReadonlyMap<string, Tier> = new Map(Object.entries(file.tiers));
+export const tokenGrants = file.tokens;
+export const limits = file.limits;
