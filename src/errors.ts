@@ -1,0 +1,124 @@
+/**
+ * Errors meant for people.
+ *
+ * Code anywhere may throw a `UserError`. Only the ends of the way catch: `src/bot/dispatch.ts`, the worker, Mecene
+ * and the web service; they show what `explain` says.
+ */
+import { randomUUID } from 'node:crypto';
+import { log } from './log.ts';
+
+/** One line per thing we may say, with the facts it needs. Discord markdown; a person's words come `quote`d. */
+const messages = {
+  // parameters
+  parameter_unknown: (d: { name: string; near: string[] }) =>
+    `There is no parameter named ${quote(d.name)}.${d.near.length ? ` Did you mean ${d.near.map(quote).join(' or ')}?` : ' `/settings` lists them all.'}`,
+  parameter_type: (d: { name: string; expected: string; got: string }) =>
+    `\`${d.name}\` must be ${d.expected}; ${quote(d.got)} is not.`,
+  parameter_range: (d: { name: string; min: number; max: number; got: number }) =>
+    `\`${d.name}\` must be between ${d.min} and ${d.max}; ${d.got} is outside.`,
+  parameter_choice: (d: { name: string; choices: readonly string[]; got: string }) =>
+    `\`${d.name}\` must be one of ${d.choices.map((c) => `\`${c}\``).join(', ')}; ${quote(d.got)} is not.`,
+  parameter_length: (d: { name: string; max: number; got: number }) =>
+    `\`${d.name}\` may have ${d.max} characters; yours has ${d.got}.`,
+  parameter_operators: (d: { name: string }) => `Only operators may set \`${d.name}\`.`,
+
+  // prompts and batches
+  prompt_empty: (_: object) => 'The prompt is empty: say in a few words what to draw.',
+  prompt_long: (d: { max: number; got: number }) =>
+    `A prompt may have ${d.max} characters; yours has ${d.got}. Shorten it.`,
+  prompt_blocked: (d: { rule: string; says: string }) => `I can't draw that: ${d.says} Nothing was charged.`,
+  size_unsupported: (d: { width: number; height: number }) =>
+    `${d.width}×${d.height} won't work: both sides must be multiples of 64.`,
+  tokens_short: (d: { price: number; balance: number }) =>
+    `That costs ${d.price} tokens and you have ${d.balance}. Ask for fewer pictures, or use the tier \`relax\`; more tokens come every day.`,
+  waiting_limit: (d: { waiting: number; max: number }) =>
+    `You already have ${d.waiting} pictures waiting, and ${d.max} is the most. Wait for some, or cancel them with \`/queue\`.`,
+  batch_limit: (d: { pictures: number | bigint; max: number }) =>
+    `That makes ${d.pictures.toLocaleString('en')} pictures, and ${d.max} is the most for one command. Use fewer values, or set \`limit\`.`,
+  blocked_until: (d: { until: Date }) => `You can ask for pictures again ${relative(d.until)}.`,
+  channel_permissions: (d: { missing: string[] }) =>
+    `I can't post here: I lack ${d.missing.join(', ')}. Ask an administrator, or try another channel.`,
+
+  // sweeps and face tests: many faults in one reply
+  plan_faults: (d: { faults: string[] }) =>
+    `Nothing was started. ${d.faults.length === 1 ? 'One thing needs mending' : `${d.faults.length} things need mending`}:\n${d.faults.map((f) => `- ${f}`).join('\n')}`,
+  plan_changed: (_: object) => 'This plan was changed or is already running: use the newest card.',
+  yaml_broken: (d: { line: number; column: number; reason: string }) =>
+    `The YAML does not parse at line ${d.line}, column ${d.column}: ${d.reason}`,
+  file_large: (d: { what: string; bytes: number; max: number }) =>
+    `${d.what} has ${Math.ceil(d.bytes / 1024)} KiB, and ${Math.floor(d.max / 1024)} KiB is the most.`,
+
+  // faces
+  folder_name: (d: { name: string }) =>
+    `${quote(d.name)} can't be a face folder: use 1 to 32 lower-case letters, digits, \`-\` or \`_\`, beginning with a letter or digit.`,
+  folder_unknown: (d: { name: string; mine: string[] }) =>
+    `You have no face folder named ${quote(d.name)}.${d.mine.length ? ` Yours: ${d.mine.map((n) => `\`${n}\``).join(', ')}.` : ' Make one with `/faces add`.'}`,
+  folder_empty: (d: { name: string }) =>
+    `\`${d.name}\` has no photo with consent yet. Add one with \`/faces add\` and press the consent button.`,
+  upload_not_image: (d: { file: string }) =>
+    `${quote(d.file)} is not a picture I can read: use a JPEG, PNG, WebP or AVIF file.`,
+  upload_pixels: (d: { file: string; megapixels: number; max: number }) =>
+    `${quote(d.file)} has ${d.megapixels} megapixels, and ${d.max} is the most. Scale it down.`,
+  upload_small: (d: { file: string; min: number }) =>
+    `${quote(d.file)} is too small: each side needs ${d.min} px or more.`,
+  upload_gone: (d: { file: string }) =>
+    `${quote(d.file)} could not be fetched from Discord. Upload it again.`,
+  face_none: (d: { file: string }) =>
+    `I found no face in ${quote(d.file)}: use a photo with one face, seen from the front.`,
+  face_many: (d: { file: string; faces: number }) =>
+    `I found ${d.faces} faces in ${quote(d.file)}: use a photo with one face.`,
+  photos_limit: (d: { max: number }) => `A face folder holds ${d.max} photos at most.`,
+
+  // buttons
+  not_yours: (_: object) => 'Only the person who asked for this may press that.',
+  moderators_only: (_: object) => 'Only moderators may do that.',
+  operators_only: (_: object) => 'Only operators may do that.',
+  already_done: (d: { what: string }) => `That was done already: ${d.what}.`,
+  gone: (_: object) => 'That is not there any more.',
+  card_old: (_: object) => 'This button is not one I know. Run the command again for a fresh card.',
+
+  // pictures
+  image_flagged: (_: object) => 'That picture is held for review by the moderators.',
+  image_not_production: (_: object) =>
+    'Only pictures drawn in production mode can be published; this one was a test. An operator can turn `production_mode` on.',
+
+  // services
+  busy: (d: { what: string }) =>
+    `${d.what} did not answer in time. Nothing was charged; try again in a minute.`,
+  mecene_failed: (_: object) => 'Mecene could not make a prompt of that. Try other words.',
+};
+
+export type UserErrorCode = keyof typeof messages;
+type Details<C extends UserErrorCode> = Parameters<(typeof messages)[C]>[0];
+
+export class UserError<C extends UserErrorCode = UserErrorCode> extends Error {
+  override readonly name = 'UserError';
+  readonly code: C;
+  /** What the person reads. Discord markdown. */
+  readonly userMessage: string;
+
+  constructor(code: C, details: Details<C>, options?: ErrorOptions) {
+    super(code, options);
+    this.code = code;
+    this.userMessage = (messages[code] as (d: Details<C>) => string)(details);
+  }
+}
+
+/** A person's own words inside a sentence of ours: short, on one line, and without markdown or mentions. */
+export function quote(text: string): string {
+  const line = text.replace(/\s+/g, ' ').replaceAll('`', 'ˋ').trim();
+  return `\`${line.length > 60 ? `${line.slice(0, 59)}…` : line || ' '}\``;
+}
+
+/** Discord shows it in the reader's own words and time zone: "in 5 minutes". */
+export function relative(date: Date): string {
+  return `<t:${Math.ceil(date.getTime() / 1000)}:R>`;
+}
+
+/** What to tell the person. An error that is not for people is ours: it is logged under the id they may quote. */
+export function explain(error: unknown): string {
+  if (error instanceof UserError) return error.userMessage;
+  const errorId = randomUUID().slice(0, 8);
+  log.error({ err: error, errorId }, 'unexpected error');
+  return `Something broke on our side. If it goes on, quote \`${errorId}\`.`;
+}

@@ -1,0 +1,25 @@
+/**
+ * Facts, in context, one JSON object a line on stderr. Never a prompt, a token, a face or a payload.
+ *
+ * `withContext({ generationId }, …)` puts its fields on every line logged inside, across awaits.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { pino } from 'pino';
+import { config } from '#config/env.ts';
+
+const context = new AsyncLocalStorage<Record<string, unknown>>();
+
+export const log = pino(
+  {
+    level: config.logLevel,
+    base: { pid: process.pid },
+    mixin: () => context.getStore() ?? {},
+    // Belt and braces: nothing below may carry these, and if it does they stay out.
+    redact: ['token', '*.token', 'prompt', '*.prompt', 'authorization', '*.authorization'],
+  },
+  pino.destination({ dest: 2, sync: true }),
+);
+
+export function withContext<T>(fields: Record<string, unknown>, run: () => T): T {
+  return context.run({ ...context.getStore(), ...fields }, run);
+}

@@ -1,0 +1,235 @@
+/**
+ * The door to BullMQ: on Redis when REDIS_URL is set, else on Postgres through BullMQ's own backend.
+ *
+ * A job carries an id and nothing that a person wrote. Postgres is the truth and the queue can be lost: every job
+ * here can be made again from a row, and running one twice does no harm, because each step is a conditional update.
+ *
+ * Queues stay shallow: the backlog waits in Postgres, see `src/worker/admission.ts`.
+ */
+import { createPostgresBackend, type Job, Queue, UnrecoverableError, Worker, withBackend } from 'bullmq';
+import { Redis } from 'ioredis';
+import { z } from 'zod';
+import { type Config, config, required } from '#config/env.ts';
+import { log, withContext } from './log.ts';
+
+export { UnrecoverableError };
+
+const id = z.uuid();
+
+/** What each kind of job carries. Parsed when it is taken: a payload may be older than the program. */
+const payloads = {
+  /** one per bundle: `generation.<bundle>` */
+  generation: z.object({ generationId: id }),
+  idea: z.object({ ideaId: id }),
+  delivery: z.object({ deliveryId: id }),
+  'face-check': z.object({ photoId: id }),
+} as const;
+
+export type JobKind = keyof typeof payloads;
+export type Payload<K extends JobKind> = z.output<(typeof payloads)[K]>;
+
+export interface JobContext {
+  /** Aborted when the queue's lock is lost or the worker closes by force. */
+  readonly signal: AbortSignal;
+  /** from 1 */
+  readonly attempt: number;
+  /** true: an error thrown now is final */
+  readonly lastAttempt: boolean;
+}
+
+export interface WorkOptions {
+  /** jobs at once in this process */
+  readonly concurrency?: number;
+  /** ms that a job may go on without its lock being renewed; it is renewed at half of it */
+  readonly lockMs?: number;
+  /** of `generation`: which bundle's queue */
+  readonly bundle?: string;
+}
+
+export interface AddOptions {
+  /** Two jobs of one id are one job, as long as the first has not ended. */
+  readonly id?: string;
+  readonly delayMs?: number;
+  readonly attempts?: number;
+  readonly bundle?: string;
+}
+
+export interface QueueWorker {
+  /** Takes no more jobs. With `wait`, resolves when those in hand have ended. */
+  pause(wait?: boolean): Promise<void>;
+  /** `force`: does not wait for jobs in hand; they are taken over by others when their locks end. */
+  close(force?: boolean): Promise<void>;
+}
+
+export interface Queues {
+  readonly backend: 'redis' | 'postgres';
+  add<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): Promise<void>;
+  /** Removes a waiting job; false when it is in hand or not there. */
+  remove(kind: JobKind, jobId: string, bundle?: string): Promise<boolean>;
+  /** Ids of the jobs that wait or are in hand. */
+  ids(kind: JobKind, bundle?: string): Promise<Set<string>>;
+  work<K extends JobKind>(
+    kind: K,
+    handle: (payload: Payload<K>, context: JobContext) => Promise<void>,
+    options?: WorkOptions,
+  ): QueueWorker;
+  close(): Promise<void>;
+}
+
+const BACKOFF_MS = 1_000;
+
+export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Queues {
+  const { redisUrl } = from;
+  return redisUrl
+    ? makeQueues('redis', () => {
+        const connection = new Redis(redisUrl, { maxRetriesPerRequest: null });
+        connection.on('error', (error) => log.warn({ err: error }, 'redis'));
+        return {
+          queue: (name) => new Queue(name, { connection }),
+          worker: (name, run, options) => new Worker(name, run, { connection, ...options }),
+          end: async () => void (await connection.quit().catch(() => connection.disconnect())),
+        };
+      })
+    : makeQueues('postgres', () => {
+        const backend = withBackend(createPostgresBackend);
+        // Each queue and worker opens a pool and a LISTEN connection of its own: keep them small.
+        const connection = {
+          connectionString: required(from.databaseUrl, 'DATABASE_URL'),
+          max: 2,
+          skipMigrations: true,
+        };
+        return {
+          queue: (name) => new backend.Queue(name, { connection }),
+          worker: (name, run, options) =>
+            new backend.Worker(name, run, { connection: { ...connection, max: 3 }, ...options }),
+          end: async () => {},
+        };
+      });
+}
+
+interface BullQueue {
+  add(name: string, data: object, options: object): Promise<unknown>;
+  remove(jobId: string): Promise<number>;
+  getJobs(types: ('wait' | 'waiting' | 'active' | 'delayed' | 'prioritized')[]): Promise<(Job | undefined)[]>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  close(): Promise<void>;
+}
+interface BullWorker {
+  pause(doNotWaitActive?: boolean): Promise<void>;
+  close(force?: boolean): Promise<void>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+}
+interface Bull {
+  queue(name: string): BullQueue;
+  worker(
+    name: string,
+    run: (job: Job, token?: string, signal?: AbortSignal) => Promise<void>,
+    options: { concurrency: number; lockDuration: number; stalledInterval: number; maxStalledCount: number },
+  ): BullWorker;
+  end(): Promise<void>;
+}
+
+function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
+  const bull = connect();
+  const open = new Map<string, BullQueue>();
+  const workers = new Set<BullWorker>();
+
+  const nameOf = (kind: JobKind, bundle?: string) => (bundle ? `${kind}.${bundle}` : kind);
+  const queueOf = (name: string) => {
+    let queue = open.get(name);
+    if (!queue) {
+      queue = bull.queue(name);
+      queue.on('error', (error) => log.warn({ err: error, queue: name }, 'queue'));
+      open.set(name, queue);
+    }
+    return queue;
+  };
+
+  return {
+    backend,
+
+    async add(kind, payload, { id: jobId, delayMs, attempts = 3, bundle } = {}) {
+      await queueOf(nameOf(kind, bundle)).add(kind, payload, {
+        ...(jobId && { jobId }),
+        ...(delayMs && { delay: delayMs }),
+        attempts,
+        backoff: { type: 'exponential', delay: BACKOFF_MS },
+        // Rows remember; the queue does not need to. A kept job would also block its id.
+        removeOnComplete: true,
+        removeOnFail: true,
+      });
+    },
+
+    async remove(kind, jobId, bundle) {
+      try {
+        return (await queueOf(nameOf(kind, bundle)).remove(jobId)) > 0;
+      } catch {
+        return false; // locked: a worker has it in hand
+      }
+    },
+
+    async ids(kind, bundle) {
+      const jobs = await queueOf(nameOf(kind, bundle)).getJobs([
+        'waiting',
+        'active',
+        'delayed',
+        'prioritized',
+      ]);
+      return new Set(jobs.flatMap((job) => (job?.id ? [job.id] : [])));
+    },
+
+    work(kind, handle, { concurrency = 1, lockMs = 30_000, bundle } = {}) {
+      const name = nameOf(kind, bundle);
+      const worker = bull.worker(
+        name,
+        async (job, _token, signal) => {
+          const payload = payloads[kind].safeParse(job.data);
+          if (!payload.success) throw new UnrecoverableError(`Not a ${kind} job`);
+          const attempt = job.attemptsMade + 1;
+          await withContext({ job: job.id, queue: name }, () =>
+            handle(payload.data as Payload<typeof kind>, {
+              signal: signal ?? new AbortController().signal,
+              attempt,
+              lastAttempt: attempt >= (job.opts.attempts ?? 1),
+            }),
+          );
+        },
+        {
+          concurrency,
+          lockDuration: lockMs,
+          stalledInterval: Math.max(lockMs / 2, 1_000),
+          maxStalledCount: 3,
+        },
+      );
+      // Without a listener an error event ends the process.
+      worker.on('error', (error) => log.warn({ err: error, queue: name }, 'queue worker'));
+      workers.add(worker);
+      return {
+        pause: (wait = false) => worker.pause(!wait),
+        async close(force = false) {
+          workers.delete(worker);
+          await worker.close(force);
+        },
+      };
+    },
+
+    async close() {
+      await Promise.all([...workers].map((worker) => worker.close()));
+      await Promise.all([...open.values()].map((queue) => queue.close()));
+      await bull.end();
+    },
+  };
+}
+
+let connected: Queues | undefined;
+
+/** This process's queues, connected at the first use. */
+export function queues(): Queues {
+  connected ??= connectQueues(config);
+  return connected;
+}
+
+export async function closeQueues(): Promise<void> {
+  await connected?.close();
+  connected = undefined;
+}
