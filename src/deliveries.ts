@@ -1,0 +1,48 @@
+/**
+ * What must be seen in Discord, as rows. A delivery is one message that exists in Discord and shows what Postgres says:
+ *
+ *   active ──▶ closed        its subject is gone, or nothing will change any more
+ *     └──────▶ undelivered   nobody could be reached
+ *
+ * Whoever changes something that a message shows raises `wanted` in the same transaction (`touch`); the courier posts
+ * or edits until `posted` has caught up. So a crash anywhere loses no post, and no post is made twice: the message id is
+ * kept, and the first post carries a nonce.
+ */
+import { randomBytes } from 'node:crypto';
+import { type DeliveryKind, db, type Prisma, type Transaction } from './db.ts';
+import { queues } from './queue.ts';
+
+export interface NewDelivery {
+  readonly kind: DeliveryKind;
+  readonly userId: string;
+  readonly guildId?: string | null;
+  /** null: the batch's thread, or a DM */
+  readonly channelId?: string | null;
+  readonly batchId?: string;
+  readonly reviewId?: string;
+  /** Of an interaction where the bot is no member. */
+  readonly token?: string;
+  readonly tokenExpiresAt?: Date;
+}
+
+/** Discord takes 25 characters. */
+const newNonce = () => randomBytes(12).toString('hex');
+
+export async function deliver(tx: Transaction, delivery: NewDelivery): Promise<string> {
+  const { id } = await tx.delivery.create({ data: { ...delivery, nonce: newNonce() }, select: { id: true } });
+  return id;
+}
+
+/** Says that what these deliveries show has changed. */
+export async function touch(tx: Transaction, where: Prisma.DeliveryWhereInput): Promise<void> {
+  await tx.delivery.updateMany({ where: { ...where, state: 'active' }, data: { wanted: { increment: 1 } } });
+}
+
+/**
+ * Wakes the courier for what is due. Called after the transaction; a call that is lost costs a second, as the
+ * courier looks for due rows itself.
+ */
+export async function announce(where: Prisma.DeliveryWhereInput): Promise<void> {
+  const due = await db.delivery.findMany({ where: { ...where, state: 'active' }, select: { id: true } });
+  for (const { id } of due) await queues().add('delivery', { deliveryId: id }, { id });
+}
