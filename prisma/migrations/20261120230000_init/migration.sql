@@ -81,6 +81,7 @@ CREATE TABLE "Batch" (
     "ownerId" TEXT NOT NULL,
     "guildId" TEXT,
     "channelId" TEXT NOT NULL,
+    "interactionId" TEXT,
     "messageId" TEXT,
     "threadId" TEXT,
     "botInside" BOOLEAN NOT NULL DEFAULT true,
@@ -287,6 +288,9 @@ CREATE INDEX "TokenEntry_batchId_idx" ON "TokenEntry"("batchId");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "TokenEntry_userId_once_key" ON "TokenEntry"("userId", "once");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "Batch_interactionId_key" ON "Batch"("interactionId");
 
 -- CreateIndex
 CREATE INDEX "Batch_ownerId_createdAt_idx" ON "Batch"("ownerId", "createdAt");
