@@ -99,3 +99,8 @@ export function required<T>(value: T | undefined, variable: string): T {
   if (value === undefined) throw new Error(`${variable} is not set (see .env.example).`);
   return value;
 }
+
+/** The environment of a process that we start: ours, and what differs. */
+export function childEnv(changes: Record<string, string | undefined>): Record<string, string | undefined> {
+  return { ...process.env, ...changes };
+}
