@@ -1,0 +1,200 @@
+// Runs Atelier on a machine that has only Node ≥ 20 and npm: installs what is missing, generates the Prisma client, and
+// goes on with the Node that Atelier is written for. Plain JavaScript without dependencies, as nothing is installed yet.
+//
+//   node infra/run.mjs demo|test|start|generate|migrate|check-migrations|bench [arguments]
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const modules = join(root, 'node_modules');
+const OLDEST_NODE = 20;
+/** Type stripping without a flag. */
+const OLDEST_NODE_THAT_RUNS_US = [22, 18];
+
+const [task = '', ...args] = process.argv.slice(2);
+const tasks = {
+  demo: () => [join(root, 'src/main.ts'), 'demo', ...args],
+  start: () => [join(root, 'src/main.ts'), ...args],
+  test: () => [join(modules, 'vitest/vitest.mjs'), 'run', ...args],
+  bench: () => [join(root, 'test/bench/bench.ts'), ...args],
+  migrate: () => [join(root, 'infra/migrate-dev.ts'), ...args],
+  'check-migrations': () => [join(root, 'infra/check-migrations.ts'), ...args],
+  generate: () => null,
+};
+
+if (!Object.hasOwn(tasks, task)) fail(`Usage: node infra/run.mjs ${Object.keys(tasks).join('|')}`, 2);
+if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
+  fail(`Atelier needs Node ${OLDEST_NODE} or newer; this is ${process.version}. See https://nodejs.org`);
+}
+
+await install();
+await generate();
+const target = tasks[task]();
+if (target) await run(node(), target);
+
+/** `npm ci`, when node_modules is not what package-lock.json says. */
+async function install() {
+  const stamp = join(modules, '.atelier-lock');
+  const wanted = hash('package-lock.json', 'package.json');
+  if (read(stamp) === wanted) return;
+  await exclusively(async () => {
+    if (read(stamp) === wanted) return; // another process has just done it
+    // Some installers left everything in place but the stamp, as a plain `npm ci` does.
+    if (
+      existsSync(join(modules, '.package-lock.json')) &&
+      spawnSync('npm', ['ls', '--depth=0'], options()).status === 0
+    ) {
+      writeFileSync(stamp, wanted);
+      return;
+    }
+    await quietly('Installing packages (about a minute, once)', 'npm', ['ci', '--no-audit', '--no-fund'], {
+      // Its install script fetches CUDA libraries of several GiB; GPU images run it on purpose.
+      ONNXRUNTIME_NODE_INSTALL: 'skip',
+      PRISMA_SKIP_POSTINSTALL_GENERATE: '1',
+    });
+    writeFileSync(stamp, wanted);
+  });
+}
+
+/** The Prisma client, when the schema changed. */
+async function generate() {
+  const stamp = join(root, 'prisma/client/.schema');
+  const wanted = hash('prisma/schema.prisma', 'package-lock.json');
+  if (read(stamp) === wanted) return;
+  await exclusively(async () => {
+    if (read(stamp) === wanted) return;
+    const prisma = createRequire(join(root, 'package.json')).resolve('prisma/build/index.js');
+    await quietly('Generating the Prisma client', node(), [prisma, 'generate'], {
+      // `generate` needs no engine, and any existing path stops Prisma from downloading one.
+      PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
+    });
+    writeFileSync(stamp, wanted);
+  });
+}
+
+/** The Node from npm, or this one if it is new enough. */
+function node() {
+  const own = join(modules, `node-${process.platform}-${process.arch}/bin/node`);
+  if (existsSync(own)) return own;
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const [oldMajor, oldMinor] = OLDEST_NODE_THAT_RUNS_US;
+  if (major > oldMajor || (major === oldMajor && minor >= oldMinor)) return process.execPath;
+  return fail(
+    `There is no Node from npm for ${process.platform}-${process.arch}, and this one is ${process.version}: install Node 24.`,
+  );
+}
+
+/** Runs it in this terminal; its signals and its exit code are ours. */
+function run(command, commandArgs) {
+  const child = spawn(command, commandArgs, {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      PATH: `${dirname(node())}:${join(modules, '.bin')}:${process.env.PATH}`,
+      NODE_NO_WARNINGS: '1',
+    },
+  });
+  // Ctrl-C reaches the whole group; we only have to outlive the child. A SIGTERM reaches us alone.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  return new Promise((resolve) => {
+    child.on('error', (error) => fail(`${command}: ${error.message}`));
+    child.on('exit', (code, signal) => {
+      process.exitCode = signal ? 1 : (code ?? 1);
+      resolve();
+    });
+  });
+}
+
+/** Runs it without its output, with a line whenever it takes long, and its last lines when it fails. */
+async function quietly(what, command, commandArgs, env) {
+  const startedAt = Date.now();
+  const seconds = () => Math.round((Date.now() - startedAt) / 1000);
+  const child = spawn(command, commandArgs, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      text = (text + chunk).slice(-20_000);
+    });
+  }
+  const inPlace = process.stdout.isTTY;
+  const tick = () =>
+    process.stdout.write(inPlace ? `\r${what} … ${seconds()} s` : `${what} … ${seconds()} s\n`);
+  const first = setTimeout(tick, 1_000);
+  const timer = setInterval(tick, inPlace ? 1_000 : 10_000);
+  const code = await new Promise((resolve) => {
+    child.on('error', (error) => {
+      text += error.message;
+      resolve(1);
+    });
+    child.on('exit', resolve);
+  });
+  clearTimeout(first);
+  clearInterval(timer);
+  if (inPlace && seconds() > 0) process.stdout.write('\n');
+  if (code !== 0) {
+    const lines = text.split('\n').filter((line) => line.trim() && !line.includes('EBADENGINE'));
+    fail(`${what} failed (${command} ${commandArgs.join(' ')}):\n${lines.slice(-25).join('\n')}`);
+  }
+}
+
+/** One process at a time: two that start together must not both install. A lock of a dead process does not count. */
+async function exclusively(work) {
+  const lock = join(root, '.atelier/setup.lock');
+  mkdirSync(dirname(lock), { recursive: true });
+  for (let waited = 0; ; waited++) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: 'wx' });
+      break;
+    } catch {
+      if (!isAlive(Number(read(lock)))) rmSync(lock, { force: true });
+      else if (waited === 4) process.stdout.write('Waiting for another process that is installing …\n');
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+  try {
+    await work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function isAlive(pid) {
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+function hash(...files) {
+  const sum = createHash('sha256');
+  for (const file of files) sum.update(readFileSync(join(root, file)));
+  return sum.digest('hex');
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function options() {
+  return { cwd: root, stdio: 'ignore' };
+}
+
+function fail(message, code = 1) {
+  process.stderr.write(`${message}\n`);
+  process.exit(code);
+}

