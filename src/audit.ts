@@ -1,5 +1,5 @@
 /** Who did what. Append-only: nothing here updates or deletes. */
-import type { Prisma, Transaction } from './db.ts';
+import { Prisma, type Transaction } from './db.ts';
 
 export interface AuditEntry {
   readonly actorId: string;
@@ -8,8 +8,8 @@ export interface AuditEntry {
   /** `user:<id>`, `image:<id>`, `folder:<id>`, `guild:<id>` */
   readonly subject: string;
   readonly guildId?: string | null;
-  readonly before?: Prisma.InputJsonValue | undefined;
-  readonly after?: Prisma.InputJsonValue | undefined;
+  readonly before?: Prisma.InputJsonValue | null;
+  readonly after?: Prisma.InputJsonValue | null;
 }
 
 /** Written in the transaction of what it tells of, so that neither can be there without the other. */
@@ -19,8 +19,8 @@ export async function audit(tx: Transaction, entry: AuditEntry): Promise<void> {
     data: {
       ...rest,
       guildId,
-      ...(before !== undefined && { before }),
-      ...(after !== undefined && { after }),
+      ...(before !== undefined && { before: before ?? Prisma.JsonNull }),
+      ...(after !== undefined && { after: after ?? Prisma.JsonNull }),
     },
   });
 }

@@ -11,7 +11,15 @@
  */
 import { audit } from './audit.ts';
 import { reusable, settleBatch, WORKER_LOST_MS } from './batches.ts';
-import { type Batch, db, type Generation, type Image, type Prisma, type Transaction, type Verdict } from './db.ts';
+import {
+  type Batch,
+  db,
+  type Generation,
+  type Image,
+  type Prisma,
+  type Transaction,
+  type Verdict,
+} from './db.ts';
 import { announce, touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import { openReview } from './moderation.ts';
@@ -106,7 +114,14 @@ async function finish(drawing: Drawing, workerId: string, drawn: Drawn, reused: 
   const finished = await db.$transaction(async (tx) => {
     const { count } = await tx.generation.updateMany({
       where: { id: drawing.id, state: 'running', workerId },
-      data: { state: 'done', endedAt: new Date(), progress: 1, timings, reused, bundleHash: drawn.bundleHash },
+      data: {
+        state: 'done',
+        endedAt: new Date(),
+        progress: 1,
+        timings,
+        reused,
+        bundleHash: drawn.bundleHash,
+      },
     });
     if (!count) return false;
     const image = await tx.image.create({
@@ -188,7 +203,8 @@ async function endIfBatchEnded(tx: Transaction, generation: Generation): Promise
 export async function deleteImage(actor: Actor, generationId: string): Promise<Image> {
   const image = await db.image.findUnique({ where: { generationId }, include: { generation: true } });
   if (!image || image.deletedAt) throw new UserError('gone', {});
-  if (image.generation.userId !== actor.id && !(await isModerator(actor))) throw new UserError('not_yours', {});
+  if (image.generation.userId !== actor.id && !(await isModerator(actor)))
+    throw new UserError('not_yours', {});
 
   const deleted = await db.$transaction(async (tx) => {
     const { count } = await tx.image.updateMany({

@@ -14,7 +14,7 @@ import type { PortraitRequest } from '#pipelines/portrait.ts';
 import { WORKER_LOST_MS } from '../batches.ts';
 import { db } from '../db.ts';
 import { UserError } from '../errors.ts';
-import { checkPhoto, finishFaceCheck, folderHash, folderPhotos, removeStalePhotos } from '../faces.ts';
+import { finishFaceCheck, folderHash, folderPhotos, photoToCheck, removeStalePhotos } from '../faces.ts';
 import {
   abandonGeneration,
   type Drawing,
@@ -204,8 +204,8 @@ async function faceOf({ faceFolderId, coordinates }: Drawing): Promise<FacePhoto
 }
 
 async function checkOne(photoId: string, artist: Artist): Promise<void> {
-  const photo = await checkPhoto(photoId);
-  if (photo) await finishFaceCheck(photoId, { faces: await artist.countFaces(photo) });
+  const photo = await photoToCheck(photoId);
+  if (photo) await finishFaceCheck(photoId, await artist.countFaces(photo));
 }
 
 /** Runs `work` again and again, `ms` after it ended. The returned function ends it and waits for the run in hand. */

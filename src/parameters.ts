@@ -1,0 +1,279 @@
+/**
+ * What people set: stored values over the defaults of config/parameters.yaml. The only file that writes ParameterValue.
+ */
+import { type Parameter, type ParameterJson, parameters } from '#config/parameters.ts';
+import { audit } from './audit.ts';
+import type { ResolvedParameters } from './batches.ts';
+import { db, Prisma } from './db.ts';
+import { UserError } from './errors.ts';
+import { type Actor, isOperator, meet } from './people.ts';
+
+/** A choice of an autocomplete: Discord takes 25, of 100 characters each. */
+export interface Suggestion {
+  readonly name: string;
+  readonly value: string;
+}
+const SUGGESTIONS_MAX = 25;
+const SUGGESTION_LENGTH = 100;
+
+const YES = new Set(['on', 'true', 'yes', '1']);
+const NO = new Set(['off', 'false', 'no', '0']);
+/** What a person types to get the default back. */
+const RESET = new Set(['default', 'none', 'null', 'random']);
+/** No hexadecimal, no exponent, no "Infinity": what a person would write. */
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)$/;
+
+function definition(name: string): Parameter {
+  const found = parameters.get(name);
+  if (found) return found;
+  const near = [...parameters.keys()].filter(
+    (known) => distance(name.toLowerCase(), known) <= 3 || known.startsWith(name),
+  );
+  throw new UserError('parameter_unknown', { name, near: near.slice(0, 3) });
+}
+
+/**
+ * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML.
+ *
+ * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`
+ */
+export function parseParameter(name: string, input: ParameterJson): ParameterJson {
+  const parameter = definition(name);
+  const wrong = (expected: string) => new UserError('parameter_type', { name, expected, got: String(input) });
+  const text = typeof input === 'string' ? input.trim() : null;
+  if (input === null || (text !== null && RESET.has(text.toLowerCase()) && parameter.type !== 'text')) {
+    return parameter.default;
+  }
+
+  switch (parameter.type) {
+    case 'boolean': {
+      const word = String(input).trim().toLowerCase();
+      if (YES.has(word)) return true;
+      if (NO.has(word)) return false;
+      throw wrong('`on` or `off`');
+    }
+    case 'choice': {
+      const word = String(input).trim().toLowerCase();
+      const { choices } = parameter;
+      if (!choices.includes(word))
+        throw new UserError('parameter_choice', { name, choices, got: String(input) });
+      return word;
+    }
+    case 'text': {
+      if (typeof input !== 'string') throw wrong('text');
+      if (input === 'default') return parameter.default;
+      const got = [...input].length;
+      if (got > parameter.maxLength)
+        throw new UserError('parameter_length', { name, max: parameter.maxLength, got });
+      return input;
+    }
+    case 'number':
+    case 'integer': {
+      const { min, max, type } = parameter;
+      const expected = type === 'integer' ? 'a whole number' : 'a number, with a point, as `7.5`';
+      const number = text === null ? input : NUMBER.test(text) ? Number(text) : null;
+      if (typeof number !== 'number' || !Number.isFinite(number)) throw wrong(expected);
+      if (type === 'integer' && !Number.isInteger(number)) throw wrong(expected);
+      if (number < min || number > max)
+        throw new UserError('parameter_range', { name, min, max, got: number });
+      return number;
+    }
+  }
+}
+
+/** How a value is shown: `on`, `7.5`, `random`. */
+export function showValue(name: string, value: ParameterJson): string {
+  if (value === null) return name === 'seed' ? 'random' : 'none';
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  return String(value);
+}
+
+export interface Changed {
+  readonly name: string;
+  readonly before: ParameterJson;
+  readonly after: ParameterJson;
+}
+
+/** Stores a value. @throws {UserError} as `parseParameter`, and `parameter_operators` */
+export async function setParameter(actor: Actor, name: string, input: ParameterJson): Promise<Changed> {
+  const after = parseParameter(name, input);
+  if (definition(name).operators && !(await isOperator(actor)))
+    throw new UserError('parameter_operators', { name });
+  await meet(actor);
+  return db.$transaction(async (tx) => {
+    const key = { userId_name: { userId: actor.id, name } };
+    const stored = await tx.parameterValue.findUnique({ where: key });
+    const before = fitting(name, stored?.value);
+    const value = after === null ? Prisma.JsonNull : after;
+    await tx.parameterValue.upsert({
+      where: key,
+      create: { userId: actor.id, name, value },
+      update: { value },
+    });
+    if (definition(name).operators) {
+      const { guildId } = actor;
+      await audit(tx, {
+        actorId: actor.id,
+        action: `${name}.set`,
+        subject: `user:${actor.id}`,
+        guildId,
+        before,
+        after,
+      });
+    }
+    return { name, before, after };
+  });
+}
+
+/** Back to the default: one, or all. Returns what was changed. @throws {UserError} `parameter_unknown` */
+export async function resetParameter(actor: Actor, name: string | 'all'): Promise<Changed[]> {
+  if (name !== 'all') definition(name);
+  return db.$transaction(async (tx) => {
+    const where = { userId: actor.id, ...(name !== 'all' && { name }) };
+    const stored = await tx.parameterValue.findMany({ where });
+    await tx.parameterValue.deleteMany({ where });
+    const changed = stored
+      .filter((row) => parameters.has(row.name))
+      .map((row) => ({
+        name: row.name,
+        before: fitting(row.name, row.value),
+        after: definition(row.name).default,
+      }));
+    for (const { name: reset, before, after } of changed) {
+      if (!definition(reset).operators) continue;
+      await audit(tx, {
+        actorId: actor.id,
+        action: `${reset}.set`,
+        subject: `user:${actor.id}`,
+        before,
+        after,
+      });
+    }
+    return changed;
+  });
+}
+
+/**
+ * Every parameter's value for a person: overrides over what they stored over the defaults. A parameter for operators
+ * counts for nobody else, whatever is stored: a role taken away counts at once.
+ */
+export async function resolveParameters(
+  actor: Actor,
+  overrides: ResolvedParameters = {},
+): Promise<ResolvedParameters> {
+  const stored = await db.parameterValue.findMany({ where: { userId: actor.id } });
+  const own = new Map(stored.map(({ name, value }) => [name, value]));
+  const operator = await isOperator(actor);
+  return Object.fromEntries(
+    [...parameters].map(([name, parameter]) => {
+      if (parameter.operators && !operator) return [name, parameter.default];
+      return [
+        name,
+        Object.hasOwn(overrides, name) ? (overrides[name] ?? null) : fitting(name, own.get(name)),
+      ];
+    }),
+  );
+}
+
+export interface Described extends Suggestion {
+  readonly parameter: Parameter;
+  readonly value: string;
+  /** they set it */
+  readonly own: boolean;
+}
+
+/** For `/settings`: all, with the value now. */
+export async function describeParameters(actor: Actor): Promise<Described[]> {
+  const values = await resolveParameters(actor);
+  const stored = new Set(
+    (await db.parameterValue.findMany({ where: { userId: actor.id }, select: { name: true } })).map(
+      ({ name }) => name,
+    ),
+  );
+  return [...parameters].map(([name, parameter]) => ({
+    name,
+    parameter,
+    value: showValue(name, values[name] ?? null),
+    own: stored.has(name),
+  }));
+}
+
+/** Autocomplete of `parameter`. */
+export function suggestParameters(typed: string): Suggestion[] {
+  const wanted = typed.trim().toLowerCase();
+  return [...parameters]
+    .filter(([name, { title }]) => name.includes(wanted) || title.toLowerCase().includes(wanted))
+    .map(([name, { description }]) => suggestion(`${name}: ${description}`, name))
+    .slice(0, SUGGESTIONS_MAX);
+}
+
+/** Autocomplete of `value`: what is typed if it would do, then the value now, the default, and the range or the choices. */
+export async function suggestValues(userId: string, name: string, typed: string): Promise<Suggestion[]> {
+  const parameter = parameters.get(name);
+  if (!parameter) return [];
+  const stored = await db.parameterValue.findUnique({ where: { userId_name: { userId, name } } });
+  const now = showValue(name, fitting(name, stored?.value));
+  const standard = showValue(name, parameter.default);
+
+  const offers = new Map<string, string>();
+  const offer = (value: string, note: string) =>
+    offers.set(value, offers.has(value) ? `${offers.get(value)}, ${note}` : note);
+  if (typed.trim()) {
+    try {
+      offer(showValue(name, parseParameter(name, typed)), 'as typed');
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+    }
+  }
+  offer(now, 'your value now');
+  offer(standard, 'default');
+  if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word, 'choice');
+  if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice, 'choice');
+  if (parameter.type === 'number' || parameter.type === 'integer') {
+    offer(String(parameter.min), 'least');
+    offer(String(parameter.max), 'most');
+  }
+  const text = typed.trim().toLowerCase();
+  const listed = parameter.type === 'choice' || parameter.type === 'boolean';
+  return [...offers]
+    .filter(([value]) => !listed || value.includes(text) || value === now)
+    .map(([value, note]) =>
+      suggestion(
+        `${value || '(empty)'} · ${note.replace(', choice', '').replace(/^choice$/, parameter.title)}`,
+        value || 'default',
+      ),
+    )
+    .slice(0, SUGGESTIONS_MAX);
+}
+
+/** A stored value, if the parameter would still take it; else the default. */
+function fitting(name: string, value: unknown): ParameterJson {
+  const standard = definition(name).default;
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return standard;
+  try {
+    return parseParameter(name, value);
+  } catch {
+    return standard;
+  }
+}
+
+function suggestion(name: string, value: string): Suggestion {
+  const shorten = (text: string) =>
+    text.length > SUGGESTION_LENGTH ? `${text.slice(0, SUGGESTION_LENGTH - 1)}…` : text;
+  return { name: shorten(name), value: value.slice(0, SUGGESTION_LENGTH) };
+}
+
+/** Levenshtein's. Of two short words. */
+function distance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 3) return 4;
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = a[i - 1] === b[j - 1] ? 0 : 1;
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + change));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
