@@ -1,0 +1,117 @@
+/**
+ * CLIP's byte-pair encoding, as both of SDXL's text encoders use it; they differ in the padding token alone.
+ *
+ * Source: Radford et al. 2021; openai/CLIP@d05afc4 `clip/simple_tokenizer.py`; huggingface/transformers 5.18 `CLIPTokenizer`.
+ * Checked by: test/pipelines/sdxl/tokenizer.test.ts (167 prompts, exact).
+ */
+/** tokens, with start and end */
+export const CONTEXT_LENGTH = 77;
+
+export interface Tokenizer {
+  readonly startId: number;
+  readonly endId: number;
+  readonly padId: number;
+  /** Ids without start, end and padding; special words (the trigger) as the ids they were given. */
+  encode(text: string, specials?: Readonly<Record<string, number>>): number[];
+  /** The text of ids, as the reference's `decode`: lower case, a space after each word. */
+  decode(ids: readonly number[]): string;
+}
+
+const WORDS = /'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\p{White_Space}\p{L}\p{N}]+/giu;
+const WORD_END = '</w>';
+
+/**
+ * @param vocabulary  `vocab.json`: token → id
+ * @param merges      `merges.txt`, first line a version
+ * @param padToken    `<|endoftext|>` for the first tokenizer, `!` for the second
+ */
+export function makeTokenizer(
+  vocabulary: Readonly<Record<string, number>>,
+  merges: string,
+  padToken: string,
+): Tokenizer {
+  const ids = new Map(Object.entries(vocabulary));
+  const tokens = new Map([...ids].map(([token, id]) => [id, token]));
+  const rank = new Map<string, number>();
+  for (const line of merges.split('\n')) if (line && !line.startsWith('#version')) rank.set(line, rank.size);
+  const need = (token: string) => {
+    const id = ids.get(token);
+    if (id === undefined) throw new Error(`The vocabulary has no ${JSON.stringify(token)}`);
+    return id;
+  };
+  const startId = need('<|startoftext|>');
+  const endId = need('<|endoftext|>');
+  const padId = need(padToken);
+  const { toCharacter, toByte } = byteAlphabet();
+  const known = new Map<string, number[]>();
+
+  function encodeWord(word: string): number[] {
+    const cached = known.get(word);
+    if (cached) return cached;
+    let parts = [...new TextEncoder().encode(word)].map((byte) => toCharacter[byte]!);
+    parts.push(parts.pop() + WORD_END);
+    while (parts.length > 1) {
+      let best = Number.POSITIVE_INFINITY;
+      let pair = '';
+      for (let i = 0; i + 1 < parts.length; i++) {
+        const candidate = `${parts[i]} ${parts[i + 1]}`;
+        const at = rank.get(candidate) ?? Number.POSITIVE_INFINITY;
+        if (at < best) [best, pair] = [at, candidate];
+      }
+      if (best === Number.POSITIVE_INFINITY) break;
+      const merged: string[] = [];
+      for (let i = 0; i < parts.length; i++) {
+        if (`${parts[i]} ${parts[i + 1]}` === pair) merged.push(parts[i]! + parts[++i]!);
+        else merged.push(parts[i]!);
+      }
+      parts = merged;
+    }
+    const out = parts.map((part) => ids.get(part) ?? endId);
+    // A word is at most a prompt long; prompts are many.
+    if (known.size > 20_000) known.clear();
+    known.set(word, out);
+    return out;
+  }
+
+  return {
+    startId,
+    endId,
+    padId,
+    encode(text, specials = {}) {
+      // A padding token of one's own is special as well: in the second tokenizer `!` is found anywhere in the text.
+      const special = { '<|startoftext|>': startId, '<|endoftext|>': endId, [padToken]: padId, ...specials };
+      const anywhere = new RegExp(`(${Object.keys(special).map(escapeRegExp).join('|')})`, 'u');
+      return text.split(anywhere).flatMap((part, i) => {
+        if (i % 2) return [special[part]!];
+        const clean = part.normalize('NFC').replace(/\p{White_Space}+/gu, ' ').toLowerCase();
+        return (clean.match(WORDS) ?? []).flatMap(encodeWord);
+      });
+    },
+    decode(list) {
+      const characters = list.map((id) => tokens.get(id) ?? '').join('');
+      const text = characters.replaceAll(WORD_END, ' ');
+      return new TextDecoder()
+        .decode(Uint8Array.from([...text].map((c) => (c === ' ' ? 32 : (toByte.get(c) ?? 32)))))
+        .trim();
+    },
+  };
+}
+
+/** Start, ids cut to 75, end, padding: [77]. */
+export function frame(tokenizer: Tokenizer, ids: readonly number[], length = CONTEXT_LENGTH): number[] {
+  const { startId, endId, padId } = tokenizer;
+  const framed = [startId, ...ids.slice(0, length - 2), endId];
+  return [...framed, ...Array<number>(length - framed.length).fill(padId)];
+}
+
+/** GPT-2's: each byte as a printable character. The inverse comes with it. */
+export function byteAlphabet(): { toCharacter: string[]; toByte: Map<string, number> } {
+  const printable = (b: number) => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
+  let next = 256;
+  const toCharacter = Array.from({ length: 256 }, (_, b) => String.fromCodePoint(printable(b) ? b : next++));
+  return { toCharacter, toByte: new Map(toCharacter.map((character, byte) => [character, byte])) };
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
