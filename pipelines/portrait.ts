@@ -1,61 +1,42 @@
+/**
+ * A portrait in two stages.
+ *
+ *   1 base     text-only SDXL: prompt → latents → picture
+ *   2 detail   each face is cropped, magnified and drawn again as the person of the reference photos, under a mask that lets
+ *              the face change and keeps the rest; pixels outside the mask are the base's own, exactly
+ *
+ * Then the classifier looks at the result. Same bundle, same request, same bytes: nothing here reads a clock, a file or
+ * a setting.
+ */
+import { composite, magnify, regionOf } from './detail.ts';
+import { cosine, detect, embed, type Face, landmarks } from './faces/faces.ts';
+import { normals } from './noise.ts';
+import { clipPixels, encodeWithIdentity, idTokensOf, withTrigger } from './photomaker/photomaker.ts';
+import type { Picture } from './picture.ts';
+import { classify } from './safety/classify.ts';
+import { makeScheduler, type SchedulerName } from './schedulers.ts';
+import {
+  emphasise,
+  encodePrompt,
+  type TextConditioning,
+  type TextEncoders,
+  timeIds,
+  zerosLike,
+} from './sdxl/conditioning.ts';
+import { beginOf, denoise, type Keep } from './sdxl/denoise.ts';
+import { CELL, decodeLatents, encodePicture } from './sdxl/vae.ts';
 import type { Session } from './session.ts';
+import { resizePlane, stack } from './tensor.ts';
 
-/** 8-bit RGB, rows from the top. */
-export interface Picture {
-  /** [height, width, 3] */
-  readonly rgb: Uint8Array;
-  /** px */
-  readonly width: number;
-  /** px */
-  readonly height: number;
-}
+export type { Face } from './faces/faces.ts';
+export type { Picture } from './picture.ts';
+export type { SchedulerName } from './schedulers.ts';
 
-/** One face of a person's reference photos, ready to condition on. Made once per face folder by `encodeFace`. */
-export interface FaceIdentity {
-  /** n reference photos with a face */
-  readonly count: number;
-  /** [n, 512] raw ArcFace-role vectors */
-  readonly embeddings: Float32Array;
-  /** [n, 2, D] PhotoMaker ID tokens */
-  readonly idTokens: Float32Array;
-  /** D */
-  readonly width: number;
-}
-
-export type SchedulerName = 'ddim' | 'euler' | 'euler_a' | 'dpmpp_2m' | 'dpmpp_2m_karras' | 'unipc' | 'lcm';
-
-export interface PortraitRequest {
-  readonly prompt: string;
-  /** `null`: zeros stand for it; `''` is encoded. */
-  readonly negativePrompt: string | null;
-  /** px, a multiple of 64 */
-  readonly width: number;
-  /** px, a multiple of 64 */
-  readonly height: number;
-  readonly seed: number;
-  readonly scheduler: SchedulerName;
-  readonly steps: number;
-  readonly guidanceScale: number;
-  /** Emphasis of the whole prompt: `empty + weight · (prompt − empty)` on the conditioning; 1 changes nothing. */
-  readonly weight: number;
-  /** null: no stage 2. */
-  readonly face: FaceIdentity | null;
-  readonly detailSteps: number;
-  readonly detailGuidanceScale: number;
-  /** 0…1, share of the detailing schedule that is executed. */
-  readonly detailStrength: number;
-  /** 0…2, how far the ID tokens move the class tokens; 1 is PhotoMaker's own. */
-  readonly faceIdWeight: number;
-  /** Identity conditioning is used from the step after this one. 1000: never in the base. */
-  readonly startMergeStep: number;
-}
-
-/** The parts of a loaded bundle that `portrait` uses. `src/models.ts` loads it. */
-export interface PortraitBundle {
+/** The parts of a loaded bundle. `src/models.ts` loads it. */
+export interface PortraitBundle extends TextEncoders {
   readonly name: string;
+  /** stands behind the word that a face belongs to */
   readonly triggerWord: string;
-  readonly textEncoder: Session;
-  readonly textEncoder2: Session;
   readonly unet: Session;
   readonly vaeEncoder: Session;
   readonly vaeDecoder: Session;
@@ -66,4 +47,263 @@ export interface PortraitBundle {
   readonly idTokens: Session;
   readonly idFuse: Session;
   readonly safety: Session;
+  readonly safetyLabels: readonly string[];
+  readonly detector: { readonly size: number; readonly threshold: number };
+  /** px, side of the square that a face is drawn in */
+  readonly detailSide: number;
+}
+
+/** A person, as the networks see their photos. Made once for a face folder by `encodeFace`. */
+export interface FaceIdentity {
+  /** n, photos */
+  readonly count: number;
+  /** [n, 512] raw ArcFace vectors */
+  readonly embeddings: Float32Array;
+  /** [n, 2, C] PhotoMaker's ID tokens */
+  readonly idTokens: Float32Array;
+  /** C */
+  readonly width: number;
+}
+
+export interface PortraitRequest {
+  readonly prompt: string;
+  /** null: zeros stand for it; `''` is encoded */
+  readonly negativePrompt: string | null;
+  /** px, a multiple of 64 */
+  readonly width: number;
+  /** px, a multiple of 64 */
+  readonly height: number;
+  /** 0…2³²−1 */
+  readonly seed: number;
+  readonly scheduler: SchedulerName;
+  readonly steps: number;
+  readonly guidanceScale: number;
+  /** Emphasis of the whole prompt: `empty + weight · (prompt − empty)`; 1 changes nothing. */
+  readonly weight: number;
+  /** null: no stage 2 */
+  readonly face: FaceIdentity | null;
+  readonly detailSteps: number;
+  readonly detailGuidanceScale: number;
+  /** 0…1, share of the detailing schedule that is run; 0: no stage 2 */
+  readonly detailStrength: number;
+  /** 0…2, how far the ID tokens move the class word; 1 is PhotoMaker's own */
+  readonly faceIdWeight: number;
+  /** The base uses the identity in the steps after this one, counting from 0; 1000: never. */
+  readonly startMergeStep: number;
+}
+
+export interface PortraitOptions {
+  /** told when a stage begins: `conditioning`, `base`, `decode`, `detail`, `safety` */
+  readonly onStage?: (stage: string) => void;
+  /** told after each step of either stage */
+  readonly onStep?: () => void;
+  /** ends it before its next step, by throwing its reason */
+  readonly signal?: AbortSignal;
+}
+
+export interface Portrait {
+  readonly picture: Picture;
+  /** what stage 1 drew */
+  readonly base: Picture;
+  /** [height, width] 0…1, where stage 2 changed it; null without stage 2 */
+  readonly mask: Float32Array | null;
+  /** faces that were drawn again */
+  readonly faces: number;
+  /** −1…1, of the largest drawn face and the identity's mean; null without a face */
+  readonly likeness: number | null;
+  /** label → 0…1; null: the classifier failed, which its reader must take for flagged */
+  readonly scores: Record<string, number> | null;
+}
+
+/** Of one generation several streams of noise are drawn; each has a seed of its own. */
+const streams = { base: 0, detail: 1 } as const;
+const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
+  normals((BigInt(seed) ^ (BigInt(streams[stream]) * 0x9e37_79b9n)) + BigInt(index));
+
+/** Faces by falling score. */
+export async function detectFaces(bundle: PortraitBundle, picture: Picture): Promise<Face[]> {
+  return detect(bundle.faceDetector, picture, bundle.detector);
+}
+
+/** @throws {RangeError} naming the photo that has not exactly one face */
+export async function encodeFace(bundle: PortraitBundle, photos: readonly Picture[]): Promise<FaceIdentity> {
+  const embeddings: Float32Array[] = [];
+  for (const [i, photo] of photos.entries()) {
+    const [face, ...others] = await detectFaces(bundle, photo);
+    if (!face || others.length)
+      throw new RangeError(`Photo ${i + 1} has ${face ? others.length + 1 : 0} faces, not one`);
+    embeddings.push(await embed(bundle.faceRecognizer, photo, face));
+  }
+  const all = stack(embeddings);
+  const { tokens, width } = await idTokensOf(bundle.idTokens, clipPixels(photos), all);
+  return { count: photos.length, embeddings: all, idTokens: tokens, width };
+}
+
+/** [512] mean of the normed vectors. */
+export function meanEmbedding({ embeddings, count }: FaceIdentity): Float32Array {
+  const mean = new Float32Array(embeddings.length / count);
+  for (let n = 0; n < count; n++) {
+    const one = embeddings.subarray(n * mean.length, (n + 1) * mean.length);
+    const norm = Math.hypot(...one) || 1;
+    for (let i = 0; i < mean.length; i++) mean[i] = mean[i]! + one[i]! / norm;
+  }
+  return mean;
+}
+
+export async function drawPortrait(
+  bundle: PortraitBundle,
+  request: PortraitRequest,
+  options: PortraitOptions = {},
+): Promise<Portrait> {
+  options.onStage?.('conditioning');
+  const texts = await conditioningOf(bundle, request);
+
+  options.onStage?.('base');
+  const latents = await drawBase(bundle, request, texts, options);
+  options.onStage?.('decode');
+  const base = await decodeLatents(bundle.vaeDecoder, latents, request.height, request.width);
+
+  let picture = base;
+  let mask: Float32Array | null = null;
+  let found: Face[] = [];
+  if (texts.identity && request.detailStrength > 0) {
+    options.onStage?.('detail');
+    found = await detectFaces(bundle, base);
+    mask = new Float32Array(request.width * request.height);
+    for (const [index, face] of found.entries()) {
+      picture = await redraw(
+        bundle,
+        request,
+        { ...texts, identity: texts.identity },
+        picture,
+        face,
+        index,
+        mask,
+        options,
+      );
+    }
+  }
+
+  options.onStage?.('safety');
+  return {
+    picture,
+    base,
+    mask,
+    faces: found.length,
+    likeness: request.face && (await likenessOf(bundle, picture, request.face)),
+    scores: await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null),
+  };
+}
+
+interface Texts {
+  readonly positive: TextConditioning;
+  readonly negative: TextConditioning;
+  /** the prompt with the person in it; null without a face */
+  readonly identity: TextConditioning | null;
+}
+
+async function conditioningOf(bundle: PortraitBundle, request: PortraitRequest): Promise<Texts> {
+  const { prompt, negativePrompt, weight, face } = request;
+  const plain = await encodePrompt(bundle, prompt);
+  const empty = weight === 1 ? plain : await encodePrompt(bundle, '');
+  const identity =
+    face &&
+    (await encodeWithIdentity(
+      bundle,
+      bundle.idFuse,
+      withTrigger(prompt, bundle.triggerWord),
+      bundle.triggerWord,
+      face.idTokens,
+      face.width,
+      request.faceIdWeight,
+    ));
+  return {
+    positive: emphasise(empty, plain, weight),
+    negative: negativePrompt === null ? zerosLike(plain) : await encodePrompt(bundle, negativePrompt),
+    identity,
+  };
+}
+
+/** Stage 1. @returns [4, H/8, W/8] clean latents */
+async function drawBase(
+  bundle: PortraitBundle,
+  request: PortraitRequest,
+  texts: Texts,
+  options: PortraitOptions,
+): Promise<Float32Array> {
+  const [height, width] = [request.height / CELL, request.width / CELL];
+  const count = 4 * height * width;
+  const scheduler = makeScheduler(request.scheduler, request.steps);
+  const noise = streamOf(request.seed, 'base');
+  const x = noise.draw(count).map((n) => n * scheduler.initNoiseSigma);
+  const { positive, identity, negative } = texts;
+  return denoise(bundle.unet, scheduler, x, {
+    guidance: { scale: request.guidanceScale },
+    positive: (step) => [identity && step > request.startMergeStep ? identity : positive],
+    negative: [negative],
+    timeIds: timeIds(request.height, request.width),
+    height,
+    width,
+    stepNoise: () => noise.draw(count),
+    signal: options.signal,
+    onStep: options.onStep,
+  });
+}
+
+/** Stage 2, for one face. @param mask [H, W] is written where the picture changes */
+async function redraw(
+  bundle: PortraitBundle,
+  request: PortraitRequest,
+  { identity, negative }: Texts & { identity: TextConditioning },
+  picture: Picture,
+  face: Face,
+  index: number,
+  mask: Float32Array,
+  options: PortraitOptions,
+): Promise<Picture> {
+  const region = regionOf(picture, face, await landmarks(bundle.faceLandmarks, picture, face));
+  const side = bundle.detailSide;
+  const cells = side / CELL;
+  const latents = await encodePicture(bundle.vaeEncoder, magnify(picture, region, side));
+
+  const scheduler = makeScheduler(request.scheduler, request.detailSteps);
+  const begin = beginOf(request.detailSteps, request.detailStrength);
+  if (begin >= request.detailSteps) return picture;
+  const source = streamOf(request.seed, 'detail', index);
+  const noise = source.draw(latents.length);
+  const keep: Keep = {
+    latents,
+    noise,
+    change: resizePlane(region.change, region.side, region.side, cells, cells),
+    thresholds: 'exact',
+  };
+  const drawn = await denoise(bundle.unet, scheduler, scheduler.addNoise(latents, noise, begin), {
+    guidance: { scale: request.detailGuidanceScale },
+    // The composition is there already: the person is in every step.
+    positive: () => [identity],
+    negative: [negative],
+    timeIds: timeIds(side, side),
+    height: cells,
+    width: cells,
+    begin,
+    keep,
+    stepNoise: () => source.draw(latents.length),
+    signal: options.signal,
+    onStep: options.onStep,
+  });
+  return composite(picture, await decodeLatents(bundle.vaeDecoder, drawn, side, side), region, mask);
+}
+
+/** Of the largest face. A picture without one is as unlike as can be. */
+async function likenessOf(
+  bundle: PortraitBundle,
+  picture: Picture,
+  identity: FaceIdentity,
+): Promise<number | null> {
+  const faces = await detectFaces(bundle, picture);
+  const size = ({ box }: Face) => (box.right - box.left) * (box.bottom - box.top);
+  const [largest] = faces.sort((a, b) => size(b) - size(a));
+  return largest
+    ? cosine(await embed(bundle.faceRecognizer, picture, largest), meanEmbedding(identity))
+    : null;
 }

@@ -2,7 +2,7 @@
  * The door for people's files. Bytes come from Discord's own hosts alone, with a limit; a photo is decoded with limits,
  * turned upright and loses everything but its pixels.
  */
-import sharp from 'sharp';
+import sharp, { type Metadata } from 'sharp';
 import { config } from '#config/env.ts';
 import { UserError } from './errors.ts';
 import { log } from './log.ts';
@@ -65,7 +65,7 @@ export async function fetchUpload({ url, name, size }: Upload, bytesMax: number)
 /** @throws {UserError} `upload_not_image`, `upload_pixels`, `upload_small` */
 export async function readPhoto(bytes: Buffer, file: string): Promise<Photo> {
   // The header first: a file of 32 KB can hold 300 megapixels, a gigabyte when decoded.
-  let header: sharp.Metadata;
+  let header: Metadata;
   try {
     header = await sharp(bytes, { limitInputPixels: false, failOn: 'error' }).metadata();
   } catch {

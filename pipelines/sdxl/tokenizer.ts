@@ -83,7 +83,10 @@ export function makeTokenizer(
       const anywhere = new RegExp(`(${Object.keys(special).map(escapeRegExp).join('|')})`, 'u');
       return text.split(anywhere).flatMap((part, i) => {
         if (i % 2) return [special[part]!];
-        const clean = part.normalize('NFC').replace(/\p{White_Space}+/gu, ' ').toLowerCase();
+        const clean = part
+          .normalize('NFC')
+          .replace(/\p{White_Space}+/gu, ' ')
+          .toLowerCase();
         return (clean.match(WORDS) ?? []).flatMap(encodeWord);
       });
     },

@@ -1,0 +1,140 @@
+/**
+ * Stage 2's geometry: which square around a face is drawn again, how strongly each of its pixels may change, and how it is
+ * put back.
+ *
+ * Source: Levin & Fried 2023 (differential diffusion); the crops and feathers of Bing-su/adetailer@36189cb and
+ * ltdrdata/ComfyUI-Impact-Pack@727295b `core.py`.
+ */
+import type { Face } from './faces/faces.ts';
+import { crop, type Picture, type Point, resize } from './picture.ts';
+
+/** The square is so many times the face's larger side. */
+const CROP_FACTOR = 2;
+/** The change falls from 1 to 0 over this share of the face's width. */
+const FEATHER = 0.14;
+/** Of InsightFace's 106 points: the jaw from the image-left temple to the image-right one … */
+const JAW = [
+  1, 9, 10, 11, 12, 13, 14, 15, 16, 2, 3, 4, 5, 6, 7, 8, 0, 24, 23, 22, 21, 20, 19, 18, 32, 31, 30, 29, 28,
+  27, 26, 25, 17,
+];
+/** … and back over the brows' tops. */
+const BROWS = [101, 105, 104, 103, 102, 50, 51, 49, 48, 43];
+const CHIN = 0;
+/** The landmarks end at the brows: the forehead is this share of the way from chin to brow above them. */
+const FOREHEAD = 0.35;
+
+export interface Region {
+  /** px of the picture; may reach beyond it */
+  readonly left: number;
+  readonly top: number;
+  readonly side: number;
+  /** [side, side] 0 keeps, 1 draws anew; 0 at the square's border */
+  readonly change: Float32Array;
+}
+
+/** The square around a face and its mask. `points`: 106 landmarks; without them the mask is an ellipse in the box. */
+export function regionOf(picture: Picture, { box }: Face, points: readonly Point[]): Region {
+  const [w, h] = [box.right - box.left, box.bottom - box.top];
+  const side = Math.max(
+    16,
+    Math.min(Math.round(Math.max(w, h) * CROP_FACTOR), Math.max(picture.width, picture.height)),
+  );
+  const left = Math.round((box.left + box.right) / 2 - side / 2);
+  const top = Math.round((box.top + box.bottom) / 2 - side / 2);
+  const outline = (points.length === 106 ? faceOutline(points) : ellipse(box)).map(({ x, y }) => ({
+    x: x - left,
+    y: y - top,
+  }));
+  return { left, top, side, change: feathered(outline, side, Math.max(2, w * FEATHER)) };
+}
+
+/** The face with its forehead, as a closed polygon. */
+export function faceOutline(points: readonly Point[]): Point[] {
+  const chin = points[CHIN]!;
+  const brows = BROWS.map((i) => points[i]!);
+  const middle = { x: average(brows.map(({ x }) => x)), y: average(brows.map(({ y }) => y)) };
+  const up = { x: (middle.x - chin.x) * FOREHEAD, y: (middle.y - chin.y) * FOREHEAD };
+  return [...JAW.map((i) => points[i]!), ...brows.map(({ x, y }) => ({ x: x + up.x, y: y + up.y }))];
+}
+
+function ellipse({ left, top, right, bottom }: Face['box']): Point[] {
+  return Array.from({ length: 48 }, (_, i) => {
+    const angle = (i / 48) * 2 * Math.PI;
+    return {
+      x: (left + right) / 2 + (Math.cos(angle) * (right - left)) / 2,
+      y: (top + bottom) / 2 + (Math.sin(angle) * (bottom - top)) / 2,
+    };
+  });
+}
+
+/** 1 inside the polygon, falling to 0 within `feather` px outside it, smoothly; 0 at the square's border. */
+function feathered(polygon: readonly Point[], side: number, feather: number): Float32Array {
+  const out = new Float32Array(side * side);
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const p = { x: x + 0.5, y: y + 0.5 };
+      const edge = Math.min(x, y, side - 1 - x, side - 1 - y) / feather;
+      const inside = contains(polygon, p) ? 1 : 1 - toPolygon(polygon, p) / feather;
+      const t = Math.min(Math.max(Math.min(inside, edge), 0), 1);
+      out[y * side + x] = t * t * (3 - 2 * t);
+    }
+  }
+  return out;
+}
+
+function contains(polygon: readonly Point[], { x, y }: Point): boolean {
+  let inside = false;
+  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+    const [a, b] = [polygon[i]!, polygon[j]!];
+    if (a.y > y !== b.y > y && x < ((b.x - a.x) * (y - a.y)) / (b.y - a.y) + a.x) inside = !inside;
+  }
+  return inside;
+}
+
+function toPolygon(polygon: readonly Point[], { x, y }: Point): number {
+  let nearest = Number.POSITIVE_INFINITY;
+  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+    const [a, b] = [polygon[j]!, polygon[i]!];
+    const [dx, dy] = [b.x - a.x, b.y - a.y];
+    const length = dx * dx + dy * dy;
+    const t = length ? Math.min(Math.max(((x - a.x) * dx + (y - a.y) * dy) / length, 0), 1) : 0;
+    nearest = Math.min(nearest, Math.hypot(x - a.x - t * dx, y - a.y - t * dy));
+  }
+  return nearest;
+}
+
+/** The square, magnified to the size the network draws best. */
+export function magnify(picture: Picture, { left, top, side }: Region, target: number): Picture {
+  return resize(crop(picture, left, top, side, side), target, target, 'lanczos');
+}
+
+/**
+ * Puts a redrawn square back: `(1 − m)·base + m·drawn`, rounded. Where m is 0 the bytes are the base's own.
+ *
+ * @param mask [height, width] written with `m`, the larger where regions overlap
+ */
+export function composite(
+  base: Picture,
+  drawn: Picture,
+  { left, top, side, change }: Region,
+  mask: Float32Array,
+): Picture {
+  const small = resize(drawn, side, side, 'lanczos');
+  const rgb = base.rgb.slice();
+  for (let y = Math.max(0, -top); y < Math.min(side, base.height - top); y++) {
+    for (let x = Math.max(0, -left); x < Math.min(side, base.width - left); x++) {
+      const m = change[y * side + x]!;
+      if (m === 0) continue;
+      const p = (top + y) * base.width + left + x;
+      mask[p] = Math.max(mask[p]!, m);
+      for (let c = 0; c < 3; c++) {
+        rgb[p * 3 + c] = Math.round((1 - m) * rgb[p * 3 + c]! + m * small.rgb[(y * side + x) * 3 + c]!);
+      }
+    }
+  }
+  return { ...base, rgb };
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, v) => sum + v, 0) / values.length;
+}

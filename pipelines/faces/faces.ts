@@ -1,0 +1,238 @@
+/**
+ * InsightFace's way from a picture to faces: detection (SCRFD), alignment, recognition (ArcFace), 106 landmarks, gender and
+ * age. Networks take RGB, [B, 3, H, W].
+ *
+ * Source: deepinsight/insightface@7fadd42 python-package/insightface `model_zoo/{scrfd,arcface_onnx,landmark,attribute}.py`,
+ * `utils/face_align.py`. Checked by: test/pipelines/faces/faces.test.ts.
+ */
+import {
+  apply,
+  fitSimilarity,
+  inverse,
+  type Picture,
+  type Point,
+  resample,
+  type Similarity,
+  warp,
+} from '../picture.ts';
+import type { Session } from '../session.ts';
+import { floats, tensor } from '../tensor.ts';
+
+/** A face in a picture's pixels. */
+export interface Face {
+  readonly box: {
+    readonly left: number;
+    readonly top: number;
+    readonly right: number;
+    readonly bottom: number;
+  };
+  /** 0…1 */
+  readonly score: number;
+  /** image-left eye, image-right eye, nose, image-left and image-right corner of the mouth */
+  readonly points: readonly [Point, Point, Point, Point, Point];
+}
+
+export interface DetectOptions {
+  /** side of the square the picture is fitted into, px, a multiple of 32 */
+  readonly size?: number;
+  readonly threshold?: number;
+}
+
+const STRIDES = [8, 16, 32];
+const ANCHORS = 2;
+const NMS = 0.4;
+/** Where ArcFace wants the five points in its 112 × 112 px. */
+const TEMPLATE: readonly Point[] = [
+  { x: 38.2946, y: 51.6963 },
+  { x: 73.5318, y: 51.5014 },
+  { x: 56.0252, y: 71.7366 },
+  { x: 41.5493, y: 92.3655 },
+  { x: 70.7299, y: 92.2041 },
+];
+const RECOGNITION_SIDE = 112;
+const LANDMARK_SIDE = 192;
+const ATTRIBUTE_SIDE = 96;
+
+/** Faces by falling score. */
+export async function detect(
+  detector: Session,
+  picture: Picture,
+  options: DetectOptions = {},
+): Promise<Face[]> {
+  const { size = 640, threshold = 0.5 } = options;
+  const { blob, scale } = letterbox(picture, size, size);
+  const input = detector.inputs[0]?.name ?? 'input.1';
+  const results = await detector.run({ [input]: tensor(blob, [1, 3, size, size]) });
+  // By position: the names are numbers that differ from file to file.
+  const outputs = detector.outputs.map(({ name }) => floats(results[name], name).data);
+  return suppress(decode(outputs, size, size, threshold, scale));
+}
+
+/** Fits the picture into the top left corner; the rest is black. `scale`: of the picture's pixels to the square's. */
+export function letterbox(
+  picture: Picture,
+  width: number,
+  height: number,
+): { blob: Float32Array; scale: number } {
+  const ratio = picture.height / picture.width;
+  const fitsHeight = ratio > height / width;
+  const h = fitsHeight ? height : Math.trunc(width * ratio);
+  const w = fitsHeight ? Math.trunc(height / ratio) : width;
+  const small = resample(picture, Math.max(w, 1), Math.max(h, 1));
+  const plane = width * height;
+  const blob = new Float32Array(3 * plane).fill(-127.5 / 128);
+  for (let y = 0; y < small.height; y++) {
+    for (let x = 0; x < small.width; x++) {
+      for (let c = 0; c < 3; c++) {
+        blob[c * plane + y * width + x] = (small.rgb[(y * small.width + x) * 3 + c]! - 127.5) / 128;
+      }
+    }
+  }
+  return { blob, scale: small.height / picture.height };
+}
+
+/** SCRFD's nine outputs: scores, boxes and points of strides 8, 16 and 32. Coordinates are divided by `scale`. */
+export function decode(
+  outputs: readonly Float32Array[],
+  width: number,
+  height: number,
+  threshold: number,
+  scale: number,
+): Face[] {
+  const faces: Face[] = [];
+  for (const [s, stride] of STRIDES.entries()) {
+    const [scores, boxes, points] = [outputs[s]!, outputs[s + 3]!, outputs[s + 6]!];
+    const columns = Math.floor(width / stride);
+    const cells = columns * Math.floor(height / stride);
+    for (let k = 0; k < cells * ANCHORS; k++) {
+      const score = scores[k]!;
+      if (!(score >= threshold)) continue;
+      const cell = Math.floor(k / ANCHORS);
+      const [cx, cy] = [(cell % columns) * stride, Math.floor(cell / columns) * stride];
+      const point = (j: number): Point => ({
+        x: (cx + points[k * 10 + 2 * j]! * stride) / scale,
+        y: (cy + points[k * 10 + 2 * j + 1]! * stride) / scale,
+      });
+      faces.push({
+        score,
+        box: {
+          left: (cx - boxes[k * 4]! * stride) / scale,
+          top: (cy - boxes[k * 4 + 1]! * stride) / scale,
+          right: (cx + boxes[k * 4 + 2]! * stride) / scale,
+          bottom: (cy + boxes[k * 4 + 3]! * stride) / scale,
+        },
+        points: [point(0), point(1), point(2), point(3), point(4)],
+      });
+    }
+  }
+  return faces.sort((a, b) => b.score - a.score);
+}
+
+/** Non-maximum suppression. The reference counts both edges of a box in, hence the ones. */
+export function suppress(sorted: readonly Face[], overlap = NMS): Face[] {
+  const areaOf = ({ box }: Face) => (box.right - box.left + 1) * (box.bottom - box.top + 1);
+  const kept: Face[] = [];
+  for (const face of sorted) {
+    const covered = kept.some((other) => {
+      const w = Math.min(face.box.right, other.box.right) - Math.max(face.box.left, other.box.left) + 1;
+      const h = Math.min(face.box.bottom, other.box.bottom) - Math.max(face.box.top, other.box.top) + 1;
+      const both = Math.max(0, w) * Math.max(0, h);
+      return both / (areaOf(face) + areaOf(other) - both) > overlap;
+    });
+    if (!covered) kept.push(face);
+  }
+  return kept;
+}
+
+/** Turns a face upright into ArcFace's 112 × 112 px. */
+export function alignment({ points }: Pick<Face, 'points'>, side = RECOGNITION_SIDE): Similarity {
+  const s = side / RECOGNITION_SIDE;
+  return fitSimilarity(
+    points,
+    TEMPLATE.map(({ x, y }) => ({ x: x * s, y: y * s })),
+  );
+}
+
+/** [512] raw, as PhotoMaker V2 wants it; divide by its norm to compare. */
+export async function embed(recognizer: Session, picture: Picture, face: Face): Promise<Float32Array> {
+  const levels = warp(picture, alignment(face), RECOGNITION_SIDE);
+  const blob = planes(levels, RECOGNITION_SIDE, (v) => (Math.round(v) - 127.5) / 127.5);
+  const input = recognizer.inputs[0]?.name ?? 'input.1';
+  const result = await recognizer.run({ [input]: tensor(blob, [1, 3, RECOGNITION_SIDE, RECOGNITION_SIDE]) });
+  const output = recognizer.outputs[0]?.name ?? '';
+  return floats(result[output], output).data;
+}
+
+/** 106 points in the picture's pixels. */
+export async function landmarks(
+  network: Session,
+  picture: Picture,
+  { box }: Pick<Face, 'box'>,
+): Promise<Point[]> {
+  const transform = attributeCrop(box, LANDMARK_SIDE);
+  const blob = planes(warp(picture, transform, LANDMARK_SIDE), LANDMARK_SIDE, Math.round);
+  const input = network.inputs[0]?.name ?? 'data';
+  const result = await network.run({ [input]: tensor(blob, [1, 3, LANDMARK_SIDE, LANDMARK_SIDE]) });
+  const output = network.outputs[0]?.name ?? '';
+  const raw = floats(result[output], output).data;
+  const back = inverse(transform);
+  return Array.from({ length: raw.length / 2 }, (_, i) =>
+    apply(back, {
+      x: (raw[2 * i]! + 1) * (LANDMARK_SIDE / 2),
+      y: (raw[2 * i + 1]! + 1) * (LANDMARK_SIDE / 2),
+    }),
+  );
+}
+
+export interface GenderAge {
+  readonly gender: 'female' | 'male';
+  /** years */
+  readonly age: number;
+}
+
+export async function genderAge(
+  network: Session,
+  picture: Picture,
+  { box }: Pick<Face, 'box'>,
+): Promise<GenderAge> {
+  const blob = planes(
+    warp(picture, attributeCrop(box, ATTRIBUTE_SIDE), ATTRIBUTE_SIDE),
+    ATTRIBUTE_SIDE,
+    Math.round,
+  );
+  const input = network.inputs[0]?.name ?? 'data';
+  const result = await network.run({ [input]: tensor(blob, [1, 3, ATTRIBUTE_SIDE, ATTRIBUTE_SIDE]) });
+  const output = network.outputs[0]?.name ?? '';
+  const [female, male, age] = floats(result[output], output).data;
+  return { gender: male! > female! ? 'male' : 'female', age: Math.round(age! * 100) };
+}
+
+/** The box and half of it around, as the landmark and attribute networks were trained. */
+export function attributeCrop(box: Face['box'], side: number): Similarity {
+  const scale = side / (1.5 * Math.max(box.right - box.left, box.bottom - box.top));
+  return {
+    a: scale,
+    b: 0,
+    tx: side / 2 - ((box.left + box.right) / 2) * scale,
+    ty: side / 2 - ((box.top + box.bottom) / 2) * scale,
+  };
+}
+
+/** −1…1: how alike two faces are. */
+export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let [dot, aa, bb] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    dot += a[i]! * b[i]!;
+    aa += a[i]! ** 2;
+    bb += b[i]! ** 2;
+  }
+  return dot / Math.sqrt(aa * bb);
+}
+
+/** [side, side, 3] to [3, side, side] */
+function planes(levels: Float32Array, side: number, level: (v: number) => number): Float32Array {
+  const plane = side * side;
+  const out = new Float32Array(3 * plane);
+  for (let p = 0; p < plane; p++) for (let c = 0; c < 3; c++) out[c * plane + p] = level(levels[p * 3 + c]!);
+  return out;
+}
