@@ -22,6 +22,9 @@ export const actions = {
   'picture.delete': 'generation',
   'picture.details': 'generation',
   'picture.publish': 'generation',
+  'picture.report': 'generation',
+  'queue.cancel': 'user', // select; its values are batches
+  'queue.post': 'user', // select; its values are deliveries
   'review.approve': 'review',
   'review.reject': 'review', // opens a modal for the reason; its submit is `review.rejected`
   'review.rejected': 'review',

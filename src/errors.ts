@@ -42,6 +42,8 @@ const messages = {
   // sweeps and face tests: many faults in one reply
   plan_faults: (d: { faults: string[] }) =>
     `Nothing was started. ${d.faults.length === 1 ? 'One thing needs mending' : `${d.faults.length} things need mending`}:\n${d.faults.map((f) => `- ${f}`).join('\n')}`,
+  plan_long: (d: { max: number; got: number }) =>
+    `A form holds ${d.max} characters and this YAML has ${d.got}. Change the file and give it to \`/sweep\` again.`,
   plan_changed: (_: object) => 'This plan was changed or is already running: use the newest card.',
   yaml_broken: (d: { line: number; column: number; reason: string }) =>
     `The YAML does not parse at line ${d.line}, column ${d.column}: ${d.reason}`,
@@ -65,6 +67,8 @@ const messages = {
     `${quote(d.file)} could not be fetched from Discord. Upload it again.`,
   face_none: (d: { file: string }) =>
     `I found no face in ${quote(d.file)}: use a photo with one face, seen from the front.`,
+  face_not_yours: (_: object) =>
+    'That picture uses a face folder of the person who asked for it: only they may draw with it.',
   face_many: (d: { file: string; faces: number }) =>
     `I found ${d.faces} faces in ${quote(d.file)}: use a photo with one face.`,
   photos_limit: (d: { max: number }) => `A face folder holds ${d.max} photos at most.`,
@@ -73,6 +77,7 @@ const messages = {
   not_yours: (_: object) => 'Only the person who asked for this may press that.',
   moderators_only: (_: object) => 'Only moderators may do that.',
   operators_only: (_: object) => 'Only operators may do that.',
+  administrators_only: (_: object) => 'Only people who may Manage Server may do that.',
   already_done: (d: { what: string }) => `That was done already: ${d.what}.`,
   gone: (_: object) => 'That is not there any more.',
   card_old: (_: object) => 'This button is not one I know. Run the command again for a fresh card.',
