@@ -1,0 +1,59 @@
+/**
+ * What can be typed and pressed, as types. A command returns what to answer; only `src/bot/dispatch.ts` talks to Discord,
+ * so acknowledging in time and explaining errors is written once.
+ */
+import type {
+  AutocompleteInteraction,
+  ChatInputCommandInteraction,
+  InteractionEditReplyOptions,
+  MessageComponentInteraction,
+  MessageContextMenuCommandInteraction,
+  ModalBuilder,
+  ModalSubmitInteraction,
+  RESTPostAPIChatInputApplicationCommandsJSONBody,
+  RESTPostAPIContextMenuApplicationCommandsJSONBody,
+} from 'discord.js';
+import type { Asking } from '#src/batches.ts';
+import type { Action } from '#src/custom-ids.ts';
+import type { Suggestion } from '#src/parameters.ts';
+
+/** Seen only by who asked: pictures for everybody are posted by the courier. What is left out is cleared. */
+export type Answer = string | Pick<InteractionEditReplyOptions, 'content' | 'components' | 'files'>;
+
+/** `/name`. Deferred before `run`, so `run` may take its time. */
+export interface SlashCommand {
+  readonly data: { readonly name: string; toJSON(): RESTPostAPIChatInputApplicationCommandsJSONBody };
+  run(interaction: ChatInputCommandInteraction, asking: Asking): Promise<Answer>;
+  /** A form to open instead of running. Decided from the options alone: a form can't wait for Postgres. */
+  form?(interaction: ChatInputCommandInteraction): ModalBuilder | null;
+  /** At most 25 are shown. */
+  autocomplete?(interaction: AutocompleteInteraction): Promise<readonly Suggestion[]>;
+  readonly press?: Presses;
+}
+
+/** An entry of a message's Apps menu. */
+export interface MessageCommand {
+  readonly data: { readonly name: string; toJSON(): RESTPostAPIContextMenuApplicationCommandsJSONBody };
+  run(interaction: MessageContextMenuCommandInteraction, asking: Asking): Promise<Answer>;
+}
+
+/** A button, a select or a sent form. Who may press it is decided by its handler, from the row. */
+export interface Press {
+  /** of the custom id */
+  readonly id: string;
+  /** of the custom id */
+  readonly argument: string | undefined;
+  /** of a select */
+  readonly values: readonly string[];
+  readonly interaction: MessageComponentInteraction | ModalSubmitInteraction;
+  readonly asking: Asking;
+}
+
+export type PressHandler =
+  /** `update` replaces the message that was pressed, or with null leaves it; `reply` answers below it. */
+  | { readonly answers: 'update'; run(press: Press): Promise<Answer | null> }
+  | { readonly answers: 'reply'; run(press: Press): Promise<Answer> }
+  /** Opens a form, which must come within 3 s. */
+  | { readonly answers: 'form'; form(press: Press): Promise<ModalBuilder> };
+
+export type Presses = { readonly [A in Action]?: PressHandler };

@@ -1,0 +1,101 @@
+/** `/imagine` asks for a picture. A worker draws it, and the courier posts it where it was asked for. */
+import { SlashCommandBuilder } from 'discord.js';
+import { type Cell, type Opened, openBatch, type ResolvedParameters, randomSeed } from '#src/batches.ts';
+import { mustPost } from '#src/bot/permissions.ts';
+import { relative, UserError } from '#src/errors.ts';
+import { usableFolder } from '#src/faces.ts';
+import { parseParameter, resolveParameters } from '#src/parameters.ts';
+import type { SlashCommand } from './command.ts';
+import { Context, choicesOf, counted, Install, suggestFolders, tierChoices } from './options.ts';
+
+const COUNT_MAX = 4;
+const SEEDS = 2 ** 32;
+
+export default {
+  data: new SlashCommandBuilder()
+    .setName('imagine')
+    .setDescription('Draw a picture from a description.')
+    .setContexts(Context.Guild, Context.BotDM, Context.PrivateChannel)
+    .setIntegrationTypes(Install.GuildInstall, Install.UserInstall)
+    // No length limit here: Discord would cut the typing off without a word, and we can say what is too long.
+    .addStringOption((o) => o.setName('prompt').setDescription('What to draw.').setRequired(true))
+    .addStringOption((o) =>
+      o
+        .setName('face')
+        .setDescription('One of your face folders: the picture looks like them.')
+        .setAutocomplete(true),
+    )
+    .addStringOption((o) =>
+      o
+        .setName('shape')
+        .setDescription('Else as you set it.')
+        .addChoices(...choicesOf('shape')),
+    )
+    .addIntegerOption((o) =>
+      o
+        .setName('seed')
+        .setDescription('Same seed, same picture. Random unless you give or set one.')
+        .setMinValue(0)
+        .setMaxValue(SEEDS - 1),
+    )
+    .addIntegerOption((o) =>
+      o
+        .setName('count')
+        .setDescription('How many, with the seeds seed, seed + 1 and so on.')
+        .setMinValue(1)
+        .setMaxValue(COUNT_MAX),
+    )
+    .addStringOption((o) =>
+      o
+        .setName('tier')
+        .setDescription('How soon, at what price.')
+        .addChoices(...tierChoices()),
+    ),
+
+  async run(interaction, asking) {
+    const { actor, botInside } = asking;
+    const { options } = interaction;
+    mustPost(interaction, 'imagine', botInside);
+
+    const prompt = options.getString('prompt', true).trim();
+    if (!prompt) throw new UserError('prompt_empty', {});
+    const face = options.getString('face');
+    const folder = face === null ? null : await usableFolder(actor.id, face);
+    const count = Math.min(Math.max(options.getInteger('count') ?? 1, 1), COUNT_MAX);
+
+    const given: ResolvedParameters = {};
+    for (const name of ['shape', 'seed', 'tier']) {
+      const value = options.get(name)?.value;
+      if (value !== undefined) given[name] = parseParameter(name, value);
+    }
+    const parameters = await resolveParameters(actor, given);
+    const first = typeof parameters.seed === 'number' ? parameters.seed : randomSeed();
+    const cells = Array.from({ length: count }, (_, i): Cell => {
+      const seed = (first + i) % SEEDS;
+      return { prompt, parameters, seed, faceFolderId: folder?.id ?? null, ideaId: null, coordinates: {} };
+    });
+
+    const opened = await openBatch(asking, {
+      kind: 'imagine',
+      title: counted(count, 'picture'),
+      asked: { prompt, face, ...given, count },
+      cells,
+      tier: String(parameters.tier),
+      production: parameters.production_mode === true,
+    });
+    return accepted(opened, count);
+  },
+
+  async autocomplete(interaction) {
+    return suggestFolders(interaction.user.id, interaction.options.getFocused());
+  },
+} satisfies SlashCommand;
+
+/** What a person reads once it is safe: nothing that was accepted is lost. */
+export function accepted({ batch, ahead, seconds }: Opened, pictures: number): string {
+  const place = ahead === 0 ? 'You are next.' : `${counted(ahead, 'picture')} will be drawn before.`;
+  const price = batch.charged === 0 ? 'for free' : `for ${counted(batch.charged, 'token')}`;
+  const when = relative(new Date(Date.now() + seconds * 1000));
+  const what = pictures === 1 ? 'The picture' : `The ${pictures} pictures`;
+  return `Accepted ${price}. ${place} ${what} will appear here, about ${when}.`;
+}

@@ -1,0 +1,39 @@
+/** Parts that several commands' options share. */
+import { parameters } from '#config/parameters.ts';
+import { tiers } from '#config/tiers.ts';
+import { listFolders } from '#src/faces.ts';
+import type { Suggestion } from '#src/parameters.ts';
+
+/** Everywhere: in guilds, in the bot's DM, and where only the person has installed it. */
+export { ApplicationIntegrationType as Install, InteractionContextType as Context } from 'discord.js';
+
+/** A parameter's choices, as Discord takes them. */
+export function choicesOf(name: string): Suggestion[] {
+  const parameter = parameters.get(name);
+  if (parameter?.type !== 'choice') throw new Error(`config/parameters.yaml has no choice named ${name}`);
+  return parameter.choices.map((value) => ({ name: value, value }));
+}
+
+export function tierChoices(): Suggestion[] {
+  return [...tiers].map(([value, { description, tokens }]) => ({
+    name: `${value}: ${description.toLowerCase()}, ${tokens} ${tokens === 1 ? 'token' : 'tokens'} a picture`,
+    value,
+  }));
+}
+
+/** A person's own face folders that can be drawn with. */
+export async function suggestFolders(userId: string, typed: string): Promise<Suggestion[]> {
+  const wanted = typed.trim().toLowerCase();
+  const folders = await listFolders(userId);
+  return folders
+    .filter(({ name }) => name.includes(wanted))
+    .map(({ name, photos }) => ({
+      name: photos ? `${name} · ${counted(photos, 'photo')}` : `${name} · waits for consent`,
+      value: name,
+    }));
+}
+
+/** `1 picture`, `1,200 pictures` */
+export function counted(count: number, thing: string): string {
+  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
+}

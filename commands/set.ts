@@ -1,0 +1,40 @@
+/** `/set` stores a parameter's value for the person who typed it. */
+import { SlashCommandBuilder } from 'discord.js';
+import { setParameter, showValue, suggestParameters, suggestValues } from '#src/parameters.ts';
+import type { SlashCommand } from './command.ts';
+import { Context, Install } from './options.ts';
+
+export default {
+  data: new SlashCommandBuilder()
+    .setName('set')
+    .setDescription('Set one of your parameters, for all your next pictures.')
+    .setContexts(Context.Guild, Context.BotDM, Context.PrivateChannel)
+    .setIntegrationTypes(Install.GuildInstall, Install.UserInstall)
+    .addStringOption((o) =>
+      o.setName('parameter').setDescription('Which one.').setRequired(true).setAutocomplete(true),
+    )
+    .addStringOption((o) =>
+      o
+        .setName('value')
+        .setDescription('The new value, or `default`.')
+        .setRequired(true)
+        .setAutocomplete(true),
+    ),
+
+  async run({ options }, { actor }) {
+    const name = options.getString('parameter', true).trim();
+    const { before, after } = await setParameter(actor, name, options.getString('value', true));
+    return `\`${name}\`: ${shown(name, before)} → ${shown(name, after)}`;
+  },
+
+  async autocomplete({ options, user }) {
+    const { name, value } = options.getFocused(true);
+    if (name === 'parameter') return suggestParameters(value);
+    return suggestValues(user.id, options.getString('parameter') ?? '', value);
+  },
+} satisfies SlashCommand;
+
+/** A value in a sentence: a negative prompt is a person's own words, so it stays between back ticks. */
+export function shown(name: string, value: Parameters<typeof showValue>[1]): string {
+  return `**\`${showValue(name, value).replaceAll('`', 'ˋ') || ' '}\`**`;
+}

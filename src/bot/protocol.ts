@@ -1,0 +1,30 @@
+/** What a shard tells its supervisor. */
+import { GatewayCloseCodes } from 'discord.js';
+import { z } from 'zod';
+
+export const ShardMessage = z.union([z.object({ ready: z.literal(true) }), z.object({ fatal: z.int() })]);
+export type ShardMessage = z.output<typeof ShardMessage>;
+
+/** Close codes after which connecting again would give the same, as sentences for the operator. */
+const FATAL: ReadonlyMap<number, string> = new Map([
+  [GatewayCloseCodes.AuthenticationFailed, 'Discord refused the bot token: check DISCORD_TOKEN.'],
+  [GatewayCloseCodes.InvalidShard, 'Discord refused the shard number: check SHARDS.'],
+  [GatewayCloseCodes.ShardingRequired, 'The bot is in too many guilds for so few shards: set SHARDS=auto.'],
+  [
+    GatewayCloseCodes.InvalidAPIVersion,
+    'Discord no longer speaks this version of its gateway: update discord.js.',
+  ],
+  [GatewayCloseCodes.InvalidIntents, 'Discord does not know the intents asked for: update discord.js.'],
+  [
+    GatewayCloseCodes.DisallowedIntents,
+    'Discord did not allow the intents asked for: the bot needs Guilds alone, so check that the token is its own.',
+  ],
+]);
+
+export function isFatal(code: number): boolean {
+  return FATAL.has(code);
+}
+
+export function sentenceOf(code: number): string {
+  return `${FATAL.get(code) ?? 'Discord closed the gateway for good.'} (close code ${code})`;
+}
