@@ -4,7 +4,7 @@
 import { type Parameter, type ParameterJson, parameters } from '#config/parameters.ts';
 import { audit } from './audit.ts';
 import type { ResolvedParameters } from './batches.ts';
-import { db, Prisma } from './db.ts';
+import { db, Prisma, type Transaction } from './db.ts';
 import { UserError } from './errors.ts';
 import { type Actor, isOperator, meet } from './people.ts';
 
@@ -16,44 +16,40 @@ export interface Suggestion {
 const SUGGESTIONS_MAX = 25;
 const SUGGESTION_LENGTH = 100;
 
-const YES = new Set(['on', 'true', 'yes', '1']);
-const NO = new Set(['off', 'false', 'no', '0']);
-/** What a person types to get the default back. */
-const RESET = new Set(['default', 'none', 'null', 'random']);
+const YES = new Set(['on', 'true', 'yes']);
+const NO = new Set(['off', 'false', 'no']);
+/** What a person types for "not set", where that is the default: a random seed, no negative prompt. */
+const NOT_SET = new Set(['none', 'random']);
 /** No hexadecimal, no exponent, no "Infinity": what a person would write. */
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)$/;
 
 function definition(name: string): Parameter {
   const found = parameters.get(name);
   if (found) return found;
-  const near = [...parameters.keys()].filter(
-    (known) => distance(name.toLowerCase(), known) <= 3 || known.startsWith(name),
-  );
-  throw new UserError('parameter_unknown', { name, near: near.slice(0, 3) });
+  throw new UserError('parameter_unknown', { name, near: nearNames(name).slice(0, 3) });
 }
 
 /**
- * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML.
+ * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML. null and `default` mean
+ * the default; `none` too, where the default is "not set".
  *
  * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`
  */
 export function parseParameter(name: string, input: ParameterJson): ParameterJson {
   const parameter = definition(name);
   const wrong = (expected: string) => new UserError('parameter_type', { name, expected, got: String(input) });
-  const text = typeof input === 'string' ? input.trim() : null;
-  if (input === null || (text !== null && RESET.has(text.toLowerCase()) && parameter.type !== 'text')) {
+  const word = String(input).trim().toLowerCase();
+  if (input === null || word === 'default' || (parameter.default === null && NOT_SET.has(word))) {
     return parameter.default;
   }
 
   switch (parameter.type) {
     case 'boolean': {
-      const word = String(input).trim().toLowerCase();
       if (YES.has(word)) return true;
       if (NO.has(word)) return false;
       throw wrong('`on` or `off`');
     }
     case 'choice': {
-      const word = String(input).trim().toLowerCase();
       const { choices } = parameter;
       if (!choices.includes(word))
         throw new UserError('parameter_choice', { name, choices, got: String(input) });
@@ -61,22 +57,22 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     }
     case 'text': {
       if (typeof input !== 'string') throw wrong('text');
-      if (input === 'default') return parameter.default;
-      const got = [...input].length;
+      const text = input.trim();
+      const got = [...text].length;
       if (got > parameter.maxLength)
         throw new UserError('parameter_length', { name, max: parameter.maxLength, got });
-      return input;
+      return text || parameter.default;
     }
     case 'number':
     case 'integer': {
       const { min, max, type } = parameter;
       const expected = type === 'integer' ? 'a whole number' : 'a number, with a point, as `7.5`';
-      const number = text === null ? input : NUMBER.test(text) ? Number(text) : null;
+      const number = typeof input === 'string' && NUMBER.test(word) ? Number(word) : input;
       if (typeof number !== 'number' || !Number.isFinite(number)) throw wrong(expected);
       if (type === 'integer' && !Number.isInteger(number)) throw wrong(expected);
       if (number < min || number > max)
         throw new UserError('parameter_range', { name, min, max, got: number });
-      return number;
+      return number + 0; // -0 and 0 are one value, and one cell key
     }
   }
 }
@@ -101,6 +97,7 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
     throw new UserError('parameter_operators', { name });
   await meet(actor);
   return db.$transaction(async (tx) => {
+    await lockOwner(tx, actor.id);
     const key = { userId_name: { userId: actor.id, name } };
     const stored = await tx.parameterValue.findUnique({ where: key });
     const before = fitting(name, stored?.value);
@@ -110,17 +107,7 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
       create: { userId: actor.id, name, value },
       update: { value },
     });
-    if (definition(name).operators) {
-      const { guildId } = actor;
-      await audit(tx, {
-        actorId: actor.id,
-        action: `${name}.set`,
-        subject: `user:${actor.id}`,
-        guildId,
-        before,
-        after,
-      });
-    }
+    await auditChange(tx, actor, { name, before, after });
     return { name, before, after };
   });
 }
@@ -129,6 +116,7 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
 export async function resetParameter(actor: Actor, name: string | 'all'): Promise<Changed[]> {
   if (name !== 'all') definition(name);
   return db.$transaction(async (tx) => {
+    await lockOwner(tx, actor.id);
     const where = { userId: actor.id, ...(name !== 'all' && { name }) };
     const stored = await tx.parameterValue.findMany({ where });
     await tx.parameterValue.deleteMany({ where });
@@ -139,18 +127,21 @@ export async function resetParameter(actor: Actor, name: string | 'all'): Promis
         before: fitting(row.name, row.value),
         after: definition(row.name).default,
       }));
-    for (const { name: reset, before, after } of changed) {
-      if (!definition(reset).operators) continue;
-      await audit(tx, {
-        actorId: actor.id,
-        action: `${reset}.set`,
-        subject: `user:${actor.id}`,
-        before,
-        after,
-      });
-    }
+    for (const change of changed) await auditChange(tx, actor, change);
     return changed;
   });
+}
+
+/** A person's changes one after another: else two at once would both note the same `before` in the audit log. */
+async function lockOwner(tx: Transaction, userId: string): Promise<void> {
+  await tx.$executeRaw`SELECT 1 FROM "User" WHERE id = ${userId} FOR UPDATE`;
+}
+
+/** What only operators may set is what others must be able to look up: who, when, from what to what. */
+async function auditChange(tx: Transaction, actor: Actor, { name, before, after }: Changed): Promise<void> {
+  if (!definition(name).operators) return;
+  const { id: actorId, guildId } = actor;
+  await audit(tx, { actorId, action: `${name}.set`, subject: `user:${actorId}`, guildId, before, after });
 }
 
 /**
@@ -165,45 +156,47 @@ export async function resolveParameters(
   const own = new Map(stored.map(({ name, value }) => [name, value]));
   const operator = await isOperator(actor);
   return Object.fromEntries(
-    [...parameters].map(([name, parameter]) => {
+    [...parameters].map(([name, parameter]): [string, ParameterJson] => {
       if (parameter.operators && !operator) return [name, parameter.default];
-      return [
-        name,
-        Object.hasOwn(overrides, name) ? (overrides[name] ?? null) : fitting(name, own.get(name)),
-      ];
+      if (Object.hasOwn(overrides, name)) return [name, overrides[name] ?? null];
+      return [name, fitting(name, own.get(name))];
     }),
   );
 }
 
-export interface Described extends Suggestion {
+/** A line of `/settings`. */
+export interface Described {
+  readonly name: string;
   readonly parameter: Parameter;
+  /** as `showValue` shows it */
   readonly value: string;
-  /** they set it */
+  readonly standard: string;
+  /** they set it: it would stay if the default changed */
   readonly own: boolean;
 }
 
 /** For `/settings`: all, with the value now. */
 export async function describeParameters(actor: Actor): Promise<Described[]> {
   const values = await resolveParameters(actor);
-  const stored = new Set(
-    (await db.parameterValue.findMany({ where: { userId: actor.id }, select: { name: true } })).map(
-      ({ name }) => name,
-    ),
-  );
+  const stored = await db.parameterValue.findMany({ where: { userId: actor.id }, select: { name: true } });
+  const own = new Set(stored.map(({ name }) => name));
   return [...parameters].map(([name, parameter]) => ({
     name,
     parameter,
     value: showValue(name, values[name] ?? null),
-    own: stored.has(name),
+    standard: showValue(name, parameter.default),
+    own: own.has(name),
   }));
 }
 
-/** Autocomplete of `parameter`. */
+/** Autocomplete of `parameter`: those that have what is typed, or are spelt nearly so. */
 export function suggestParameters(typed: string): Suggestion[] {
   const wanted = typed.trim().toLowerCase();
-  return [...parameters]
-    .filter(([name, { title }]) => name.includes(wanted) || title.toLowerCase().includes(wanted))
-    .map(([name, { description }]) => suggestion(`${name}: ${description}`, name))
+  const having = [...parameters].flatMap(([name, { title }]) =>
+    name.includes(wanted) || title.toLowerCase().includes(wanted) ? [name] : [],
+  );
+  return (having.length ? having : nearNames(wanted))
+    .map((name) => suggestion(`${name}: ${definition(name).description}`, name))
     .slice(0, SUGGESTIONS_MAX);
 }
 
@@ -215,9 +208,9 @@ export async function suggestValues(userId: string, name: string, typed: string)
   const now = showValue(name, fitting(name, stored?.value));
   const standard = showValue(name, parameter.default);
 
-  const offers = new Map<string, string>();
-  const offer = (value: string, note: string) =>
-    offers.set(value, offers.has(value) ? `${offers.get(value)}, ${note}` : note);
+  const offers = new Map<string, string[]>();
+  const offer = (value: string, ...notes: string[]) =>
+    offers.set(value, [...(offers.get(value) ?? []), ...notes]);
   if (typed.trim()) {
     try {
       offer(showValue(name, parseParameter(name, typed)), 'as typed');
@@ -227,23 +220,22 @@ export async function suggestValues(userId: string, name: string, typed: string)
   }
   offer(now, 'your value now');
   offer(standard, 'default');
-  if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word, 'choice');
-  if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice, 'choice');
+  if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word);
+  if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice);
   if (parameter.type === 'number' || parameter.type === 'integer') {
     offer(String(parameter.min), 'least');
     offer(String(parameter.max), 'most');
   }
   const text = typed.trim().toLowerCase();
   const listed = parameter.type === 'choice' || parameter.type === 'boolean';
-  return [...offers]
-    .filter(([value]) => !listed || value.includes(text) || value === now)
-    .map(([value, note]) =>
-      suggestion(
-        `${value || '(empty)'} · ${note.replace(', choice', '').replace(/^choice$/, parameter.title)}`,
-        value || 'default',
-      ),
-    )
-    .slice(0, SUGGESTIONS_MAX);
+  return (
+    [...offers]
+      // Discord would send a longer one cut off, and half a negative prompt would be stored.
+      .filter(([value]) => value.length <= SUGGESTION_LENGTH)
+      .filter(([value]) => !listed || value.includes(text) || value === now)
+      .map(([value, notes]) => suggestion(`${value} · ${notes.join(', ') || parameter.title}`, value))
+      .slice(0, SUGGESTIONS_MAX)
+  );
 }
 
 /** A stored value, if the parameter would still take it; else the default. */
@@ -258,12 +250,24 @@ function fitting(name: string, value: unknown): ParameterJson {
 }
 
 function suggestion(name: string, value: string): Suggestion {
-  const shorten = (text: string) =>
-    text.length > SUGGESTION_LENGTH ? `${text.slice(0, SUGGESTION_LENGTH - 1)}…` : text;
-  return { name: shorten(name), value: value.slice(0, SUGGESTION_LENGTH) };
+  const shown = name.length > SUGGESTION_LENGTH ? `${name.slice(0, SUGGESTION_LENGTH - 1)}…` : name;
+  return { name: shown, value };
 }
 
-/** Levenshtein's. Of two short words. */
+/** Names that somebody may have meant, nearest first. */
+function nearNames(typed: string): string[] {
+  const wanted = typed.trim().toLowerCase();
+  return [...parameters.keys()]
+    .map((name) => ({
+      name,
+      far: wanted.length > 2 && name.startsWith(wanted) ? 0 : distance(wanted, name),
+    }))
+    .filter(({ far }) => far <= 3)
+    .sort((a, b) => a.far - b.far)
+    .map(({ name }) => name);
+}
+
+/** Levenshtein's, of two short words; 4 stands for anything beyond 3. */
 function distance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 3) return 4;
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
