@@ -83,6 +83,8 @@ const messages = {
   card_old: (_: object) => 'This button is not one I know. Run the command again for a fresh card.',
 
   // pictures
+  picture_unclear: (d: { pictures: number }) =>
+    `That message shows ${d.pictures} pictures. Choose one there with Apps → Details, and give its id.`,
   image_flagged: (_: object) => 'That picture is held for review by the moderators.',
   image_not_production: (_: object) =>
     'Only pictures drawn in production mode can be published; this one was a test. An operator can turn `production_mode` on.',
