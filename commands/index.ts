@@ -1,15 +1,45 @@
-/** Every command and everything that can be pressed. A list, so that a missing one does not compile. */
-import type { MessageCommand, Presses, SlashCommand } from './command.ts';
+/** Every command and everything that can be pressed. A list: an action without its handler does not compile. */
+import type { Action } from '#src/custom-ids.ts';
+import type { MessageCommand, PressHandler, SlashCommand } from './command.ts';
+import { endingPresses } from './ending.ts';
+import faces from './faces.ts';
+import gallery from './gallery.ts';
+import guild from './guild.ts';
 import imagine from './imagine.ts';
+import { cancelEntry, detailsEntry, reportEntry, rerunEntry } from './messages.ts';
+import { picturePresses } from './pictures.ts';
+import { planPresses } from './plan.ts';
+import queue from './queue.ts';
+import { reviewPresses } from './review.ts';
 import set from './set.ts';
+import settings from './settings.ts';
+import sweep from './sweep.ts';
+import testFaceMecene from './test_face_mecene.ts';
 
-const slash: readonly SlashCommand[] = [imagine, set];
-const message: readonly MessageCommand[] = [];
+export const slashCommands = byName<SlashCommand>([
+  imagine,
+  set,
+  settings,
+  faces,
+  testFaceMecene,
+  sweep,
+  queue,
+  gallery,
+  guild,
+]);
 
-export const slashCommands: ReadonlyMap<string, SlashCommand> = byName(slash);
-export const messageCommands: ReadonlyMap<string, MessageCommand> = byName(message);
+export const messageCommands = byName<MessageCommand>([detailsEntry, rerunEntry, cancelEntry, reportEntry]);
 
-export const presses: Presses = {};
+export const presses: Readonly<Record<Action, PressHandler>> = {
+  ...planPresses,
+  ...endingPresses,
+  ...picturePresses,
+  ...reviewPresses,
+  ...settings.press,
+  ...faces.press,
+  ...sweep.press,
+  ...queue.press,
+};
 
 function byName<C extends SlashCommand | MessageCommand>(commands: readonly C[]): ReadonlyMap<string, C> {
   return new Map(commands.map((command) => [command.data.name, command]));

@@ -6,7 +6,7 @@ import { audit } from './audit.ts';
 import { db, type GuildSettings } from './db.ts';
 import { announce, touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
-import { type Actor, guildSettings } from './people.ts';
+import type { Actor } from './people.ts';
 
 /** What a guild is called by convention: the names are compared without case. */
 export const CONVENTION = { operators: 'operators', moderators: 'moderators', review: 'review' } as const;
@@ -59,8 +59,6 @@ export async function changeGuild(actor: Actor, change: Partial<GuildChoice>): P
   if (change.reviewChannelId) await announce(waitingReviews(guildId));
   return changed;
 }
-
-export { guildSettings };
 
 function choiceOf({ reviewChannelId, operatorRoleIds, moderatorRoleIds }: GuildChoice): GuildChoice {
   return { reviewChannelId, operatorRoleIds, moderatorRoleIds };

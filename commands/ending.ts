@@ -1,0 +1,23 @@
+/** Stop and Cancel of a batch: by its owner, or by who moderates or operates where it was asked. */
+import { endBatch } from '#src/batches.ts';
+import { type Batch, db } from '#src/db.ts';
+import { UserError } from '#src/errors.ts';
+import type { Actor } from '#src/people.ts';
+import type { Presses } from './command.ts';
+import { mustManage } from './rights.ts';
+
+/** @throws {UserError} `gone`, `not_yours`, `already_done` */
+export async function end(actor: Actor, batchId: string, how: 'stopped' | 'cancelled'): Promise<string> {
+  const batch: Batch | null = await db.batch.findUnique({ where: { id: batchId } });
+  if (!batch) throw new UserError('gone', {});
+  await mustManage(actor, batch);
+  if (!(await endBatch(batchId, how))) throw new UserError('already_done', { what: `it is ${batch.state}` });
+  return how === 'stopped'
+    ? 'Stopped: what is being drawn will be finished, the rest is not begun. Its tokens came back.'
+    : 'Cancelled: nothing more is drawn. The tokens of what was not finished come back.';
+}
+
+export const endingPresses = {
+  'batch.stop': { answers: 'reply', run: ({ id, asking: { actor } }) => end(actor, id, 'stopped') },
+  'batch.cancel': { answers: 'reply', run: ({ id, asking: { actor } }) => end(actor, id, 'cancelled') },
+} satisfies Presses;

@@ -1,0 +1,87 @@
+/** `/gallery` puts a picture on the public gallery page, or takes it back. */
+import { SlashCommandBuilder } from 'discord.js';
+import { z } from 'zod';
+import type { Asking } from '#src/batches.ts';
+import { quote, UserError } from '#src/errors.ts';
+import { publishImage, unpublishImage } from '#src/gallery.ts';
+import { type Picture, picturesOf, recentPictures, shownBy } from '#src/messages.ts';
+import { mayBeShown } from '#src/moderation.ts';
+import type { SlashCommand } from './command.ts';
+import { Context, Install } from './options.ts';
+import { visiblePicture } from './pictures.ts';
+
+const LABEL_MAX = 100;
+const RECENT = 50;
+const MESSAGE_LINK = /\/channels\/(?:@me|\d+)\/\d+\/(\d+)$/;
+
+const pictureOption = 'A message link or a picture’s id. Your latest picture when left out.';
+
+export default {
+  data: new SlashCommandBuilder()
+    .setName('gallery')
+    .setDescription('Show a picture on the gallery page, or take it back.')
+    .setContexts(Context.Guild, Context.BotDM)
+    .setIntegrationTypes(Install.GuildInstall)
+    .addSubcommand((sub) =>
+      sub
+        .setName('publish')
+        .setDescription('Show a picture drawn in production mode to everyone.')
+        .addStringOption((o) => o.setName('picture').setDescription(pictureOption).setAutocomplete(true)),
+    )
+    .addSubcommand((sub) =>
+      sub
+        .setName('unpublish')
+        .setDescription('Take a picture off the gallery page.')
+        .addStringOption((o) => o.setName('picture').setDescription(pictureOption).setAutocomplete(true)),
+    ),
+
+  async run({ options }, asking) {
+    const publish = options.getSubcommand() === 'publish';
+    const { image, prompt } = await meant(asking, options.getString('picture'), publish);
+    if (!image) throw new UserError('gone', {});
+    if (!publish) {
+      await unpublishImage(asking.actor, image.id);
+      return `${quote(prompt)} is off the gallery page.`;
+    }
+    await publishImage(asking.actor, image.id);
+    return `${quote(prompt)} is on the gallery page now.`;
+  },
+
+  async autocomplete({ options, user }) {
+    const typed = options.getFocused().toLowerCase();
+    const publish = options.getSubcommand() === 'publish';
+    return (await recentPictures(user.id, RECENT))
+      .filter((picture) => isCandidate(picture, publish) && picture.prompt.toLowerCase().includes(typed))
+      .map(({ id, prompt, seed }) => ({
+        name: `${quote(prompt).slice(1, -1)} · seed ${seed}`.slice(0, LABEL_MAX),
+        value: id,
+      }));
+  },
+} satisfies SlashCommand;
+
+/** @throws {UserError} `gone` when there is none, or several and none of them is meant */
+async function meant(asking: Asking, text: string | null, publish: boolean): Promise<Picture> {
+  if (text === null) {
+    const latest = (await recentPictures(asking.actor.id, RECENT)).find((picture) =>
+      isCandidate(picture, publish),
+    );
+    if (!latest) throw new UserError('gone', {});
+    return latest;
+  }
+  const id = text.trim();
+  if (z.uuid().safeParse(id).success) return visiblePicture(asking, id);
+  const messageId = MESSAGE_LINK.exec(id)?.[1] ?? (/^\d{17,20}$/.test(id) ? id : null);
+  if (!messageId) throw new UserError('gone', {});
+  const { batchId, generationId } = await shownBy(messageId);
+  if (generationId) return visiblePicture(asking, generationId);
+  const pictures = (await picturesOf(batchId)).filter((picture) => isCandidate(picture, publish));
+  const [only] = pictures;
+  if (!only) throw new UserError('gone', {});
+  if (pictures.length > 1) throw new UserError('picture_unclear', { pictures: pictures.length });
+  return visiblePicture(asking, only.id);
+}
+
+function isCandidate({ image }: Picture, publish: boolean): boolean {
+  if (!image || !mayBeShown(image, image.review)) return false;
+  return (image.visibility === 'published') !== publish;
+}

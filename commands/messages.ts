@@ -1,0 +1,108 @@
+/** The entries of a message's Apps menu. They find what the message shows in Postgres, so they work on old messages too. */
+import { ApplicationCommandType, ContextMenuCommandBuilder } from 'discord.js';
+import { type Asking, randomSeed } from '#src/batches.ts';
+import { mustPost } from '#src/bot/permissions.ts';
+import { UserError } from '#src/errors.ts';
+import { countPictures, PICTURES_PAGE, type Picture, picturesOf, shownBy } from '#src/messages.ts';
+import { mayBeShown } from '#src/moderation.ts';
+import type { Answer, MessageCommand } from './command.ts';
+import { end } from './ending.ts';
+import { Context, counted, Install } from './options.ts';
+import { details, drawAlike, pickCard, report, visiblePicture } from './pictures.ts';
+import { makePlan, sourceOf } from './plan.ts';
+
+function entry(name: string): ContextMenuCommandBuilder {
+  return new ContextMenuCommandBuilder()
+    .setName(name)
+    .setType(ApplicationCommandType.Message)
+    .setContexts(Context.Guild, Context.BotDM, Context.PrivateChannel)
+    .setIntegrationTypes(Install.GuildInstall, Install.UserInstall);
+}
+
+export const detailsEntry: MessageCommand = {
+  data: entry('Details'),
+  async run({ targetId }, asking) {
+    return forOne(
+      asking,
+      targetId,
+      () => true,
+      (picture) => details(asking, picture),
+    );
+  },
+};
+
+export const reportEntry: MessageCommand = {
+  data: entry('Report'),
+  async run({ targetId }, asking) {
+    return forOne(asking, targetId, isShown, (picture) => report(asking, picture));
+  },
+};
+
+/** `/imagine` again with new seeds; of a sweep or face test a new plan, in which what was drawn already is free. */
+export const rerunEntry: MessageCommand = {
+  data: entry('Rerun'),
+  async run(interaction, asking) {
+    const { batchId, generationId } = await shownBy(interaction.targetId);
+    const [first, ...others] = generationId
+      ? [await visiblePicture(asking, generationId)]
+      : await visiblePictures(asking, batchId);
+    if (!first) throw new UserError('gone', {});
+    const { kind, config } = first.batch;
+    if (kind !== 'imagine' && !generationId) {
+      mustPost(interaction, kind, asking.botInside);
+      const source = sourceOf(askedOf(config));
+      if (!source) throw new UserError('gone', {});
+      return makePlan(asking, kind, source);
+    }
+    const ids = [first, ...others].map(({ id }) => id);
+    const seed = randomSeed() % (2 ** 32 - ids.length);
+    let next = 0;
+    return drawAlike(interaction, asking, ids, () => ({ seed: seed + next++ }));
+  },
+};
+
+export const cancelEntry: MessageCommand = {
+  data: entry('Cancel'),
+  async run({ targetId }, { actor }) {
+    const { batchId } = await shownBy(targetId);
+    return end(actor, batchId, 'cancelled');
+  },
+};
+
+/** Acts on the message's only picture; of several it asks which. */
+async function forOne(
+  asking: Asking,
+  messageId: string,
+  isMeant: (picture: Picture) => boolean,
+  act: (picture: Picture) => Answer | Promise<Answer>,
+): Promise<Answer> {
+  const { delivery, batchId, generationId } = await shownBy(messageId);
+  if (generationId) return act(await visiblePicture(asking, generationId));
+  const page =
+    delivery.kind === 'pictures' ? { skip: delivery.page * PICTURES_PAGE, take: PICTURES_PAGE } : undefined;
+  const pictures = (await visiblePictures(asking, batchId, page)).filter(isMeant);
+  const [only] = pictures;
+  if (!only) throw new UserError('gone', {});
+  if (pictures.length === 1) return act(only);
+  return pickCard(batchId, pictures, `${counted(await countPictures(batchId), 'picture')}. Which one?`);
+}
+
+async function visiblePictures(
+  asking: Asking,
+  batchId: string,
+  page: { skip: number; take: number } = { skip: 0, take: 25 },
+): Promise<Picture[]> {
+  const pictures = await picturesOf(batchId, page);
+  // All are of one batch: who may see one may see all.
+  if (pictures[0]) await visiblePicture(asking, pictures[0].id);
+  return pictures;
+}
+
+function isShown({ image }: Picture): boolean {
+  return image !== null && mayBeShown(image, image.review);
+}
+
+/** A batch's config is `{ asked, … }`. */
+function askedOf(config: unknown): unknown {
+  return typeof config === 'object' && config !== null && 'asked' in config ? config.asked : null;
+}

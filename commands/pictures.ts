@@ -1,0 +1,255 @@
+/** One picture, and what its buttons do. A press is answered to who pressed; what changed is shown by the courier. */
+import {
+  ActionRowBuilder,
+  type BaseInteraction,
+  ButtonBuilder,
+  ButtonStyle,
+  StringSelectMenuBuilder,
+} from 'discord.js';
+import { parameters } from '#config/parameters.ts';
+import { type Asking, type Cell, openBatch, type ResolvedParameters, randomSeed } from '#src/batches.ts';
+import { mustPost } from '#src/bot/permissions.ts';
+import { type Action, customId } from '#src/custom-ids.ts';
+import { quote, UserError } from '#src/errors.ts';
+import { publishImage } from '#src/gallery.ts';
+import { deleteImage } from '#src/generations.ts';
+import { getPicture, type Picture, turnPage } from '#src/messages.ts';
+import { mayBeShown, reportImage } from '#src/moderation.ts';
+import { resolveParameters, showValue } from '#src/parameters.ts';
+import { getFile } from '#src/storage.ts';
+import type { Answer, Presses } from './command.ts';
+import { accepted } from './imagine.ts';
+import { counted } from './options.ts';
+import { mustManage, mustSee } from './rights.ts';
+
+const ALT_MAX = 1_024;
+const SELECT_MAX = 25;
+const LABEL_MAX = 100;
+const PROMPT_SHOWN = 700;
+
+export const picturePresses = {
+  'picture.again': {
+    answers: 'reply',
+    run: ({ id, interaction, asking }) =>
+      drawAlike(interaction, asking, [id], () => ({ seed: randomSeed() })),
+  },
+  'picture.vary': {
+    answers: 'reply',
+    run: ({ id, interaction, asking }) => drawAlike(interaction, asking, [id], vary),
+  },
+  'picture.details': {
+    answers: 'reply',
+    run: async ({ id, asking }) => details(asking, await visiblePicture(asking, id)),
+  },
+  'picture.delete': {
+    answers: 'reply',
+    async run({ id, asking: { actor } }) {
+      const picture = await getPicture(id);
+      await mustManage(actor, picture.batch);
+      await deleteImage(actor, id);
+      return 'The picture is deleted.';
+    },
+  },
+  'picture.publish': {
+    answers: 'reply',
+    async run({ id, asking }) {
+      const { image } = await visiblePicture(asking, id);
+      if (!image) throw new UserError('gone', {});
+      await publishImage(asking.actor, image.id);
+      return 'The picture is in the gallery now. Take it back with `/gallery unpublish`.';
+    },
+  },
+  'picture.report': {
+    answers: 'reply',
+    run: async ({ id, asking }) => report(asking, await visiblePicture(asking, id)),
+  },
+  'pictures.pick': {
+    answers: 'reply',
+    async run({ id, values, asking }) {
+      const picture = await visiblePicture(asking, values[0] ?? '');
+      if (picture.batchId !== id) throw new UserError('gone', {});
+      return pictureCard(picture);
+    },
+  },
+  'pictures.page': {
+    answers: 'update',
+    // Everybody in the channel may turn the page: it hides nothing, and turns back.
+    async run({ id, values, interaction }) {
+      await turnPage(id, interaction.message?.id ?? '', Number(values[0] ?? Number.NaN));
+      return null;
+    },
+  },
+} satisfies Presses;
+
+/** @throws {UserError} `gone`: not there, or not to be seen by them */
+export async function visiblePicture(asking: Asking, generationId: string): Promise<Picture> {
+  const picture = await getPicture(generationId);
+  await mustSee(asking, picture.batch);
+  return picture;
+}
+
+/** Takes a picture out of sight until a moderator has looked. */
+export async function report({ actor }: Asking, { image }: Picture): Promise<Answer> {
+  if (!image) throw new UserError('gone', {});
+  await reportImage(actor, image.id);
+  return 'Thank you. The picture is out of sight until a moderator has looked at it.';
+}
+
+/** A picture with its own buttons, for one person. */
+async function pictureCard(picture: Picture): Promise<Answer> {
+  const { id, image, batch, seed, prompt, index, state } = picture;
+  if (!image) return `Picture ${index + 1} is ${state === 'done' ? 'gone' : state}.`;
+  if (image.deletedAt) throw new UserError('gone', {});
+  if (!mayBeShown(image, image.review)) throw new UserError('image_flagged', {});
+  const button = (action: Action, label: string, style = ButtonStyle.Secondary) =>
+    new ButtonBuilder().setCustomId(customId(action, id)).setLabel(label).setStyle(style);
+  const rows = [
+    new ActionRowBuilder<ButtonBuilder>().addComponents(
+      button('picture.again', 'Again'),
+      button('picture.vary', 'Vary'),
+      button('picture.details', 'Details'),
+    ),
+    new ActionRowBuilder<ButtonBuilder>().addComponents(
+      ...(batch.production ? [button('picture.publish', 'Publish', ButtonStyle.Primary)] : []),
+      button('picture.report', 'Report'),
+      button('picture.delete', 'Delete', ButtonStyle.Danger),
+    ),
+  ];
+  const file = {
+    attachment: await getFile(image.storageKey),
+    name: `picture-${index + 1}.png`,
+    description: prompt.slice(0, ALT_MAX),
+  };
+  return {
+    content: `Picture ${index + 1} · ${labelOf(picture)} · seed ${seed}`,
+    components: rows,
+    files: [file],
+  };
+}
+
+/** Asks which of several pictures is meant. */
+export function pickCard(batchId: string, pictures: readonly Picture[], content: string): Answer {
+  const select = new StringSelectMenuBuilder()
+    .setCustomId(customId('pictures.pick', batchId))
+    .setPlaceholder('Which picture?')
+    .addOptions(
+      pictures.slice(0, SELECT_MAX).map((picture) => ({
+        label: `${picture.index + 1}: ${labelOf(picture)}`.slice(0, LABEL_MAX),
+        description: `seed ${picture.seed} · ${picture.state}`,
+        value: picture.id,
+      })),
+    );
+  return { content, components: [new ActionRowBuilder<StringSelectMenuBuilder>().addComponents(select)] };
+}
+
+/** Its place in the batch's axes, or else what it shows. */
+function labelOf({ coordinates, prompt }: Picture): string {
+  const axes = Object.entries(coordinates as Record<string, string>).map(
+    ([axis, label]) => `${axis} ${label}`,
+  );
+  return quote(axes.join(', ') || prompt).slice(1, -1);
+}
+
+type Change = (picture: Picture) => { readonly seed: number; readonly parameters?: ResolvedParameters };
+
+/**
+ * Draws pictures like these, changed: for the tokens, in the tier and under the production mode of who presses.
+ *
+ * @throws {UserError} `face_not_yours`, and as `openBatch`
+ */
+export async function drawAlike(
+  interaction: BaseInteraction,
+  asking: Asking,
+  generationIds: readonly string[],
+  change: Change,
+): Promise<Answer> {
+  mustPost(interaction, 'imagine', asking.botInside);
+  const pictures = await Promise.all(generationIds.map((id) => visiblePicture(asking, id)));
+  const cells: Cell[] = [];
+  let own: ResolvedParameters = {};
+  for (const picture of pictures) {
+    const { prompt, faceFolder, ideaId } = picture;
+    // Consent is for the folder's owner alone; a folder that was removed is no reason to draw somebody else.
+    if (faceFolder && faceFolder.ownerId !== asking.actor.id) throw new UserError('face_not_yours', {});
+    if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
+    const { seed, parameters: changed = {} } = change(picture);
+    const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
+    own = await resolveParameters(asking.actor, { ...stored, ...changed, seed });
+    cells.push({
+      prompt,
+      parameters: own,
+      seed,
+      faceFolderId: faceFolder?.id ?? null,
+      ideaId,
+      coordinates: {},
+    });
+  }
+  const opened = await openBatch(asking, {
+    kind: 'imagine',
+    title: counted(cells.length, 'picture'),
+    asked: { again: [...generationIds] },
+    cells,
+    tier: String(own.tier),
+    production: own.production_mode === true,
+  });
+  return accepted(opened, cells.length);
+}
+
+/** How far `vary` moves the guidance, at least and at most: a factor of it, or of its inverse. */
+const VARY_BY = { least: 1.1, most: 1.4 };
+
+/**
+ * The same seed, so the same noise and composition; another guidance scale, so other details. Nothing is hidden: the
+ * new value stands among the new picture's details.
+ */
+export function vary(
+  picture: Pick<Picture, 'seed' | 'parameters'>,
+  random = Math.random,
+): ReturnType<Change> {
+  const stored = picture.parameters as ResolvedParameters;
+  const bounds = parameters.get('guidance_scale');
+  const now = Number(stored.guidance_scale ?? bounds?.default);
+  const factor = VARY_BY.least + random() * (VARY_BY.most - VARY_BY.least);
+  const up = random() < 0.5;
+  const { min, max } = bounds?.type === 'number' ? bounds : { min: 1, max: 30 };
+  const fits = (value: number) => value >= min && value <= max;
+  const [first, second] = up ? [now * factor, now / factor] : [now / factor, now * factor];
+  const guidance = fits(first) ? first : fits(second) ? second : now;
+  return { seed: Number(picture.seed), parameters: { guidance_scale: Number(guidance.toFixed(2)) } };
+}
+
+/** A picture that was drawn with a face has a likeness, even when the folder is gone. */
+function wasWithFace({ image }: Picture): boolean {
+  return image?.likeness !== null && image?.likeness !== undefined;
+}
+
+/** Everything that made a picture, and what it took. The face folder's name is its owner's alone. */
+export function details({ actor }: Asking, picture: Picture): Answer {
+  const { prompt, seed, width, height, image, batch, faceFolder, timings, reused, tier, price, state } =
+    picture;
+  const values = Object.entries(picture.parameters as ResolvedParameters)
+    .filter(([name]) => name !== 'seed')
+    .map(([name, value]) => `${name} ${quote(showValue(name, value))}`);
+  const took = Object.entries(timings as Record<string, number>).map(
+    ([stage, ms]) => `${stage} ${Math.round(ms).toLocaleString('en')} ms`,
+  );
+  const face = faceFolder && (faceFolder.ownerId === actor.id ? `\`${faceFolder.name}\`` : 'a face folder');
+  const shown = image && !image.deletedAt && mayBeShown(image, image.review);
+  return [
+    block(prompt.length > PROMPT_SHOWN ? `${prompt.slice(0, PROMPT_SHOWN)}…` : prompt),
+    `Seed ${seed} · ${width}×${height} · ${tier}${batch.production ? ' · production' : ''} · ${state}${face ? ` · face: ${face}` : ''}`,
+    values.join(' · '),
+    reused ? 'Drawn before under the same settings: free.' : `${counted(price, 'token')}`,
+    ...(took.length ? [`Took ${took.join(', ')}`] : []),
+    ...(image?.likeness != null ? [`Likeness ${image.likeness.toFixed(3)}`] : []),
+    ...(image && !shown ? ['Not shown: it is deleted, or held for review.'] : []),
+    ...(shown ? [`sha256 \`${image.sha256}\``] : []),
+    ...(picture.bundleHash ? [`Bundle ${quote(picture.bundle)} \`${picture.bundleHash.slice(0, 16)}\``] : []),
+    `Id \`${picture.id}\``,
+  ].join('\n');
+}
+
+/** A person's words as a block of their own: no markdown, no mentions. */
+function block(text: string): string {
+  return `\`\`\`\n${text.replaceAll('`', 'ˋ')}\n\`\`\``;
+}

@@ -1,0 +1,228 @@
+/**
+ * Plan cards: what a sweep or a face test would draw, take and cost, before anything is charged. Both are a sweep's
+ * YAML here, so one card, one form and one set of checks serve them.
+ */
+import {
+  ActionRowBuilder,
+  ButtonBuilder,
+  ButtonStyle,
+  LabelBuilder,
+  ModalBuilder,
+  TextInputBuilder,
+  TextInputStyle,
+} from 'discord.js';
+import { z } from 'zod';
+import { parameters } from '#config/parameters.ts';
+import {
+  type Asking,
+  type Cell,
+  discardPlan,
+  openPlanned,
+  type Plan,
+  planBatch,
+  storedPlan,
+} from '#src/batches.ts';
+import { mustPost } from '#src/bot/permissions.ts';
+import { type Action, customId } from '#src/custom-ids.ts';
+import { quote, UserError } from '#src/errors.ts';
+import { usableFolder } from '#src/faces.ts';
+import { countPictures } from '#src/messages.ts';
+import { checkPrompt } from '#src/moderation.ts';
+import { resolveParameters, showValue } from '#src/parameters.ts';
+import { isOperator } from '#src/people.ts';
+import { countCells, expandSweep, parseSweep, type SweepDefinition } from '#src/sweeps.ts';
+import type { Answer, Press, Presses } from './command.ts';
+import { accepted } from './imagine.ts';
+import { counted } from './options.ts';
+
+/** What a plan is made of, kept with it: it can be edited, and run again from its message. */
+const Source = z.object({
+  yaml: z.string(),
+  /** of a face test: which idea a prompt came from */
+  ideas: z.array(z.object({ id: z.string(), prompt: z.string() })).default([]),
+});
+export type Source = z.output<typeof Source>;
+
+/** Of a text field in a form. */
+const FIELD_MAX = 4_000;
+const FIELD = 'yaml';
+const VALUES_SHOWN = 8;
+const TITLE_MAX = 80;
+
+/** What `storedPlan` or a running batch keeps of how it was asked. null: `/imagine`, or of an older version. */
+export function sourceOf(asked: unknown): Source | null {
+  const source = Source.safeParse(asked);
+  return source.success ? source.data : null;
+}
+
+/**
+ * Checks all of it and shows what it comes to.
+ *
+ * @throws {UserError} `plan_faults` with every fault, `yaml_broken`, `file_large`, `batch_limit`, `prompt_blocked` …
+ */
+export async function makePlan(asking: Asking, kind: 'sweep' | 'face_test', source: Source): Promise<Answer> {
+  const { actor } = asking;
+  const definition = await parseSweep(source.yaml);
+  const folders = await checkAgainst(asking, definition);
+  const cells = expandSweep(definition);
+
+  const own = await resolveParameters(actor);
+  const ideaIds = new Map(source.ideas.map(({ id, prompt }) => [prompt, id]));
+  const tier = String(own.tier);
+  const production = own.production_mode === true;
+  const plan = await planBatch(asking, {
+    kind,
+    title: (kind === 'sweep' ? `Sweep: ${definition.name}` : definition.name).slice(0, TITLE_MAX),
+    asked: source,
+    cells: cells.map(
+      ({ prompt, parameters: varied, seed, faceName, coordinates }): Cell => ({
+        prompt,
+        parameters: { ...own, ...varied, seed },
+        seed,
+        faceFolderId: faceName === null ? null : (folders.get(faceName) ?? null),
+        ideaId: ideaIds.get(prompt) ?? null,
+        coordinates,
+      }),
+    ),
+    tier,
+    production,
+  });
+  return planCard(definition, plan, tier, production);
+}
+
+/** What only the person's own rows can tell. Returns their folders, name → id. @throws {UserError} `plan_faults` */
+async function checkAgainst({ actor }: Asking, definition: SweepDefinition): Promise<Map<string, string>> {
+  const faults: string[] = [];
+  const attempt = async (check: () => Promise<void> | void) => {
+    try {
+      await check();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      if (!faults.includes(error.userMessage)) faults.push(error.userMessage);
+    }
+  };
+  const folders = new Map<string, string>();
+  for (const name of definition.faces)
+    await attempt(async () => void folders.set(name, (await usableFolder(actor.id, name)).id));
+  for (const prompt of definition.prompts) await attempt(() => checkPrompt(prompt));
+
+  const operator = await isOperator(actor);
+  const varied = [
+    ...definition.axes.map(({ name }) => name),
+    ...[definition.set, ...definition.cells].flatMap(Object.keys),
+  ];
+  for (const name of new Set(varied)) {
+    if (parameters.get(name)?.operators && !operator)
+      await attempt(() => {
+        throw new UserError('parameter_operators', { name });
+      });
+  }
+  if (faults.length) throw new UserError('plan_faults', { faults });
+  return folders;
+}
+
+function planCard(definition: SweepDefinition, plan: Plan, tier: string, production: boolean): Answer {
+  const { pictures, reused, tokens, balance, minutes, batchId, hash } = plan;
+  const { name, axes, prompts, faces, seeds, set, cells } = definition;
+  const short = tokens > balance;
+  const asked = countCells(definition);
+  const lines = [
+    `**Plan: ${quote(name)}**`,
+    ...axes.map(
+      (axis) => `\`${axis.name}\`: ${some(axis.values.map((value) => showValue(axis.name, value)))}`,
+    ),
+    ...(cells.length ? [`${counted(cells.length, 'listed cell')}`] : []),
+    ...(Object.keys(set).length
+      ? [`Everywhere: ${some(Object.entries(set).map(([key, value]) => `${key} ${showValue(key, value)}`))}`]
+      : []),
+    prompts.length === 1 ? `Prompt: ${quote(prompts[0] ?? '')}` : `Prompts: ${prompts.length}`,
+    ...(prompts.length > 1
+      ? prompts.slice(0, VALUES_SHOWN).map((prompt, i) => `${i + 1}. ${quote(prompt)}`)
+      : []),
+    ...(faces.length ? [`Faces: ${some(faces)}`] : []),
+    `Seeds: ${some(seeds.map(String))}`,
+    '',
+    `**${counted(pictures, 'picture')}**${asked > BigInt(pictures) ? ` (the first of ${asked.toLocaleString('en')}, by \`limit\`)` : ''}, ${reused} drawn before and free`,
+    `About ${minutes < 1 ? 'a minute' : counted(Math.ceil(minutes), 'minute')} in the tier \`${tier}\`${production ? ', in production mode' : ''}`,
+    `${counted(tokens, 'token')} of your ${balance.toLocaleString('en')}${short ? ': that is not enough. Use fewer values, or the tier `relax`.' : ''}`,
+  ];
+  const button = (action: Action, label: string, style: ButtonStyle, argument?: string) =>
+    new ButtonBuilder()
+      .setCustomId(customId(action, batchId, argument))
+      .setLabel(label)
+      .setStyle(style);
+  const buttons = new ActionRowBuilder<ButtonBuilder>().addComponents(
+    button('plan.run', 'Run', ButtonStyle.Success, hash).setDisabled(short),
+    button('plan.edit', 'Edit', ButtonStyle.Secondary),
+    button('plan.cancel', 'Cancel', ButtonStyle.Secondary),
+  );
+  return { content: lines.join('\n'), components: [buttons] };
+}
+
+/** The form with a sweep's YAML in it. @throws {UserError} `plan_long` when a form can't hold it */
+export function yamlForm(submit: string, yaml: string): ModalBuilder {
+  if (yaml.length > FIELD_MAX) throw new UserError('plan_long', { max: FIELD_MAX, got: yaml.length });
+  return new ModalBuilder()
+    .setCustomId(submit)
+    .setTitle('Sweep')
+    .addLabelComponents(
+      new LabelBuilder()
+        .setLabel('YAML')
+        .setDescription('prompt or prompts, axes, seeds, faces, set, limit')
+        .setTextInputComponent(
+          new TextInputBuilder()
+            .setCustomId(FIELD)
+            .setStyle(TextInputStyle.Paragraph)
+            .setMaxLength(FIELD_MAX)
+            .setValue(yaml),
+        ),
+    );
+}
+
+/** What was typed into `yamlForm`. */
+export function yamlOf(interaction: Press['interaction']): string {
+  return interaction.isModalSubmit() ? interaction.fields.getTextInputValue(FIELD) : '';
+}
+
+export const planPresses = {
+  'plan.run': {
+    answers: 'update',
+    async run({ id, argument = '', interaction, asking }) {
+      mustPost(interaction, 'sweep', asking.botInside);
+      const opened = await openPlanned(asking, id, argument);
+      return accepted(opened, await countPictures(id));
+    },
+  },
+  'plan.edit': {
+    answers: 'form',
+    async form({ id, asking: { actor } }) {
+      const source = sourceOf((await storedPlan(actor, id)).asked);
+      if (!source) throw new UserError('gone', {});
+      return yamlForm(customId('plan.edited', id), source.yaml);
+    },
+  },
+  'plan.edited': {
+    answers: 'update',
+    async run({ id, interaction, asking }) {
+      const { batch, asked } = await storedPlan(asking.actor, id);
+      const kind = batch.kind === 'face_test' ? 'face_test' : 'sweep';
+      const ideas = sourceOf(asked)?.ideas ?? [];
+      const card = await makePlan(asking, kind, { yaml: yamlOf(interaction), ideas });
+      await discardPlan(asking.actor, id);
+      return card;
+    },
+  },
+  'plan.cancel': {
+    answers: 'update',
+    async run({ id, asking: { actor } }) {
+      await discardPlan(actor, id);
+      return 'The plan is thrown away. Nothing was charged.';
+    },
+  },
+} satisfies Presses;
+
+/** The first few, and how many more. */
+function some(values: readonly string[]): string {
+  const first = values.slice(0, VALUES_SHOWN).map((value) => quote(value));
+  return first.join(', ') + (values.length > VALUES_SHOWN ? ` and ${values.length - VALUES_SHOWN} more` : '');
+}

@@ -1,0 +1,58 @@
+/** `/sweep` draws every combination of a YAML's axes: given as text, as a file, or typed into a form. */
+import { SlashCommandBuilder } from 'discord.js';
+import { customId } from '#src/custom-ids.ts';
+import { UserError } from '#src/errors.ts';
+import { SWEEP_BYTES_MAX } from '#src/sweeps.ts';
+import { fetchUpload } from '#src/uploads.ts';
+import type { SlashCommand } from './command.ts';
+import { Context, Install } from './options.ts';
+import { makePlan, yamlForm, yamlOf } from './plan.ts';
+
+/** What the form begins with: short enough to be understood, and it runs. */
+const EXAMPLE = `prompt: portrait of a woman in a garden, red hair
+axes:
+  steps: 10, 20, 30
+  guidance_scale: 4, 6, .., 8
+seeds: 2
+`;
+
+export default {
+  data: new SlashCommandBuilder()
+    .setName('sweep')
+    .setDescription('Draw every combination of some parameters. Opens a form unless you give the YAML.')
+    .setContexts(Context.Guild)
+    .setIntegrationTypes(Install.GuildInstall)
+    .addStringOption((o) =>
+      o
+        .setName('config')
+        .setDescription('YAML in one line: {prompt: …, axes: {steps: [10, 20]}}, or with \\n for new lines.'),
+    )
+    .addAttachmentOption((o) => o.setName('file').setDescription('A YAML file.')),
+
+  form({ options, user }) {
+    const given = options.getString('config') !== null || options.getAttachment('file') !== null;
+    return given ? null : yamlForm(customId('sweep.new', user.id), EXAMPLE);
+  },
+
+  async run({ options }, asking) {
+    const config = options.getString('config');
+    const file = options.getAttachment('file');
+    if (config !== null && file)
+      throw new UserError('plan_faults', { faults: ['Give `config` or `file`, not both.'] });
+    const yaml = file ? (await fetchUpload(file, SWEEP_BYTES_MAX)).toString('utf8') : oneLine(config ?? '');
+    return makePlan(asking, 'sweep', { yaml, ideas: [] });
+  },
+
+  press: {
+    'sweep.new': {
+      answers: 'reply',
+      run: ({ interaction, asking }) => makePlan(asking, 'sweep', { yaml: yamlOf(interaction), ideas: [] }),
+    },
+  },
+} satisfies SlashCommand;
+
+/** An option can't hold a line break in every client: `\n` stands for one, and a code block's fences are dropped. */
+export function oneLine(text: string): string {
+  const lines = text.includes('\n') ? text : text.replaceAll('\\n', '\n');
+  return lines.replace(/^\s*```(?:ya?ml)?\s*\n?/i, '').replace(/```\s*$/, '');
+}

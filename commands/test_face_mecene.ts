@@ -1,0 +1,185 @@
+/**
+ * `/test_face_mecene` draws people in scenes that Mecene makes up: every face folder in every idea, with the same seeds,
+ * so that what differs is the face alone.
+ */
+import { SlashCommandBuilder } from 'discord.js';
+import { stringify } from 'yaml';
+import { type Asking, randomSeed } from '#src/batches.ts';
+import { quote, UserError } from '#src/errors.ts';
+import { listFolders } from '#src/faces.ts';
+import { askIdea, waitForIdeas } from '#src/ideas.ts';
+import { meet } from '#src/people.ts';
+import type { SlashCommand } from './command.ts';
+import { Context, Install, suggestFolders } from './options.ts';
+import { makePlan } from './plan.ts';
+
+const ALL = 'all';
+const IDEAS_MAX = 10;
+const GENERATIONS_MAX = 10;
+/** A language model takes seconds for each; the built-in composer none. */
+const IDEAS_WITHIN_MS = 120_000;
+/** Of an autocomplete's choice. */
+const CHOICE_MAX = 100;
+
+export default {
+  data: new SlashCommandBuilder()
+    .setName('test_face_mecene')
+    .setDescription('Draw face folders in scenes that Mecene makes up, and compare them.')
+    .setContexts(Context.Guild)
+    .setIntegrationTypes(Install.GuildInstall)
+    .addStringOption((o) =>
+      o
+        .setName('face_folders')
+        .setDescription('Names of your face folders, with commas; or all.')
+        .setRequired(true)
+        .setAutocomplete(true),
+    )
+    .addStringOption((o) =>
+      o
+        .setName('ideas')
+        .setDescription('How many, 1 to 10; or few words for each: tea in a garden; a walk by the sea')
+        .setRequired(true),
+    )
+    .addIntegerOption((o) =>
+      o
+        .setName('generations_per_input')
+        .setDescription('Pictures of each face in each idea.')
+        .setRequired(true)
+        .setMinValue(1)
+        .setMaxValue(GENERATIONS_MAX),
+    )
+    .addStringOption((o) =>
+      o.setName('words').setDescription('What the ideas are about, when `ideas` is a number.'),
+    ),
+
+  async run({ options }, asking) {
+    const { actor } = asking;
+    const generations = options.getInteger('generations_per_input', true);
+    const { faults, folders, words } = await check(actor.id, {
+      folders: options.getString('face_folders', true),
+      ideas: options.getString('ideas', true),
+      words: options.getString('words'),
+      generations,
+    });
+    if (faults.length) throw new UserError('plan_faults', { faults });
+
+    const ideas = await imagineScenes(asking, words);
+    const seed = randomSeed() % (2 ** 32 - GENERATIONS_MAX);
+    const yaml = stringify(
+      {
+        name: 'Face test',
+        prompts: ideas.map(({ prompt }) => prompt),
+        faces: folders,
+        seeds: Array.from({ length: generations }, (_, i) => seed + i),
+      },
+      { lineWidth: 0 },
+    );
+    return makePlan(asking, 'face_test', { yaml, ideas });
+  },
+
+  async autocomplete({ options, user }) {
+    const typed = options.getFocused();
+    const names = typed.split(',').map((name) => name.trim());
+    const last = names.pop() ?? '';
+    const before = names.filter(Boolean);
+    const found = (await suggestFolders(user.id, last)).filter(({ value }) => !before.includes(value));
+    const completed = found
+      .map(({ value }) => [...before, value].join(', '))
+      .filter((text) => text.length <= CHOICE_MAX)
+      .map((text) => ({ name: text, value: text }));
+    const all = { name: 'all: every face folder of yours', value: ALL };
+    return !before.length && ALL.startsWith(last.toLowerCase()) ? [all, ...completed] : completed;
+  },
+} satisfies SlashCommand;
+
+interface Input {
+  readonly folders: string;
+  readonly ideas: string;
+  readonly words: string | null;
+  readonly generations: number;
+}
+
+/** Reads the options; whatever is wrong with any of them is said at once. `words`: one entry an idea. */
+async function check(userId: string, input: Input) {
+  const faults: string[] = [];
+  const { folders, unknown } = await chosenFolders(userId, input.folders);
+  faults.push(...unknown);
+
+  const { generations } = input;
+  if (generations < 1 || generations > GENERATIONS_MAX)
+    faults.push(
+      `\`generations_per_input\` must be between 1 and ${GENERATIONS_MAX}; ${generations} is outside.`,
+    );
+
+  const ideas = input.ideas.trim();
+  const count = /^[+-]?\d+$/.test(ideas) ? Number(ideas) : null;
+  const texts =
+    count === null
+      ? ideas
+          .split(';')
+          .map((text) => text.trim())
+          .filter(Boolean)
+      : [];
+  const about = input.words?.trim() ?? '';
+  if (count === null && about)
+    faults.push('`words` goes with a number of ideas: here `ideas` has words of its own.');
+  if (count === null && !texts.length)
+    faults.push(`\`ideas\` is empty: give a number up to ${IDEAS_MAX}, or few words.`);
+  const wanted = count ?? texts.length;
+  if (wanted > IDEAS_MAX || (count !== null && count < 1))
+    faults.push(`\`ideas\` must be between 1 and ${IDEAS_MAX}; ${wanted} is outside.`);
+  const words = faults.length ? [] : count === null ? texts : Array<string>(count).fill(about);
+  return { faults, folders, words };
+}
+
+async function chosenFolders(
+  userId: string,
+  text: string,
+): Promise<{ folders: string[]; unknown: string[] }> {
+  const mine = await listFolders(userId);
+  const usable = mine.filter(({ photos }) => photos > 0).map(({ name }) => name);
+  const names = [
+    ...new Set(
+      text
+        .split(',')
+        .map((name) => name.trim())
+        .filter(Boolean),
+    ),
+  ];
+  if (names.length === 1 && names[0]?.toLowerCase() === ALL) {
+    const none = 'You have no face folder with consent yet. Make one with `/faces add`.';
+    return { folders: usable, unknown: usable.length ? [] : [none] };
+  }
+  const explained = names.flatMap((name) => {
+    if (usable.includes(name)) return [];
+    const known = mine.some((folder) => folder.name === name);
+    const code = known
+      ? new UserError('folder_empty', { name })
+      : new UserError('folder_unknown', { name, mine: usable.slice(0, 10) });
+    return code.userMessage;
+  });
+  if (!names.length) explained.push('`face_folders` is empty: name one, or say `all`.');
+  return { folders: names, unknown: explained };
+}
+
+/** Mecene's prompts, one for each words; one that failed is named. @throws {UserError} `plan_faults`, `busy` */
+async function imagineScenes(
+  { actor }: Asking,
+  words: readonly string[],
+): Promise<{ id: string; prompt: string }[]> {
+  await meet(actor);
+  const asked = await Promise.all(
+    words.map((text) => askIdea({ userId: actor.id, words: text, seed: randomSeed() })),
+  );
+  const ideas = await waitForIdeas(
+    asked.map(({ id }) => id),
+    { timeoutMs: IDEAS_WITHIN_MS },
+  );
+  const faults = ideas.flatMap(({ prompt, words: text }, i) =>
+    prompt
+      ? []
+      : `Mecene could not make a prompt of idea ${i + 1}${text ? `, ${quote(text)}` : ''}. Try other words.`,
+  );
+  if (faults.length) throw new UserError('plan_faults', { faults });
+  return ideas.flatMap(({ id, prompt }) => (prompt ? { id, prompt } : []));
+}

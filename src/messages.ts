@@ -1,0 +1,121 @@
+/** From what people see in Discord back to rows: which batch a message shows, and what of theirs is still to come. */
+
+import { type Delivery, db, type Prisma } from './db.ts';
+import { announce } from './deliveries.ts';
+import { UserError } from './errors.ts';
+
+const picture = {
+  batch: true,
+  faceFolder: true,
+  image: { include: { review: true } },
+} as const satisfies Prisma.GenerationInclude;
+
+/** A generation with all that a card tells of it. */
+export type Picture = Prisma.GenerationGetPayload<{ include: typeof picture }>;
+
+/** @throws {UserError} `gone` */
+export async function getPicture(generationId: string): Promise<Picture> {
+  const found = await db.generation.findUnique({ where: { id: generationId }, include: picture });
+  if (!found) throw new UserError('gone', {});
+  return found;
+}
+
+/** The pictures of a batch, in its order. */
+export async function picturesOf(batchId: string, page?: { skip: number; take: number }): Promise<Picture[]> {
+  return db.generation.findMany({ where: { batchId }, include: picture, orderBy: { index: 'asc' }, ...page });
+}
+
+export async function countPictures(batchId: string): Promise<number> {
+  return db.generation.count({ where: { batchId } });
+}
+
+/** What a message of ours shows. A review or its notice shows one picture of its batch. @throws {UserError} `gone` */
+export async function shownBy(
+  messageId: string,
+): Promise<{ delivery: Delivery; batchId: string; generationId: string | null }> {
+  const delivery = await db.delivery.findFirst({
+    where: { messageId },
+    include: { review: { include: { image: { include: { generation: true } } } } },
+  });
+  const reviewed = delivery?.review?.image.generation;
+  const batchId = reviewed?.batchId ?? delivery?.batchId;
+  if (!delivery || !batchId) throw new UserError('gone', {});
+  return { delivery, batchId, generationId: reviewed?.id ?? null };
+}
+
+/** The pictures that a message of ours shows at the page it is at. */
+export const PICTURES_PAGE = 10;
+
+/** Turns the page of the message with a batch's pictures. @throws {UserError} `gone` */
+export async function turnPage(batchId: string, messageId: string, page: number): Promise<void> {
+  const pages = Math.ceil((await countPictures(batchId)) / PICTURES_PAGE);
+  if (!Number.isInteger(page) || page < 0 || page >= pages) throw new UserError('gone', {});
+  const where = { batchId, messageId, kind: 'pictures', state: 'active' } as const;
+  const { count } = await db.delivery.updateMany({ where, data: { page, wanted: { increment: 1 } } });
+  if (!count) throw new UserError('gone', {});
+  await announce(where);
+}
+
+export type UnfinishedBatch = Prisma.BatchGetPayload<object> & {
+  readonly counts: Readonly<Partial<Record<'queued' | 'running' | 'done' | 'failed' | 'cancelled', number>>>;
+};
+
+/** A person's batches that are still being drawn, oldest first. */
+export async function unfinishedBatches(ownerId: string): Promise<UnfinishedBatch[]> {
+  const batches = await db.batch.findMany({
+    where: { ownerId, state: { in: ['open', 'stopped', 'cancelled'] }, endedAt: null },
+    orderBy: { openedAt: 'asc' },
+    take: 25,
+  });
+  const states = await db.generation.groupBy({
+    by: ['batchId', 'state'],
+    where: { batchId: { in: batches.map(({ id }) => id) } },
+    _count: true,
+  });
+  return batches.map((batch) => ({
+    ...batch,
+    counts: Object.fromEntries(
+      states.filter(({ batchId }) => batchId === batch.id).map(({ state, _count }) => [state, _count]),
+    ),
+  }));
+}
+
+export type Undelivered = Prisma.DeliveryGetPayload<{ include: { batch: true } }>;
+
+/** Messages that reached nobody, newest first. */
+export async function undeliveredTo(userId: string): Promise<Undelivered[]> {
+  return db.delivery.findMany({
+    where: { userId, state: 'undelivered' },
+    include: { batch: true },
+    orderBy: { createdAt: 'desc' },
+    take: 25,
+  });
+}
+
+/** Has an undelivered message posted in the channel where its owner asks for it. @throws {UserError} `gone` */
+export async function deliverAgain(userId: string, deliveryId: string, channelId: string): Promise<void> {
+  const { count } = await db.delivery.updateMany({
+    where: { id: deliveryId, userId, state: 'undelivered' },
+    data: {
+      state: 'active',
+      channelId,
+      messageId: null,
+      attempts: 0,
+      lastError: null,
+      notBefore: new Date(),
+      wanted: { increment: 1 },
+    },
+  });
+  if (!count) throw new UserError('gone', {});
+  await announce({ id: deliveryId });
+}
+
+/** A person's newest pictures that still exist. */
+export async function recentPictures(userId: string, take: number): Promise<Picture[]> {
+  return db.generation.findMany({
+    where: { userId, state: 'done', image: { is: { deletedAt: null } } },
+    include: picture,
+    orderBy: { endedAt: 'desc' },
+    take,
+  });
+}
