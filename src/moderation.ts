@@ -48,6 +48,7 @@ const rules = Object.entries(safety.rules).map(([id, { says, any, both }]) => ({
  * @throws {UserError} `prompt_empty`, `prompt_long`, `prompt_blocked`
  */
 export function checkPrompt(text: string): void {
+  if (!text.trim()) throw new UserError('prompt_empty', {});
   const got = [...text].length;
   if (got > safety.promptMax) throw new UserError('prompt_long', { max: safety.promptMax, got });
   const found = words(text);

@@ -9,31 +9,41 @@
  *   detail_strength: 0.2, 0.4, .., 0.8
  *   steps: { from: 10, to: 30, step: 10 }
  *   scheduler: [ddim, euler]
- * seeds: [1, 2]                   # or how many
+ * samples: 8                      # of `random`, drawn by `random_seed`
+ * cells: [{ steps: 10 }, { steps: 20, scheduler: euler }]                    # of `list`
+ * seeds: [1, 2]                   # or how many: 2 is 1 and 2
  * faces: [ada]                    # face folders
  * set: { guidance_scale: 6 }      # the same in every cell
- * limit: 50                       # no more than these pictures
+ * limit: 50                       # the first so many pictures, and no more
  * ```
  *
- * People paste this, so it is parsed in a thread with a deadline: known files of a few KiB keep a YAML parser busy for
- * seconds. Cells are counted before they are made: a line of YAML can ask for 10¹².
+ * People paste this, so it is parsed in a thread with a deadline: files of a few KiB can keep a YAML parser busy for
+ * seconds. Cells are counted before they are made: a few lines of YAML can ask for 10¹². Every fault is told at once.
  */
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
-import type { ParameterJson } from '#config/parameters.ts';
-import { parameters } from '#config/parameters.ts';
+import { type ParameterJson, parameters } from '#config/parameters.ts';
 import { limits } from '#config/tiers.ts';
 import type { ResolvedParameters } from './batches.ts';
-import { UserError } from './errors.ts';
+import { quote, UserError } from './errors.ts';
+import { folderName } from './faces.ts';
+import { checkPrompt } from './moderation.ts';
 import { parseParameter, showValue } from './parameters.ts';
+import type { Parsed } from './sweep-parser.ts';
 
 export const SWEEP_BYTES_MAX = 64 * 1024;
-const PARSE_WITHIN_MS = 2_000;
-/** Values of one axis: more would not be readable on a sheet, and make no cell cheaper. */
-const VALUES_MAX = 200;
+/** Of parsing alone: the thread has started by then. */
+const PARSE_WITHIN_MS = 1_000;
+/** A machine that is this slow to start a thread is not well. */
+const START_WITHIN_MS = 10_000;
+/** MiB; a file of 64 KiB that needs more is built to. */
+const THREAD_HEAP_MIB = 96;
+/** Values of one axis; 14 full ones are still counted and checked in some milliseconds. */
+const VALUES_MAX = 1_000;
+const SEED_MAX = 2 ** 32 - 1;
 const FAULTS_MAX = 12;
-/** What has a key or a rule of its own. */
-const NOT_AXES = new Set(['seed', 'tier', 'production_mode', 'negative_prompt']);
+/** Longest label of a coordinate, in characters. */
+const LABEL_LENGTH = 60;
 
 export interface Axis {
   readonly name: string;
@@ -45,149 +55,190 @@ export interface SweepDefinition {
   readonly method: 'grid' | 'random' | 'list';
   readonly prompts: readonly string[];
   readonly axes: readonly { readonly name: string; readonly values: readonly ParameterJson[] }[];
+  /** of `method: list` */
   readonly cells: readonly ResolvedParameters[];
   readonly seeds: readonly number[];
+  /** names of face folders, well formed; whether they are there is not known here */
   readonly faces: readonly string[];
   readonly set: ResolvedParameters;
+  /** of `method: random` */
   readonly samples: number;
   readonly randomSeed: number;
-  readonly limit: number;
+  /** pictures; null: no `limit` was given */
+  readonly limit: number | null;
 }
 
 export interface SweepCell {
-  /** axis → label, of every axis with more than one value */
+  /** axis → label */
   readonly coordinates: Record<string, string>;
+  /** what differs from the person's own values */
   readonly parameters: ResolvedParameters;
   readonly prompt: string;
   readonly seed: number;
   readonly faceName: string | null;
 }
 
-const Value = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+const Value = z.union(
+  [z.string(), z.number(), z.boolean(), z.null()],
+  'must be a word, a number, `on` or `off`',
+);
 const Range = z.strictObject({ from: z.number(), to: z.number(), step: z.number() });
-const Values = z.union([z.array(Value).min(1), Range, z.string(), z.number(), z.boolean()]);
-const Sweep = z.strictObject({
-  name: z.string().max(80).default('Sweep'),
-  method: z.enum(['grid', 'random', 'list']).default('grid'),
-  prompt: z.string().optional(),
-  prompts: z.array(z.string()).min(1).max(VALUES_MAX).optional(),
-  axes: z.record(z.string(), Values).default({}),
-  cells: z.array(z.record(z.string(), Value)).min(1).max(2_000).optional(),
-  seeds: z
-    .union([
-      z
-        .array(
-          z
-            .number()
-            .int()
-            .min(0)
-            .max(2 ** 32 - 1),
-        )
-        .min(1)
-        .max(VALUES_MAX),
-      z.number().int().min(1).max(VALUES_MAX),
-    ])
-    .default([1]),
-  faces: z.array(z.string()).max(50).default([]),
-  set: z.record(z.string(), Value).default({}),
-  samples: z.number().int().min(1).max(10_000).default(8),
-  random_seed: z.number().int().min(0).default(1),
-  limit: z.number().int().min(1).optional(),
-});
+const Values = z.union(
+  [z.array(Value).min(1).max(VALUES_MAX), Range, Value],
+  `must be a list of up to ${VALUES_MAX} values, as \`[10, 20]\`, or a range, as \`0.2, 0.4, .., 0.8\` or \`{ from: 10, to: 30, step: 10 }\``,
+);
+const Seed = z.number().int().min(0).max(SEED_MAX);
+const Settings = z.record(z.string(), Value);
 
-/** @throws {UserError} `file_large`, `yaml_broken`, `plan_faults` with every fault at once */
+const Sweep = z.strictObject(
+  {
+    name: z.string().trim().min(1).max(80).default('Sweep'),
+    method: z.enum(['grid', 'random', 'list']).default('grid'),
+    prompt: z.string().optional(),
+    prompts: z.array(z.string()).min(1).max(VALUES_MAX).optional(),
+    axes: z.record(z.string(), Values).default({}),
+    cells: z.array(Settings).min(1).max(VALUES_MAX).optional(),
+    seeds: z
+      .union(
+        [z.array(Seed).min(1).max(VALUES_MAX), z.number().int().min(1).max(VALUES_MAX)],
+        `must be a list of whole numbers from 0 to ${SEED_MAX}, or how many`,
+      )
+      .default([1]),
+    faces: z.array(z.string()).max(VALUES_MAX).default([]),
+    set: Settings.default({}),
+    samples: z.number().int().min(1).max(VALUES_MAX).default(8),
+    random_seed: Seed.default(1),
+    limit: z.number().int().min(1).optional(),
+  },
+  {
+    error: (issue) =>
+      issue.code === 'invalid_type'
+        ? 'must be lines of `key: value`, as `prompt: …` and `axes: …`'
+        : undefined,
+  },
+);
+
+/** @throws {UserError} `file_large`, `yaml_broken`, `plan_faults` with every fault at once, each with its line */
 export async function parseSweep(text: string): Promise<SweepDefinition> {
   const bytes = Buffer.byteLength(text);
   if (bytes > SWEEP_BYTES_MAX)
     throw new UserError('file_large', { what: 'The YAML', bytes, max: SWEEP_BYTES_MAX });
-  const parsed = Sweep.safeParse(await parseInThread(text));
-  if (!parsed.success)
-    throw new UserError('plan_faults', { faults: parsed.error.issues.map(sentence).slice(0, FAULTS_MAX) });
+  const { value, lines } = await parseInThread(text);
+  const parsed = Sweep.safeParse(value);
+  if (!parsed.success) throw planFaults(parsed.error.issues.flatMap((issue) => sentences(issue, lines)));
+  return checkSweep(parsed.data, lines);
+}
 
-  const raw = parsed.data;
-  const faults: string[] = [];
-  const attempt = <T>(work: () => T, otherwise: T): T => {
+/** What the shape alone does not say: parameters and their ranges, prompts, names, and what does not go together. */
+function checkSweep(raw: z.output<typeof Sweep>, lines: Lines): SweepDefinition {
+  const faults = new Set<string>();
+  const fault = (path: string, says: string) => faults.add(`${lineOf(path, lines)}${says}`);
+  const attempt = <T>(path: string, work: () => T, otherwise: T): T => {
+    if (faults.size >= FAULTS_MAX) return otherwise;
     try {
       return work();
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      if (!faults.includes(error.userMessage)) faults.push(error.userMessage);
+      if (error instanceof AxisFault) fault(path, error.message);
+      else if (error instanceof UserError) fault(path, error.userMessage);
+      else throw error;
       return otherwise;
     }
   };
-
-  const prompts = raw.prompts ?? (raw.prompt === undefined ? [] : [raw.prompt]);
-  if (raw.prompt !== undefined && raw.prompts) faults.push('Give `prompt` or `prompts`, not both.');
-  if (!prompts.length) faults.push('`prompt` is missing: say what to draw.');
-  if (prompts.some((prompt) => !prompt.trim())) faults.push('A prompt is empty.');
-  if (raw.method === 'list' && !raw.cells) faults.push('`method: list` needs `cells`.');
-  if (raw.method !== 'list' && raw.cells) faults.push('`cells` goes with `method: list`.');
-  if (raw.method === 'list' && Object.keys(raw.axes).length)
-    faults.push('`axes` does not go with `method: list`.');
-
-  const checked = (values: ResolvedParameters) =>
+  const settings = (path: string, given: ResolvedParameters): ResolvedParameters =>
     Object.fromEntries(
-      Object.entries(values).map(([name, value]) => [name, attempt(() => parseAxisValue(name, value), null)]),
+      Object.entries(given).map(([name, value]) => {
+        const at = `${path}.${name}`;
+        return [name, attempt(at, () => parseVaried(name, value), null)];
+      }),
     );
-  const axes = Object.entries(raw.axes).map(([name, given]) => ({
-    name,
-    values: attempt(() => spread(name, given), []).map((value) =>
-      attempt(() => parseAxisValue(name, value), null),
-    ),
-  }));
+
+  const prompts = distinct(raw.prompts ?? (raw.prompt === undefined ? [] : [raw.prompt]));
+  if (raw.prompt !== undefined && raw.prompts) fault('prompts', 'Give `prompt` or `prompts`, not both.');
+  if (!prompts.length) fault('', '`prompt` is missing: say what to draw.');
+  for (const [index, prompt] of prompts.entries())
+    attempt(raw.prompts ? `prompts.${index}` : 'prompt', () => checkPrompt(prompt), undefined);
+
+  if (raw.method === 'list' && !raw.cells) fault('method', '`method: list` needs `cells`.');
+  if (raw.method !== 'list' && raw.cells) fault('cells', '`cells` goes with `method: list`.');
+  if (raw.method === 'list' && Object.keys(raw.axes).length)
+    fault('axes', '`axes` does not go with `method: list`; use `cells`.');
+  const varied = new Set([...Object.keys(raw.axes), ...(raw.cells ?? []).flatMap(Object.keys)]);
+  for (const name of Object.keys(raw.set).filter((name) => varied.has(name)))
+    fault(`set.${name}`, `\`${name}\` is varied and in \`set\`: it can be only one.`);
+
+  const axes = Object.entries(raw.axes).map(([name, given]) => {
+    const at = `axes.${name}`;
+    const values = attempt(at, () => spread(name, given), []);
+    return {
+      name,
+      values: distinct(values.map((value) => attempt(at, () => parseVaried(name, value), null))),
+    };
+  });
   const definition: SweepDefinition = {
     name: raw.name,
     method: raw.method,
     prompts,
     axes,
-    cells: (raw.cells ?? []).map(checked),
-    seeds: typeof raw.seeds === 'number' ? Array.from({ length: raw.seeds }, (_, i) => i + 1) : raw.seeds,
-    faces: raw.faces,
-    set: checked(raw.set),
+    cells: (raw.cells ?? []).map((cell, index) => settings(`cells.${index}`, cell)),
+    seeds: distinct(
+      typeof raw.seeds === 'number' ? Array.from({ length: raw.seeds }, (_, i) => i + 1) : raw.seeds,
+    ),
+    faces: distinct(raw.faces.map((name, index) => attempt(`faces.${index}`, () => folderName(name), name))),
+    set: settings('set', raw.set),
     samples: raw.samples,
     randomSeed: raw.random_seed,
-    limit: raw.limit ?? limits.batch,
+    limit: raw.limit ?? null,
   };
-  if (faults.length) throw new UserError('plan_faults', { faults: faults.slice(0, FAULTS_MAX) });
+  if (faults.size) throw planFaults([...faults]);
   return definition;
 }
 
-function parseAxisValue(name: string, value: ParameterJson): ParameterJson {
-  if (parameters.has(name) && NOT_AXES.has(name) && name !== 'negative_prompt') {
-    const instead = name === 'seed' ? 'use `seeds`' : 'it is the same for the whole sweep: use `/set`';
-    throw new UserError('plan_faults', { faults: [`\`${name}\` can't be varied here; ${instead}.`] });
-  }
+/** What has a key of its own here, or is the same for a whole batch. */
+const NOT_VARIED: Readonly<Record<string, string>> = {
+  seed: 'use `seeds`.',
+  tier: 'it is the same for the whole sweep: use `/set`.',
+  production_mode: 'it is the same for the whole sweep: use `/set`.',
+};
+
+/** @throws {UserError} as `parseParameter` @throws {AxisFault} */
+function parseVaried(name: string, value: ParameterJson): ParameterJson {
+  if (Object.hasOwn(NOT_VARIED, name)) throw new AxisFault(name, `can't be varied here; ${NOT_VARIED[name]}`);
   return parseParameter(name, value);
 }
 
-/** `[1, 2]`, `"0.2, 0.4, .., 0.8"` and `{from, to, step}` are the same. */
-function spread(name: string, given: z.output<typeof Values>): ParameterJson[] {
-  const fault = (says: string) => new UserError('plan_faults', { faults: [`\`${name}\`: ${says}`] });
-  const stepped = (from: number, to: number, step: number): number[] => {
-    const count = Math.floor((to - from) / step + 1e-9) + 1;
-    if (!Number.isFinite(count) || count < 1) throw fault('the range never gets from its start to its end.');
-    if (count > VALUES_MAX)
-      throw fault(`the range has ${count.toLocaleString('en')} values, and ${VALUES_MAX} is the most.`);
-    // Twelve digits: 0.1 + 0.2 is to be 0.3.
-    return Array.from({ length: count }, (_, i) => Number((from + i * step).toPrecision(12)));
-  };
-  if (Array.isArray(given)) {
-    if (given.length > VALUES_MAX) throw fault(`${given.length} values, and ${VALUES_MAX} is the most.`);
-    return given;
-  }
-  if (typeof given === 'object') return stepped(given.from, given.to, given.step);
-  if (typeof given !== 'string') return [given];
+/** `[10, 20, 30]`, `"10, 20, .., 30"` and `{ from: 10, to: 30, step: 10 }` are the same. */
+function spread(name: string, given: z.output<typeof Values>): readonly ParameterJson[] {
+  if (Array.isArray(given)) return given;
+  if (given !== null && typeof given === 'object') return stepped(name, given.from, given.to, given.step);
+  // A comma in a negative prompt is a comma.
+  if (typeof given !== 'string' || parameters.get(name)?.type === 'text') return [given];
   const parts = given.split(',').map((part) => part.trim());
   const dots = parts.findIndex((part) => part === '..' || part === '...');
-  if (dots < 0) return parts;
-  const [from, second, to] = [parts[dots - 2], parts[dots - 1], parts[dots + 1]].map(Number);
-  if (from === undefined || second === undefined || to === undefined || dots < 2) {
-    throw fault('write a range as `0.2, 0.4, .., 0.8`.');
+  if (dots < 0) {
+    if (parts.length > VALUES_MAX) throw tooMany(name, parts.length);
+    return parts;
   }
-  return [...parts.slice(0, dots - 2), ...stepped(from, to, second - from), ...parts.slice(dots + 2)];
+  const [from, second, to] = [dots - 2, dots - 1, dots + 1].map((at) => Number(parts[at] || Number.NaN));
+  if (dots !== parts.length - 2 || ![from, second, to].every(Number.isFinite))
+    throw new AxisFault(name, 'is not a range that I can read: write it as `0.2, 0.4, .., 0.8`.');
+  return [...parts.slice(0, dots - 2), ...stepped(name, from!, to!, second! - from!)];
 }
 
-/** How many cells there are without `limit`, without making them. */
+function stepped(name: string, from: number, to: number, step: number): number[] {
+  // A hair more than the quotient: (0.8 − 0.2) ÷ 0.2 is 2.9999999999999996.
+  const count = Math.floor((to - from) / step + 1e-9) + 1;
+  if (!Number.isFinite(count) || count < 1)
+    throw new AxisFault(name, 'is a range that never gets from its start to its end.');
+  if (count > VALUES_MAX) throw tooMany(name, count);
+  // Twelve digits: 0.1 + 2 × 0.1 is to be 0.3.
+  return Array.from({ length: count }, (_, i) => Number((from + i * step).toPrecision(12)));
+}
+
+function tooMany(name: string, count: number): AxisFault {
+  return new AxisFault(name, `has ${count.toLocaleString('en')} values, and ${VALUES_MAX} is the most.`);
+}
+
+/** How many pictures are meant, `limit` apart. Counts, and makes none. */
 export function countCells(definition: SweepDefinition): bigint {
   const { method, axes, prompts, seeds, faces, cells, samples } = definition;
   const around = BigInt(prompts.length) * BigInt(seeds.length) * BigInt(Math.max(1, faces.length));
@@ -198,90 +249,118 @@ export function countCells(definition: SweepDefinition): bigint {
 }
 
 /**
- * The cells, first axis slowest, seeds fastest.
+ * The cells, first axis slowest; then faces, prompts, and seeds fastest. A `limit` of the person's own cuts them off; the
+ * limit for everybody refuses them, so that nobody is surprised by half a sweep.
  *
- * @throws {UserError} `batch_limit` when there are more than `limit`, or than anyone may ask for
+ * @throws {UserError} `batch_limit` when there are more than anyone may ask for, before any is made
  */
 export function expandSweep(definition: SweepDefinition): SweepCell[] {
-  const { faces, prompts, seeds, set, limit } = definition;
+  const { limit } = definition;
   const count = countCells(definition);
-  const most = Math.min(limit, limits.batch);
-  // `limit` cuts a grid on purpose; the limit for everybody refuses it, so that nobody is surprised by half a sweep.
-  if (count > BigInt(limits.batch) && limit >= limits.batch) {
+  if (count > limits.batch && (limit === null || limit > limits.batch))
     throw new UserError('batch_limit', { pictures: count, max: limits.batch });
-  }
-  const cells: SweepCell[] = [];
+  return cellsOf(definition)
+    .take(limit ?? limits.batch)
+    .toArray();
+}
+
+function* cellsOf(definition: SweepDefinition): Generator<SweepCell, undefined> {
+  const { method, faces, prompts, seeds, set } = definition;
+  let combinationIndex = 0;
   for (const combination of combinationsOf(definition)) {
+    combinationIndex++;
+    const labels = Object.entries(combination).map(
+      ([name, value]) => [name, showValue(name, value)] as const,
+    );
+    // Samples and listed cells fill no grid: each is a place of its own.
+    const place =
+      method === 'grid'
+        ? Object.fromEntries(labels)
+        : {
+            [method === 'random' ? 'sample' : 'cell']: label(
+              combinationIndex,
+              labels.map(([name, shown]) => `${name} ${shown}`).join(', '),
+            ),
+          };
     for (const faceName of faces.length ? faces : [null]) {
       for (const [promptIndex, prompt] of prompts.entries()) {
         for (const seed of seeds) {
-          if (cells.length >= most) return cells;
-          cells.push({
+          yield {
             coordinates: {
-              ...Object.fromEntries(
-                Object.entries(combination).map(([name, value]) => [name, showValue(name, value)]),
-              ),
+              ...place,
               ...(faces.length > 1 && faceName && { face: faceName }),
-              ...(prompts.length > 1 && { prompt: `${promptIndex + 1}: ${prompt}`.slice(0, 60) }),
+              ...(prompts.length > 1 && { prompt: label(promptIndex + 1, prompt) }),
               ...(seeds.length > 1 && { seed: String(seed) }),
             },
             parameters: { ...set, ...combination },
             prompt,
             seed,
             faceName,
-          });
+          };
         }
       }
     }
   }
-  return cells;
 }
 
-function* combinationsOf({
-  method,
-  axes,
-  cells,
-  samples,
-  randomSeed,
-}: SweepDefinition): Generator<ResolvedParameters> {
-  if (method === 'list') return yield* cells;
-  const total = axes.reduce((product, { values }) => product * values.length, 1);
-  const at = (index: number): ResolvedParameters => {
-    const combination: ResolvedParameters = {};
-    let rest = index;
-    for (const { name, values } of [...axes].reverse()) {
-      combination[name] = values[rest % values.length] ?? null;
-      rest = Math.floor(rest / values.length);
-    }
-    // Back in the order of the YAML.
-    return Object.fromEntries(axes.map(({ name }) => [name, combination[name] ?? null]));
-  };
-  if (method === 'grid' || samples >= total) {
-    for (let index = 0; index < total; index++) yield at(index);
+function* combinationsOf(definition: SweepDefinition): Generator<ResolvedParameters, undefined> {
+  const { method, axes, cells, samples, randomSeed } = definition;
+  if (method === 'list') {
+    yield* cells;
     return;
   }
-  const random = mulberry32(randomSeed);
-  const chosen = new Set<number>();
-  while (chosen.size < samples) chosen.add(Math.floor(random() * total));
-  for (const index of chosen) yield at(index);
+  const combinations = axes.reduce((product, { values }) => product * values.length, 1);
+  if (method === 'random' && samples < combinations) {
+    const random = mulberry32(randomSeed);
+    const drawn = new Set<string>();
+    while (drawn.size < samples) {
+      // Each axis by itself: one random number has too few bits to point into 10¹² combinations.
+      const places = axes.map(({ values }) => Math.floor(random() * values.length));
+      if (drawn.has(String(places))) continue;
+      drawn.add(String(places));
+      yield Object.fromEntries(axes.map(({ name, values }, i) => [name, values[places[i]!]!]));
+    }
+    return;
+  }
+  yield* product(axes);
+}
+
+/** Every combination, the first axis slowest. */
+function* product(axes: SweepDefinition['axes']): Generator<ResolvedParameters, undefined> {
+  const [first, ...others] = axes;
+  if (!first) {
+    yield {};
+    return;
+  }
+  for (const value of first.values) {
+    for (const rest of product(others)) yield { [first.name]: value, ...rest };
+  }
 }
 
 /**
- * How a contact sheet lays cells out: the last axis with several values makes the columns, all others the rows.
- * Works on stored coordinates, so that a sheet needs no YAML.
+ * How a contact sheet lays cells out: the fastest axis makes the columns, all others combine into rows. Takes the stored
+ * coordinates of a batch in its order, so that a sheet needs no YAML.
+ *
+ * Postgres forgets the order of keys (jsonb sorts them), so the order of the axes is read off the cells: the sooner an
+ * axis leaves its first label, the faster it is.
  */
 export function sheetAxes(coordinates: readonly Readonly<Record<string, string>>[]): {
   rows: Axis[];
   columns: Axis[];
 } {
-  const values = new Map<string, Set<string>>();
-  for (const cell of coordinates) {
-    for (const [name, label] of Object.entries(cell))
-      values.set(name, (values.get(name) ?? new Set()).add(label));
+  const found = new Map<string, { labels: Set<string>; leaves: number }>();
+  for (const [index, cell] of coordinates.entries()) {
+    for (const [name, label] of Object.entries(cell)) {
+      const axis = found.get(name) ?? { labels: new Set(), leaves: 0 };
+      found.set(name, axis);
+      axis.labels.add(label);
+      if (axis.labels.size === 2 && !axis.leaves) axis.leaves = index;
+    }
   }
-  const axes = [...values]
-    .filter(([, labels]) => labels.size > 1)
-    .map(([name, labels]) => ({ name, labels: [...labels] }));
+  const axes = [...found]
+    .filter(([, { labels }]) => labels.size > 1)
+    .sort(([, a], [, b]) => b.leaves - a.leaves)
+    .map(([name, { labels }]) => ({ name, labels: [...labels] }));
   const columns = axes.splice(-1);
   return { rows: axes, columns };
 }
@@ -297,35 +376,87 @@ function mulberry32(seed: number): () => number {
   };
 }
 
-const Parsed = z.union([
-  z.object({ value: z.unknown() }),
-  z.object({ line: z.number(), column: z.number(), reason: z.string() }),
-]);
+/** The number keeps labels apart that begin alike. */
+function label(number: number, text: string): string {
+  return [...`${number}: ${text}`].slice(0, LABEL_LENGTH).join('').trim();
+}
 
-async function parseInThread(text: string): Promise<unknown> {
-  const thread = new Worker(new URL('./sweep-parser.ts', import.meta.url), { workerData: text });
+function distinct<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
+}
+
+type Lines = ReadonlyMap<string, number>;
+
+/** @throws {UserError} `yaml_broken`, also when it takes too long or too much memory; `busy` when no thread starts */
+async function parseInThread(text: string): Promise<{ value: unknown; lines: Lines }> {
+  const thread = new Worker(new URL('./sweep-parser.ts', import.meta.url), {
+    resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
+  });
+  const tooMuch = new UserError('yaml_broken', {
+    line: 1,
+    column: 1,
+    reason: 'it takes too long to read. Use fewer keys and lists.',
+  });
   let timer: NodeJS.Timeout | undefined;
-  try {
-    const answer = await new Promise<unknown>((resolve, reject) => {
-      thread.once('message', resolve);
-      thread.once('error', reject);
-      const late = { line: 1, column: 1, reason: 'it takes too long to read. Use fewer keys.' };
-      timer = setTimeout(() => resolve(late), PARSE_WITHIN_MS);
+  const within = (ms: number, error: UserError) => {
+    clearTimeout(timer);
+    return new Promise<never>((_, reject) => {
+      timer = setTimeout(reject, ms, error);
     });
-    const parsed = Parsed.parse(answer);
+  };
+  const answer = () =>
+    new Promise<unknown>((resolve, reject) => {
+      thread.once('message', resolve);
+      thread.once('error', (error: NodeJS.ErrnoException) =>
+        reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? tooMuch : error),
+      );
+    });
+  try {
+    const busy = new UserError('busy', { what: 'The thread that reads YAML' });
+    await Promise.race([answer(), within(START_WITHIN_MS, busy)]);
+    const parsing = answer();
+    thread.postMessage(text);
+    // The thread is our own file: its answer needs no check.
+    const parsed = (await Promise.race([parsing, within(PARSE_WITHIN_MS, tooMuch)])) as Parsed;
     if ('reason' in parsed) throw new UserError('yaml_broken', parsed);
-    return parsed.value;
+    return parsed;
   } finally {
     clearTimeout(timer);
     await thread.terminate();
   }
 }
 
-function sentence(issue: z.core.$ZodIssue): string {
-  const where = issue.path.length ? `\`${issue.path.join('.')}\`` : 'The YAML';
-  if (issue.code === 'unrecognized_keys') {
-    const known = Object.keys(Sweep.shape).map((key) => `\`${key}\``);
-    return `${issue.keys.map((key) => `\`${key.slice(0, 40)}\``).join(', ')} is not known here. There are ${known.join(', ')}.`;
+/** A fault of one axis or setting. Its message is a sentence that is told beside others. */
+class AxisFault extends Error {
+  constructor(name: string, says: string) {
+    super(`\`${name}\` ${says}`);
   }
-  return `${where}: ${issue.message}`;
+}
+
+function planFaults(faults: readonly string[]): UserError {
+  const more = faults.length - FAULTS_MAX;
+  const told = more > 0 ? [...faults.slice(0, FAULTS_MAX), `… and ${more} more.`] : [...faults];
+  return new UserError('plan_faults', { faults: told });
+}
+
+/** What zod found, one sentence a fault. */
+function sentences(issue: z.core.$ZodIssue, lines: Lines): string[] {
+  const path = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const known = (path ? ['from', 'to', 'step'] : Object.keys(Sweep.shape)).map((key) => `\`${key}\``);
+    return issue.keys.map((key) => {
+      const line = lineOf(path ? `${path}.${key}` : key, lines);
+      return `${line}${quote(key)} is not known here. There are ${known.join(', ')}.`;
+    });
+  }
+  return [`${lineOf(path, lines)}${path ? quote(path) : 'A sweep'}: ${issue.message}.`];
+}
+
+/** `Line 7: `, of the deepest part of a path that has a line. */
+function lineOf(path: string, lines: Lines): string {
+  for (let at = path; at; at = at.slice(0, Math.max(0, at.lastIndexOf('.')))) {
+    const line = lines.get(at);
+    if (line !== undefined) return `Line ${line}: `;
+  }
+  return '';
 }

@@ -1,0 +1,335 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { db } from '#src/db.ts';
+import { UserError } from '#src/errors.ts';
+import { countCells, expandSweep, parseSweep, sheetAxes } from '#src/sweeps.ts';
+
+const MINIMAL = 'prompt: portrait of a woman\n';
+
+/** The code and the sentence that a sweep is refused with. */
+async function refusal(text: string): Promise<{ code: string; says: string }> {
+  try {
+    expandSweep(await parseSweep(text));
+  } catch (error) {
+    if (error instanceof UserError) return { code: error.code, says: error.userMessage };
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+const expand = async (text: string) => expandSweep(await parseSweep(text));
+
+describe('a sweep', () => {
+  it('of the example at the top of the file is 96 pictures, first axis slowest and seeds fastest', async () => {
+    const definition = await parseSweep(`
+name: strength against steps
+prompts: [portrait of a woman in a garden, portrait of a man by the sea]
+axes:
+  detail_strength: 0.2, 0.4, .., 0.8
+  steps: { from: 10, to: 30, step: 10 }
+  scheduler: [ddim, euler]
+seeds: [1, 2]
+faces: [ada]
+set: { guidance_scale: 6 }
+`);
+    expect(countCells(definition)).toBe(96n);
+    const cells = expandSweep(definition);
+    expect(cells).toHaveLength(96);
+    expect(cells[0]).toEqual({
+      coordinates: {
+        detail_strength: '0.2',
+        steps: '10',
+        scheduler: 'ddim',
+        prompt: '1: portrait of a woman in a garden',
+        seed: '1',
+      },
+      parameters: { guidance_scale: 6, detail_strength: 0.2, steps: 10, scheduler: 'ddim' },
+      prompt: 'portrait of a woman in a garden',
+      seed: 1,
+      faceName: 'ada',
+    });
+    expect(cells[1]?.seed).toBe(2);
+    expect(cells.at(-1)?.parameters).toMatchObject({ detail_strength: 0.8, steps: 30, scheduler: 'euler' });
+    expect(new Set(cells.map((cell) => JSON.stringify(cell))).size).toBe(96);
+  });
+
+  it('needs a prompt and nothing else', async () => {
+    expect(await expand(MINIMAL)).toEqual([
+      { coordinates: {}, parameters: {}, prompt: 'portrait of a woman', seed: 1, faceName: null },
+    ]);
+  });
+
+  it.each([
+    ['0.2, 0.4, .., 1.0', [0.2, 0.4, 0.6, 0.8, 1]],
+    ['1, 0.9, .., 0.7', [1, 0.9, 0.8, 0.7]],
+    ['0, 0.1, 0.2, .., 0.35', [0, 0.1, 0.2, 0.3]],
+    ['{ from: 0.1, to: 0.3, step: 0.1 }', [0.1, 0.2, 0.3]],
+    ['[0.5, 0.5, 0.50]', [0.5]],
+    ['0.5', [0.5]],
+    ['0.1, 0.7', [0.1, 0.7]],
+  ])('reads the values %s', async (written, values) => {
+    const { axes } = await parseSweep(
+      `${MINIMAL}axes: { detail_strength: ${JSON.stringify(written).includes('{') || written.startsWith('[') ? written : `"${written}"`} }`,
+    );
+    expect(axes[0]?.values).toEqual(values);
+  });
+
+  it('keeps the comma of a negative prompt', async () => {
+    const { axes } = await parseSweep(`${MINIMAL}axes: { negative_prompt: "blurry, hands" }`);
+    expect(axes[0]?.values).toEqual(['blurry, hands']);
+  });
+
+  it('draws the same samples for the same random_seed, each once, also of 10¹² combinations', async () => {
+    const text = (seed: number) => `${MINIMAL}method: random
+samples: 50
+random_seed: ${seed}
+axes:
+  detail_strength: { from: 0, to: 0.999, step: 0.001 }
+  face_id_weight: { from: 0, to: 0.999, step: 0.001 }
+  weight: { from: 0, to: 0.999, step: 0.001 }
+  guidance_scale: { from: 1, to: 10.99, step: 0.01 }`;
+    const [one, again, other] = await Promise.all([expand(text(1)), expand(text(1)), expand(text(2))]);
+    expect(one).toEqual(again);
+    expect(one).not.toEqual(other);
+    expect(new Set(one.map(({ parameters }) => JSON.stringify(parameters))).size).toBe(50);
+    for (const axis of ['detail_strength', 'guidance_scale'])
+      expect(new Set(one.map(({ parameters }) => parameters[axis])).size).toBeGreaterThan(40);
+  });
+
+  it('takes all when more samples are asked than there are', async () => {
+    expect(await expand(`${MINIMAL}method: random\nsamples: 50\naxes: { steps: [1, 2, 3] }`)).toHaveLength(3);
+  });
+
+  it('lists cells as they are written', async () => {
+    const cells = await expand(
+      `${MINIMAL}method: list\ncells: [{ steps: 10 }, { scheduler: euler, steps: 5 }]`,
+    );
+    expect(cells.map(({ parameters }) => parameters)).toEqual([
+      { steps: 10 },
+      { scheduler: 'euler', steps: 5 },
+    ]);
+    expect(cells.map(({ coordinates }) => coordinates.cell)).toEqual([
+      '1: steps 10',
+      '2: scheduler euler, steps 5',
+    ]);
+  });
+
+  it('is cut off by a limit of its own', async () => {
+    expect(await expand(`${MINIMAL}axes: { steps: "1, 2, .., 150" }\nseeds: 100\nlimit: 7`)).toHaveLength(7);
+  });
+});
+
+describe('a contact sheet', () => {
+  it('has the fastest axis as columns, also when Postgres has sorted the keys', async () => {
+    const cells = await expand(`${MINIMAL}axes:
+  scheduler: [ddim, euler]
+  steps: [10, 20, 30]
+faces: [ada, bob]
+seeds: [1]`);
+    const stored = cells.map(({ coordinates }) =>
+      Object.fromEntries(Object.entries(coordinates).sort(([a], [b]) => a.length - b.length)),
+    );
+    const sheet = sheetAxes(stored);
+    expect(sheet.rows.map(({ name }) => name)).toEqual(['scheduler', 'steps']);
+    expect(sheet.columns).toEqual([{ name: 'face', labels: ['ada', 'bob'] }]);
+    expect(sheet.rows[1]?.labels).toEqual(['10', '20', '30']);
+  });
+
+  it('of one axis is a row, and of none is empty', async () => {
+    const one = (await expand(`${MINIMAL}axes: { steps: [1, 2] }`)).map(({ coordinates }) => coordinates);
+    expect(sheetAxes(one)).toEqual({ rows: [], columns: [{ name: 'steps', labels: ['1', '2'] }] });
+    expect(sheetAxes([{}])).toEqual({ rows: [], columns: [] });
+  });
+
+  it('reads jsonb that really went through Postgres', async () => {
+    const cells = await expand(
+      `${MINIMAL}axes: { detail_strength: [0, 1], steps: [1, 2], shape: [square, portrait] }`,
+    );
+    const [row] = await db.$queryRaw<{ stored: Record<string, string>[] }[]>`
+      SELECT ${JSON.stringify(cells.map(({ coordinates }) => coordinates))}::jsonb AS stored`;
+    const { rows, columns } = sheetAxes(row!.stored);
+    expect([...rows, ...columns].map(({ name }) => name)).toEqual(['detail_strength', 'steps', 'shape']);
+  });
+});
+
+describe('a sweep with faults', () => {
+  it('tells all of them at once, each with its line', async () => {
+    const { code, says } = await refusal(`name: faulty
+axes:
+  steps: [10, 999]
+  stepz: [1]
+  seed: [1]
+  detail_strength: 0.2, .., 0.8
+faces: [../etc]
+set:
+  tier: turbo
+`);
+    expect(code).toBe('plan_faults');
+    expect(says).toMatch(/^Nothing was started. 7 things need mending:/);
+    expect(says).toContain('- `prompt` is missing');
+    expect(says).toContain('- Line 3: `steps` must be between 1 and 150; 999 is outside.');
+    expect(says).toContain('- Line 4: There is no parameter named `stepz`. Did you mean `steps`');
+    expect(says).toContain("- Line 5: `seed` can't be varied here; use `seeds`.");
+    expect(says).toContain('- Line 6: `detail_strength` is not a range');
+    expect(says).toContain("- Line 7: `../etc` can't be a face folder");
+    expect(says).toContain("- Line 9: `tier` can't be varied here; it is the same for the whole sweep");
+  });
+
+  it.each([
+    ['promt: a\n', /Line 1: `promt` is not known here. There are `name`/],
+    [`${MINIMAL}axes:\n  steps: { from: 1, to: 3, by: 1 }`, /Line 3: `axes.steps`: must be a list of up to/],
+    [`${MINIMAL}seeds: [-1]`, /Line 2: `seeds.0`: Too small/],
+    [`${MINIMAL}method: magic`, /Line 2: `method`: Invalid option/],
+    [`${MINIMAL}axes: { steps: [] }`, /Line 2/],
+    [`${MINIMAL}axes: { steps: [10] }\nset: { steps: 5 }`, /Line 3: `steps` is varied and in `set`/],
+    [`${MINIMAL}cells: [{ steps: 5 }]`, /`cells` goes with `method: list`/],
+    [`${MINIMAL}prompts: [a cat]`, /not both/],
+    [`${MINIMAL}axes: { steps: { from: 1, to: 5, step: 0 } }`, /never gets from its start/],
+    [`${MINIMAL}axes: { steps: { from: 5, to: 1, step: 1 } }`, /never gets from its start/],
+    [
+      `${MINIMAL}axes: { detail_strength: { from: 0, to: 1, step: 0.00001 } }`,
+      /has 100,001 values, and 1000 is/,
+    ],
+    [`prompt: ${'word '.repeat(1_200)}`, /A prompt may have 1000 characters/],
+    ['prompt: ""', /The prompt is empty/],
+    ['just a sentence', /A sweep: must be lines of `key: value`/],
+    ['', /A sweep: must be lines of `key: value`/],
+    ['[1, 2]', /A sweep: must be lines of `key: value`/],
+  ])('is refused: %j', async (text, says) => {
+    expect(await refusal(text)).toMatchObject({ code: 'plan_faults', says: expect.stringMatching(says) });
+  });
+
+  it('tells a dozen of thousands', async () => {
+    const { says } = await refusal(
+      `${MINIMAL}axes: { steps: [${Array.from({ length: 900 }, (_, i) => 200 + i)}] }`,
+    );
+    expect(says.length).toBeLessThan(2_000);
+  });
+
+  it('has no way to a parameter of operators, a tier or a seed', async () => {
+    for (const name of ['production_mode', 'tier', 'seed'])
+      for (const place of [
+        `axes: { ${name}: [1] }`,
+        `set: { ${name}: 1 }`,
+        `method: list\ncells: [{ ${name}: 1 }]`,
+      ])
+        expect((await refusal(MINIMAL + place)).says).toContain(`\`${name}\` can't be varied here`);
+  });
+});
+
+describe('too many pictures', () => {
+  it('are counted and refused without being made: 10¹² in a millisecond', async () => {
+    const thousand = (from: number) => `{ from: ${from}, to: ${from + 0.999}, step: 0.001 }`;
+    const definition = await parseSweep(`${MINIMAL}axes:
+  detail_strength: ${thousand(0)}
+  face_id_weight: ${thousand(0)}
+  weight: ${thousand(0)}
+  guidance_scale: ${thousand(1)}`);
+    expect(countCells(definition)).toBe(10n ** 12n);
+    const before = performance.now();
+    expect(() => expandSweep(definition)).toThrow(
+      expect.objectContaining({
+        userMessage: expect.stringContaining('1,000,000,000,000 pictures, and 400 is the most'),
+      }),
+    );
+    expect(performance.now() - before).toBeLessThan(5);
+  });
+
+  it('are refused as well when the limit asked for is over the one for all', async () => {
+    const { code, says } = await refusal(`${MINIMAL}seeds: 401\nlimit: 100000`);
+    expect(code).toBe('batch_limit');
+    expect(says).toContain('401 pictures, and 400 is the most');
+  });
+});
+
+describe('YAML that attacks', () => {
+  it('does not parse: told with line and column', async () => {
+    const { code, says } = await refusal('prompt: a\naxes: [1, 2\nsteps: 3');
+    expect(code).toBe('yaml_broken');
+    expect(says).toMatch(/at line 3, column 1: /);
+    expect((await refusal('a: b: c')).says).toMatch(/line 1, column 4: Nested mappings/);
+  });
+
+  it.each([
+    [
+      'aliases that explode',
+      `a: &a [x, x]\n${Array.from({ length: 30 }, (_, i) => `b${i}: &b${i} [*${i ? `b${i - 1}` : 'a'}, *a]`).join('\n')}`,
+      /line 2, column 10: aliases/,
+    ],
+    ['an alias as a key', '? &a x\n: 1\n? *a\n: 2', /aliases/],
+    ['a key twice', `${MINIMAL}name: x\nname: y`, /line 3, column 1: the key "name" is there twice/],
+    ['a merge of prototypes', '__proto__: { x: 1 }', /a key must be a word/],
+    ['a list as a key', '? [1]\n: 2', /a key must be a word/],
+    ['lists too deep', '['.repeat(60_000), /line 1, column \d+: it is nested too deep/],
+    ['maps too deep', '{a: '.repeat(16_000), /nested too deep/],
+    ['60,000 errors', `[${','.repeat(60_000)}]`, /Unexpected ,/],
+    ['several documents', 'prompt: a\n---\nprompt: b', /multiple documents/],
+    ['a tag bomb', '!a '.repeat(20_000), /line 1/],
+    ['control characters', 'prompt: "\u0000"\n\u0007: 1', /line|not known/],
+  ])('%s: refused', async (_, text, says) => {
+    expect((await refusal(text)).says).toMatch(says);
+  });
+
+  it('16,000 plain keys, as many as 64 KiB hold: refused, and meanwhile the event loop turns', async () => {
+    const keys = Array.from({ length: 16_000 }, (_, i) => (1296 + i).toString(36));
+    const text = `{${keys.join(',')}}`;
+    await expand(MINIMAL); // the modules are loaded
+    const loop = monitorEventLoopDelay({ resolution: 1 });
+    loop.enable();
+    const { code } = await refusal(text);
+    loop.disable();
+    expect(code).toBe('plan_faults');
+    expect(loop.max / 1e6).toBeLessThan(150); // ms; on two busy cores
+  });
+
+  it('of more than 64 KiB is not read at all', async () => {
+    const keys = Array.from({ length: 20_000 }, (_, i) => `key${i}: 1`).join('\n');
+    expect(await refusal(keys)).toMatchObject({
+      code: 'file_large',
+      says: expect.stringContaining('64 KiB'),
+    });
+  });
+
+  it('is parsed or refused with a sentence, whatever it is', async () => {
+    const piece = fc.constantFrom(
+      'a',
+      ': ',
+      '\n',
+      '- ',
+      '[',
+      ']',
+      '{',
+      '}',
+      '&a ',
+      '*a',
+      '!!set ',
+      '"',
+      "'",
+      '|',
+      '>',
+      '? ',
+      '#',
+      'prompt: x\n',
+      'axes:\n',
+      '  steps: ',
+      '1',
+      '..',
+      ', ',
+      '\t',
+      '%YAML 1.1\n---\n',
+      '<<: ',
+      '\u0000',
+      '💥',
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(piece, { maxLength: 60 }), async (pieces) => {
+        try {
+          expandSweep(await parseSweep(pieces.join('')));
+        } catch (error) {
+          expect(error).toBeInstanceOf(UserError);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
