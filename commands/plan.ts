@@ -27,7 +27,6 @@ import { type Action, customId } from '#src/custom-ids.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
 import { countPictures } from '#src/messages.ts';
-import { checkPrompt } from '#src/moderation.ts';
 import { resolveParameters, showValue } from '#src/parameters.ts';
 import { isOperator } from '#src/people.ts';
 import { countCells, expandSweep, parseSweep, type SweepDefinition } from '#src/sweeps.ts';
@@ -104,7 +103,6 @@ async function checkAgainst({ actor }: Asking, definition: SweepDefinition): Pro
   const folders = new Map<string, string>();
   for (const name of definition.faces)
     await attempt(async () => void folders.set(name, (await usableFolder(actor.id, name)).id));
-  for (const prompt of definition.prompts) await attempt(() => checkPrompt(prompt));
 
   const operator = await isOperator(actor);
   const varied = [

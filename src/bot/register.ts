@@ -47,9 +47,9 @@ function essence(value: unknown): unknown {
   );
 }
 
-/** Left out means the same. 1 is a slash command's type; no other `type` is ever left out. */
+/** Left out means the same. Only a slash command's `type`, 1, is ever left out; a menu entry's description is ''. */
 function isDefault(key: string, value: unknown): boolean {
-  if (value === null || value === undefined || value === false || (key === 'type' && value === 1))
-    return true;
+  if (value === null || value === undefined || value === false || value === '') return true;
+  if (key === 'type' && value === 1) return true;
   return Array.isArray(value) && value.length === 0;
 }
