@@ -270,8 +270,8 @@ describe('YAML that attacks', () => {
     expect((await refusal(text)).says).toMatch(says);
   });
 
-  it('16,000 plain keys, as many as 64 KiB hold: refused, and meanwhile the event loop turns', async () => {
-    const keys = Array.from({ length: 16_000 }, (_, i) => (1296 + i).toString(36));
+  it('13,000 plain keys, as many as 64 KiB hold: refused, and meanwhile the event loop turns', async () => {
+    const keys = Array.from({ length: 13_000 }, (_, i) => `k${(1296 + i).toString(36)}`);
     const text = `{${keys.join(',')}}`;
     await expand(MINIMAL); // the modules are loaded
     const loop = monitorEventLoopDelay({ resolution: 1 });
