@@ -15,6 +15,7 @@ export interface Upload {
   readonly size: number;
 }
 
+/** Upright, sRGB, without metadata. */
 export interface Photo {
   readonly png: Buffer;
   /** px */
@@ -25,23 +26,26 @@ export interface Photo {
 
 export const PHOTO_BYTES_MAX = 10 * 1024 * 1024;
 const MEGAPIXELS_MAX = 40;
+/** px */
 const SIDE_MIN = 128;
 /** Stored photos are no larger: a face needs a few hundred pixels. px */
 const SIDE_MAX = 1536;
 const FETCH_WITHIN_MS = 15_000;
-/** What the bytes say they are, whatever the file is called. SVG and PDF can name other files; GIF and TIFF hold many. */
-const FORMATS = new Set(['jpeg', 'png', 'webp', 'heif']);
+const DECODE_WITHIN_S = 15;
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 
 /** @throws {UserError} `file_large`, `upload_gone` */
 export async function fetchUpload({ url, name, size }: Upload, bytesMax: number): Promise<Buffer> {
-  if (size > bytesMax)
-    throw new UserError('file_large', { what: name.slice(0, 60), bytes: size, max: bytesMax });
-  const from = new URL(url);
-  const known = config.discord.cdnHosts.includes(from.host);
-  if (!known || (from.protocol !== 'https:' && !LOOPBACK.has(from.hostname))) {
-    throw new Error('An upload is not on one of DISCORD_CDN_HOSTS');
+  const tooLarge = (bytes: number) =>
+    new UserError('file_large', { what: name.slice(0, 60), bytes, max: bytesMax });
+  if (size > bytesMax) throw tooLarge(size);
+  const from = permitted(url);
+  if (!from) {
+    // Discord sends no such thing: a wrong DISCORD_CDN_HOSTS, or somebody who tries.
+    log.error({ hosts: config.discord.cdnHosts }, 'an upload is on none of DISCORD_CDN_HOSTS');
+    throw new UserError('upload_gone', { file: name });
   }
+
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
@@ -50,8 +54,7 @@ export async function fetchUpload({ url, name, size }: Upload, bytesMax: number)
     if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
     for await (const chunk of response.body) {
       bytes += chunk.length;
-      if (bytes > bytesMax)
-        throw new UserError('file_large', { what: name.slice(0, 60), bytes, max: bytesMax });
+      if (bytes > bytesMax) throw tooLarge(bytes);
       chunks.push(chunk);
     }
   } catch (error) {
@@ -62,23 +65,37 @@ export async function fetchUpload({ url, name, size }: Upload, bytesMax: number)
   return Buffer.concat(chunks);
 }
 
+/** The URL when its host, with its port, is one of ours to fetch from, by https; by http only on this machine. */
+function permitted(url: string): URL | null {
+  const from = URL.parse(url);
+  if (!from || from.username || from.password) return null;
+  if (!config.discord.cdnHosts.includes(from.host)) return null;
+  const secure = from.protocol === 'https:' || (from.protocol === 'http:' && LOOPBACK.has(from.hostname));
+  return secure ? from : null;
+}
+
 /** @throws {UserError} `upload_not_image`, `upload_pixels`, `upload_small` */
 export async function readPhoto(bytes: Buffer, file: string): Promise<Photo> {
+  const notImage = () => new UserError('upload_not_image', { file });
+  const expected = formatOf(bytes);
+  if (!expected) throw notImage();
   // The header first: a file of 32 KB can hold 300 megapixels, a gigabyte when decoded.
   let header: Metadata;
   try {
     header = await sharp(bytes, { limitInputPixels: false, failOn: 'error' }).metadata();
   } catch {
-    throw new UserError('upload_not_image', { file });
+    throw notImage();
   }
-  const { format, width, height } = header;
-  if (!format || !FORMATS.has(format) || !width || !height) throw new UserError('upload_not_image', { file });
+  const { format, compression, width, height } = header;
+  if (format !== expected || (format === 'heif' && compression !== 'av1')) throw notImage();
   const megapixels = (width * height) / 1e6;
-  if (megapixels > MEGAPIXELS_MAX) {
-    throw new UserError('upload_pixels', { file, megapixels: Math.round(megapixels), max: MEGAPIXELS_MAX });
-  }
-  if (Math.min(width, height) < SIDE_MIN) throw new UserError('upload_small', { file, min: SIDE_MIN });
+  if (megapixels > MEGAPIXELS_MAX)
+    throw new UserError('upload_pixels', { file, megapixels: Math.ceil(megapixels), max: MEGAPIXELS_MAX });
+
+  const tooSmall = new UserError('upload_small', { file, min: SIDE_MIN });
+  if (Math.min(width, height) < SIDE_MIN) throw tooSmall;
   try {
+    // sharp writes no metadata that it is not asked to keep. Of an animation it takes the first picture.
     const { data, info } = await sharp(bytes, {
       limitInputPixels: MEGAPIXELS_MAX * 1e6,
       failOn: 'error',
@@ -89,9 +106,26 @@ export async function readPhoto(bytes: Buffer, file: string): Promise<Photo> {
       .flatten({ background: '#fff' })
       .toColourspace('srgb')
       .png()
+      .timeout({ seconds: DECODE_WITHIN_S })
       .toBuffer({ resolveWithObject: true });
+    // Of a very long picture little is left when it is scaled down.
+    if (Math.min(info.width, info.height) < SIDE_MIN) throw tooSmall;
     return { png: data, width: info.width, height: info.height };
-  } catch {
-    throw new UserError('upload_not_image', { file });
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw notImage();
   }
+}
+
+/**
+ * What a file is by its first bytes, in sharp's words; null for anything but JPEG, PNG, WebP and AVIF. Asked before
+ * sharp sees the file: its readers of SVG, GIF and the rest are then never run.
+ */
+function formatOf(bytes: Buffer): 'jpeg' | 'png' | 'webp' | 'heif' | null {
+  const ascii = (from: number, to: number) => bytes.toString('latin1', from, to);
+  if (ascii(0, 3) === '\xff\xd8\xff') return 'jpeg';
+  if (ascii(0, 8) === '\x89PNG\r\n\x1a\n') return 'png';
+  if (ascii(0, 4) === 'RIFF' && ascii(8, 12) === 'WEBP') return 'webp';
+  if (ascii(4, 8) === 'ftyp' && ['avif', 'mif1'].includes(ascii(8, 12))) return 'heif';
+  return null;
 }
