@@ -1,0 +1,413 @@
+/**
+ * The gateway: one socket a shard.
+ *
+ *   connected ─HELLO─▶ waiting ──IDENTIFY──▶ READY, GUILD_CREATE … ─▶ live
+ *                         └─────RESUME─────▶ what was missed, RESUMED ─▶ live
+ *
+ * A session outlives its socket for a few minutes unless that was closed with 1000 or 1001; meanwhile its events are kept.
+ */
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import {
+  type APIMessage,
+  ChannelType,
+  GatewayCloseCodes as Close,
+  GatewayDispatchEvents as Event,
+  GatewayIntentBits as Intent,
+  MessageFlags,
+  GatewayOpcodes as Op,
+  PermissionFlagsBits as P,
+} from 'discord-api-types/v10';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { isObject, type Json } from './components.ts';
+import { has } from './permissions.ts';
+import { shardOf } from './snowflake.ts';
+import type { Change, State, StoredChannel } from './state.ts';
+import type { Guild } from './world.ts';
+
+const HEARTBEAT_MS = 41_250;
+const SESSION_LIFE_MS = 3 * 60_000;
+const REPLAY_MAX = 1_000;
+const PAYLOAD_MAX = 4_096;
+const EVENTS_PER_MINUTE = 120;
+const PRIVILEGED = Intent.GuildMembers | Intent.GuildPresences | Intent.MessageContent;
+
+interface Session {
+  readonly id: string;
+  readonly shard: number;
+  readonly shards: number;
+  readonly intents: number;
+  seq: number;
+  readonly kept: { readonly seq: number; readonly text: string }[];
+  socket: WebSocket | null;
+  expiry: NodeJS.Timeout | undefined;
+}
+
+export interface GatewayOptions {
+  readonly token: string;
+  readonly maxConcurrency: number;
+  /** bits of privileged intents that the app was granted */
+  readonly privilegedIntents: number;
+  readonly onLog: (line: string) => void;
+}
+
+export class Gateway {
+  readonly #state: State;
+  readonly #options: GatewayOptions;
+  readonly #server = new WebSocketServer({ noServer: true, maxPayload: 1024 * 1024 });
+  readonly #sessions = new Map<string, Session>();
+  /** when the last IDENTIFY of each key was, for `max_concurrency` */
+  readonly #identified = new Map<number, number>();
+  readonly #forget: () => void;
+
+  constructor(state: State, options: GatewayOptions) {
+    this.#state = state;
+    this.#options = options;
+    this.#forget = state.onChange((change) => this.#onChange(change));
+  }
+
+  get url(): string {
+    return `${this.#state.origin.replace('http', 'ws')}/gateway`;
+  }
+
+  /** Sessions with an open socket, as `shard/shards`. */
+  get connected(): string[] {
+    return [...this.#sessions.values()]
+      .filter(({ socket }) => socket)
+      .map(({ shard, shards }) => `${shard}/${shards}`);
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#server.handleUpgrade(request, socket, head, (client) => {
+      const version = new URL(request.url ?? '/', 'http://localhost').searchParams.get('v');
+      if (version !== null && version !== '10') client.close(Close.InvalidAPIVersion, 'Invalid API version');
+      else this.#greet(client);
+    });
+  }
+
+  /** Op 7: every shard is asked to come back and resume. */
+  reconnectAll(): void {
+    for (const { socket } of this.#sessions.values())
+      socket?.send(JSON.stringify({ op: Op.Reconnect, d: null, s: null, t: null }));
+  }
+
+  /** Op 9. A final one also ends the session. */
+  invalidateAll(resumable: boolean): void {
+    for (const session of this.#sessions.values()) {
+      session.socket?.send(JSON.stringify({ op: Op.InvalidSession, d: resumable, s: null, t: null }));
+      if (!resumable) this.#sessions.delete(session.id);
+    }
+  }
+
+  /** To the shard that hears of the guild; without a guild, to shard 0. */
+  dispatch(guildId: string | undefined, type: string, data: unknown, intent?: number): void {
+    for (const session of this.#sessions.values()) {
+      if ((guildId ? shardOf(guildId, session.shards) : 0) !== session.shard) continue;
+      if (intent === undefined || session.intents & intent) this.#send(session, type, data);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#forget();
+    for (const session of this.#sessions.values()) clearTimeout(session.expiry);
+    for (const client of this.#server.clients) client.terminate();
+    await new Promise((closed) => this.#server.close(closed));
+  }
+
+  #greet(client: WebSocket): void {
+    let session: Session | null = null;
+    let lastBeat = Date.now();
+    const recent: number[] = [];
+    const watch = setInterval(() => {
+      if (Date.now() - lastBeat > HEARTBEAT_MS * 2) client.close(Close.SessionTimedOut, 'Session timed out');
+    }, HEARTBEAT_MS);
+
+    client.on('message', (raw: Buffer) => {
+      const now = Date.now();
+      recent.push(now);
+      while (recent[0]! < now - 60_000) recent.shift();
+      if (recent.length > EVENTS_PER_MINUTE) return client.close(Close.RateLimited, 'Rate limited');
+      if (raw.length > PAYLOAD_MAX) return client.close(Close.DecodeError, 'Payload too large');
+      const payload = parse(raw);
+      if (!payload) return client.close(Close.DecodeError, 'Error while decoding payload');
+      const data = isObject(payload.d) ? payload.d : {};
+      switch (payload.op) {
+        case Op.Heartbeat:
+          lastBeat = now;
+          return client.send(JSON.stringify({ op: Op.HeartbeatAck, d: null, s: null, t: null }));
+        case Op.Identify:
+          if (session) return client.close(Close.AlreadyAuthenticated, 'Already authenticated');
+          session = this.#identify(client, data);
+          return;
+        case Op.Resume:
+          if (session) return client.close(Close.AlreadyAuthenticated, 'Already authenticated');
+          session = this.#resume(client, data);
+          return;
+        case Op.PresenceUpdate:
+        case Op.VoiceStateUpdate:
+          return session ? undefined : client.close(Close.NotAuthenticated, 'Not authenticated');
+        case Op.RequestGuildMembers:
+          if (!session) return client.close(Close.NotAuthenticated, 'Not authenticated');
+          return this.#sendMembers(session, data);
+        default:
+          return client.close(Close.UnknownOpcode, 'Unknown opcode');
+      }
+    });
+    client.on('error', () => client.terminate());
+    client.on('close', (code) => {
+      clearInterval(watch);
+      const ended = session;
+      if (!ended || ended.socket !== client) return;
+      ended.socket = null;
+      this.#options.onLog(`gateway: shard ${ended.shard} left with ${code}`);
+      if (code === 1000 || code === 1001) this.#sessions.delete(ended.id);
+      else ended.expiry = setTimeout(() => this.#sessions.delete(ended.id), SESSION_LIFE_MS).unref();
+    });
+    const hello = { heartbeat_interval: HEARTBEAT_MS, _trace: ['["local-discord"]'] };
+    client.send(JSON.stringify({ op: Op.Hello, d: hello, s: null, t: null }));
+  }
+
+  #identify(client: WebSocket, data: Json): Session | null {
+    const refuse = (code: number, reason: string) => {
+      this.#options.onLog(`gateway: refused with ${code} ${reason}`);
+      client.close(code, reason);
+      return null;
+    };
+    if (data.token !== this.#options.token)
+      return refuse(Close.AuthenticationFailed, 'Authentication failed.');
+    const [shard, shards] = Array.isArray(data.shard) ? data.shard.map(Number) : [0, 1];
+    if (shard === undefined || shards === undefined || !(shard >= 0 && shard < shards)) {
+      return refuse(Close.InvalidShard, 'Invalid shard.');
+    }
+    const intents = Number(data.intents);
+    if (!Number.isSafeInteger(intents) || intents < 0)
+      return refuse(Close.InvalidIntents, 'Invalid intent(s).');
+    if (intents & PRIVILEGED & ~this.#options.privilegedIntents) {
+      return refuse(Close.DisallowedIntents, 'Disallowed intent(s).');
+    }
+    // Discord lets one shard of each key identify in five seconds.
+    const key = shard % this.#options.maxConcurrency;
+    const now = Date.now();
+    if (this.#options.maxConcurrency === 1 && now - (this.#identified.get(key) ?? 0) < 4_500) {
+      client.send(JSON.stringify({ op: Op.InvalidSession, d: false, s: null, t: null }));
+      return null;
+    }
+    this.#identified.set(key, now);
+
+    const id = randomBytes(16).toString('hex');
+    const session: Session = {
+      id,
+      shard,
+      shards,
+      intents,
+      seq: 0,
+      kept: [],
+      socket: client,
+      expiry: undefined,
+    };
+    this.#sessions.set(id, session);
+    const guilds = this.#state.world.guilds.filter((guild) => shardOf(guild.id, shards) === shard);
+    this.#send(session, Event.Ready, {
+      v: 10,
+      user: { ...this.#state.bot, verified: true, mfa_enabled: true, email: null },
+      user_settings: {},
+      relationships: [],
+      private_channels: [],
+      presences: [],
+      guilds: guilds.map((guild) => ({ id: guild.id, unavailable: true })),
+      session_id: id,
+      session_type: 'normal',
+      resume_gateway_url: this.url,
+      shard: [shard, shards],
+      application: { id: this.#state.world.applicationId, flags: 0 },
+    });
+    if (intents & Intent.Guilds) {
+      for (const guild of guilds) this.#send(session, Event.GuildCreate, this.#guildCreate(guild));
+    }
+    this.#options.onLog(`gateway: shard ${shard} of ${shards} is ready`);
+    return session;
+  }
+
+  #resume(client: WebSocket, data: Json): Session | null {
+    if (data.token !== this.#options.token) {
+      client.close(Close.AuthenticationFailed, 'Authentication failed.');
+      return null;
+    }
+    const session = this.#sessions.get(String(data.session_id));
+    const seen = Number(data.seq);
+    if (!session || seen > session.seq || (session.kept[0]?.seq ?? 0) > seen + 1) {
+      client.send(JSON.stringify({ op: Op.InvalidSession, d: false, s: null, t: null }));
+      return null;
+    }
+    clearTimeout(session.expiry);
+    session.socket?.close(Close.UnknownError, 'Resumed elsewhere');
+    session.socket = client;
+    for (const { seq, text } of session.kept) if (seq > seen) client.send(text);
+    this.#send(session, Event.Resumed, { _trace: ['["local-discord"]'] });
+    this.#options.onLog(`gateway: shard ${session.shard} resumed after ${session.seq - 1 - seen} missed`);
+    return session;
+  }
+
+  #send(session: Session, type: string, data: unknown): void {
+    session.seq++;
+    const text = JSON.stringify({ op: Op.Dispatch, d: data, s: session.seq, t: type });
+    session.kept.push({ seq: session.seq, text });
+    if (session.kept.length > REPLAY_MAX) session.kept.shift();
+    session.socket?.send(text);
+  }
+
+  #guildCreate(guild: Guild): Json {
+    const state = this.#state;
+    const all = [...state.channels.values()].filter(({ guildId }) => guildId === guild.id);
+    const isThread = ({ thread }: StoredChannel) => thread !== undefined;
+    const botId = state.world.applicationId;
+    return {
+      ...apiGuild(guild),
+      joined_at: state.member(guild, botId)!.joined_at,
+      large: false,
+      unavailable: false,
+      member_count: guild.members.size,
+      members: [state.member(guild, botId)],
+      channels: all.filter((one) => !isThread(one)).map((one) => state.apiChannel(one)),
+      threads: all
+        .filter((one) => isThread(one) && !one.thread!.archived)
+        .map((one) => state.apiChannel(one)),
+      voice_states: [],
+      presences: [],
+      stage_instances: [],
+      guild_scheduled_events: [],
+      soundboard_sounds: [],
+    };
+  }
+
+  #sendMembers(session: Session, { guild_id, user_ids, query, nonce }: Json): void {
+    const guild = this.#state.guild(String(guild_id));
+    if (!guild) return;
+    const wanted = Array.isArray(user_ids) ? user_ids.map(String) : [...guild.members.keys()];
+    const members = wanted
+      .flatMap((id) => this.#state.member(guild, id) ?? [])
+      .filter(({ user }) => typeof query !== 'string' || user.username.startsWith(query));
+    this.#send(session, Event.GuildMembersChunk, {
+      guild_id,
+      members,
+      chunk_index: 0,
+      chunk_count: 1,
+      not_found: [],
+      ...(nonce !== undefined && { nonce }),
+    });
+  }
+
+  /** What the bot hears of a change: only where it can see, and nothing ephemeral. */
+  #onChange(change: Change): void {
+    if (
+      change.type === 'commands' ||
+      !has(this.#state.permissions(change.channel, this.#state.world.applicationId), P.ViewChannel)
+    )
+      return;
+    const { channel } = change;
+    const { guildId } = channel;
+    const place = { channel_id: channel.id, ...(guildId && { guild_id: guildId }) };
+    const messages = guildId ? Intent.GuildMessages : Intent.DirectMessages;
+    switch (change.type) {
+      case 'message_create':
+      case 'message_update': {
+        if (change.onlyFor) return;
+        const type = change.type === 'message_create' ? Event.MessageCreate : Event.MessageUpdate;
+        this.dispatch(guildId, type, this.#forBot(change.message, channel), messages);
+        return;
+      }
+      case 'message_delete':
+        if (change.onlyFor) return;
+        this.dispatch(guildId, Event.MessageDelete, { id: change.id, ...place }, messages);
+        return;
+      case 'typing':
+        return;
+      default: {
+        if (!guildId) return;
+        const thread = channel.thread !== undefined;
+        const type = {
+          channel_create: thread ? Event.ThreadCreate : Event.ChannelCreate,
+          channel_update: thread ? Event.ThreadUpdate : Event.ChannelUpdate,
+          channel_delete: thread ? Event.ThreadDelete : Event.ChannelDelete,
+        }[change.type];
+        const fresh = thread && change.type === 'channel_create' && { newly_created: true };
+        this.dispatch(guildId, type, { ...this.#state.apiChannel(channel), ...fresh }, Intent.Guilds);
+      }
+    }
+  }
+
+  /** Without MESSAGE_CONTENT the bot reads only its own words, direct messages, and where it is mentioned. */
+  #forBot(message: APIMessage, { guildId, type }: StoredChannel): Json {
+    const botId = this.#state.world.applicationId;
+    const guild = this.#state.guild(guildId);
+    const readable =
+      this.#options.privilegedIntents & Intent.MessageContent ||
+      type === ChannelType.DM ||
+      message.author.id === botId ||
+      message.mentions.some(({ id }) => id === botId);
+    const { user: _, ...member } = (guild && this.#state.member(guild, message.author.id)) ?? {};
+    return {
+      ...message,
+      ...(!readable && { content: '', embeds: [], attachments: [], components: [] }),
+      flags: (message.flags ?? 0) & ~MessageFlags.Ephemeral,
+      ...(guildId && { guild_id: guildId, member }),
+    };
+  }
+}
+
+/** A guild as REST and GUILD_CREATE show it. */
+export function apiGuild(guild: Guild): Json {
+  return {
+    id: guild.id,
+    name: guild.name,
+    icon: null,
+    description: null,
+    home_header: null,
+    splash: null,
+    discovery_splash: null,
+    features: [],
+    banner: null,
+    owner_id: guild.ownerId,
+    application_id: null,
+    region: 'deprecated',
+    afk_channel_id: null,
+    afk_timeout: 300,
+    system_channel_id: null,
+    system_channel_flags: 0,
+    widget_enabled: false,
+    widget_channel_id: null,
+    verification_level: 0,
+    roles: guild.roles,
+    default_message_notifications: 1,
+    mfa_level: 0,
+    explicit_content_filter: 0,
+    max_presences: null,
+    max_members: 500_000,
+    max_stage_video_channel_users: 50,
+    max_video_channel_users: 25,
+    vanity_url_code: null,
+    premium_tier: 0,
+    premium_subscription_count: 0,
+    preferred_locale: 'en-US',
+    rules_channel_id: null,
+    safety_alerts_channel_id: null,
+    public_updates_channel_id: null,
+    premium_progress_bar_enabled: false,
+    premium_progress_bar_enabled_user_updated_at: null,
+    nsfw: false,
+    nsfw_level: 0,
+    emojis: [],
+    stickers: [],
+    incidents_data: null,
+  };
+}
+
+function parse(raw: Buffer): Json | null {
+  try {
+    const payload: unknown = JSON.parse(raw.toString());
+    return isObject(payload) ? payload : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,641 @@
+/**
+ * The life of an interaction:
+ *
+ *   asked ──callback within 3 s──▶ answered ──15 min──▶ expired
+ *     └──────────3 s─────────────▶ missed
+ *
+ * A second callback finds 40060; one after 3 s finds 10062, and the person has been told "The application did not respond".
+ * The token of an answered interaction edits the answer and posts follow-ups until it expires (50027).
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  type APIApplicationCommandOptionChoice,
+  type APIInteraction,
+  type APIMessage,
+  ApplicationCommandType,
+  ComponentType as C,
+  InteractionContextType as Context,
+  MessageFlags as Flag,
+  InteractionType,
+  MessageType,
+  ApplicationCommandOptionType as Option,
+  PermissionFlagsBits as P,
+  InteractionResponseType as Response,
+} from 'discord-api-types/v10';
+import { commandsFor, contextOf, type OptionValue, TypingError, typedOptions } from './commands.ts';
+import { isObject, type Json, readModal, walk } from './components.ts';
+import { DiscordError, Faults, invalid, refusals } from './discord-error.ts';
+import { blankMessage, createMessage, type Draft, editMessage, FILE_MAX, replyTo } from './messages.ts';
+import { has } from './permissions.ts';
+import type { Ask, FieldValue, Outcome } from './protocol.ts';
+import { snowflake, snowflakeTime } from './snowflake.ts';
+import type { State, StoredChannel, StoredToken } from './state.ts';
+import { PEOPLE } from './world.ts';
+
+const NO_RESPONSE = 'The application did not respond';
+/** Follow-ups to an app that only the person has installed. */
+const USER_INSTALL_FOLLOWUPS_MAX = 5;
+
+export interface InteractionTimes {
+  /** 3 s at Discord */
+  readonly answerWithinMs: number;
+  /** 15 min at Discord */
+  readonly tokenLifeMs: number;
+}
+
+interface Open {
+  readonly payload: APIInteraction;
+  readonly personId: string;
+  readonly channel: StoredChannel;
+  /** whose component was pressed, or that led to the modal */
+  readonly source: APIMessage | undefined;
+  /** the name of a command, for "used /imagine" */
+  readonly used: { readonly name: string; readonly type: ApplicationCommandType } | undefined;
+  status: 'asked' | 'answering' | 'answered' | 'missed';
+  readonly settle: (outcome: Outcome) => void;
+}
+
+interface OpenModal {
+  readonly modal: ReturnType<typeof readModal>;
+  readonly from: Open;
+}
+
+const ANSWERS: Partial<Record<InteractionType, readonly number[]>> = {
+  [InteractionType.ApplicationCommand]: [
+    Response.ChannelMessageWithSource,
+    Response.DeferredChannelMessageWithSource,
+    Response.Modal,
+  ],
+  [InteractionType.ApplicationCommandAutocomplete]: [Response.ApplicationCommandAutocompleteResult],
+};
+const COMPONENT_ANSWERS: readonly number[] = [
+  Response.ChannelMessageWithSource,
+  Response.DeferredChannelMessageWithSource,
+  Response.DeferredMessageUpdate,
+  Response.UpdateMessage,
+  Response.Modal,
+];
+
+export class Interactions {
+  readonly #state: State;
+  readonly #deliver: (guildId: string | undefined, payload: APIInteraction) => void;
+  readonly #times: InteractionTimes;
+  readonly #open = new Map<string, Open>();
+  readonly #modals = new Map<string, OpenModal>();
+  readonly #followups = new Map<string, number>();
+
+  constructor(
+    state: State,
+    times: InteractionTimes,
+    deliver: (guildId: string | undefined, payload: APIInteraction) => void,
+  ) {
+    this.#state = state;
+    this.#times = times;
+    this.#deliver = deliver;
+  }
+
+  // The person's side
+
+  /** @throws {TypingError} when the client itself would not have sent it */
+  ask(ask: Ask): Promise<Outcome> {
+    const personId = PEOPLE[ask.person].id;
+    const channel = this.#state.channels.get(ask.channel);
+    if (!channel || !has(this.#state.permissions(channel, personId), P.ViewChannel)) {
+      throw new TypingError('You cannot see this channel.');
+    }
+    switch (ask.kind) {
+      case 'command':
+      case 'autocomplete':
+        return this.#askCommand(ask, personId, channel);
+      case 'component':
+        return this.#askComponent(ask, personId, channel);
+      case 'modal':
+        return this.#askModal(ask, personId, channel);
+    }
+  }
+
+  #askCommand(
+    ask: Extract<Ask, { kind: 'command' | 'autocomplete' }>,
+    personId: string,
+    channel: StoredChannel,
+  ) {
+    const state = this.#state;
+    if (!has(state.permissions(channel, personId), P.UseApplicationCommands)) {
+      throw new TypingError('You may not use commands here.');
+    }
+    const command = commandsFor(state, personId, channel.id).find(({ id }) => id === ask.command);
+    if (!command) throw new TypingError('That command is not there for you.');
+    const { id, name, type, guild_id } = command;
+    const data: Json = { id, name, type, ...(guild_id && { guild_id }) };
+    const used = { name: [name, ...(ask.path ?? [])].join(' '), type };
+
+    if (ask.kind === 'autocomplete') {
+      const options = typedOptions(command, ask.path ?? [], ask.options, ask.focused);
+      return this.#send(personId, channel, InteractionType.ApplicationCommandAutocomplete, {
+        ...data,
+        options,
+      });
+    }
+    if (type !== ApplicationCommandType.ChatInput) {
+      const target = ask.target ?? '';
+      return this.#send(
+        personId,
+        channel,
+        InteractionType.ApplicationCommand,
+        {
+          ...data,
+          target_id: target,
+          resolved: this.#resolved(
+            channel,
+            personId,
+            type === ApplicationCommandType.Message ? { messages: [target] } : { users: [target] },
+          ),
+        },
+        { used },
+      );
+    }
+    const options = typedOptions(command, ask.path ?? [], ask.options ?? {});
+    const ids = idsIn(options, (id) => this.#kindOf(channel, id));
+    return this.#send(
+      personId,
+      channel,
+      InteractionType.ApplicationCommand,
+      {
+        ...data,
+        ...(options.length && { options }),
+        ...(Object.keys(ids).length && { resolved: this.#resolved(channel, personId, ids) }),
+      },
+      { used },
+    );
+  }
+
+  #askComponent(ask: Extract<Ask, { kind: 'component' }>, personId: string, channel: StoredChannel) {
+    const message = this.#state.message(channel.id, ask.message, personId);
+    if (!message) throw new TypingError('That message is gone.');
+    const component = [...walk(message.components ?? [])].find(({ custom_id }) => custom_id === ask.customId);
+    if (!component) throw new TypingError(`The message has no component “${ask.customId}”.`);
+    if (component.disabled === true) throw new TypingError('That is disabled.');
+    const data: Json = { custom_id: ask.customId, component_type: component.type, id: component.id };
+    if (component.type === C.Button) {
+      return this.#send(personId, channel, InteractionType.MessageComponent, data, { source: message });
+    }
+    const values = ask.values ?? [];
+    const { min_values: min, max_values: max } = component as { min_values: number; max_values: number };
+    if (values.length < min || values.length > max) throw new TypingError(`Choose ${min} to ${max}.`);
+    const resolved = this.#resolvedOf(component.type as number, values, channel, personId);
+    return this.#send(
+      personId,
+      channel,
+      InteractionType.MessageComponent,
+      { ...data, values, ...(resolved && { resolved }) },
+      { source: message },
+    );
+  }
+
+  #askModal(ask: Extract<Ask, { kind: 'modal' }>, personId: string, channel: StoredChannel) {
+    const open = this.#modals.get(ask.modal);
+    if (open?.from.personId !== personId) throw new TypingError('That dialog is no longer open.');
+    const attachments: Record<string, unknown> = {};
+    let resolved: Json = {};
+    const answer = (field: Json): Json => {
+      const { type, id, custom_id } = field as { type: number; id: number; custom_id: string };
+      const value = filled(field, ask.fields[custom_id]);
+      if (type === C.FileUpload) {
+        for (const one of value as string[]) attachments[one] = this.#state.attachment(one);
+      } else if (Array.isArray(value)) {
+        resolved = { ...resolved, ...this.#resolvedOf(type, value, channel, personId) };
+      }
+      return { type, id, custom_id, [Array.isArray(value) ? 'values' : 'value']: value };
+    };
+    const components = (open.modal.components as unknown as Json[]).map(
+      ({ type, id, component, components: row }) => {
+        if (type === C.Label) return { type, id, component: answer(component as Json) };
+        if (type === C.ActionRow) return { type, id, components: (row as Json[]).map(answer) };
+        return { type, id };
+      },
+    );
+    if (Object.keys(attachments).length) resolved = { ...resolved, attachments };
+    this.#modals.delete(ask.modal);
+    const { custom_id } = open.modal;
+    return this.#send(
+      personId,
+      channel,
+      InteractionType.ModalSubmit,
+      { custom_id, components, ...(Object.keys(resolved).length && { resolved }) },
+      { source: open.from.source },
+    );
+  }
+
+  /** Hands the interaction to the bot; resolves with the first answer, or when 3 s are over. */
+  #send(
+    personId: string,
+    channel: StoredChannel,
+    type: InteractionType,
+    data: Json,
+    { source, used }: Partial<Pick<Open, 'source' | 'used'>> = {},
+  ): Promise<Outcome> {
+    const state = this.#state;
+    const id = snowflake();
+    const guild = state.guild(channel.guildId);
+    const context = contextOf(state, channel.id);
+    const permissions = String(state.permissions(channel, personId));
+    const { deaf: _, mute: __, ...member } = (guild && state.member(guild, personId)) ?? {};
+    const appPermissions =
+      context === Context.PrivateChannel
+        ? P.EmbedLinks | P.AttachFiles | P.MentionEveryone
+        : state.permissions(channel, state.world.applicationId);
+    const owners = {
+      [Context.Guild]: { 0: channel.guildId },
+      [Context.BotDM]: { 0: '0' },
+      [Context.PrivateChannel]: { 1: personId },
+    }[context];
+    const payload = {
+      id,
+      application_id: state.world.applicationId,
+      type,
+      data,
+      token: randomBytes(64).toString('base64url'),
+      version: 1,
+      channel: { ...state.apiChannel(channel), permissions },
+      channel_id: channel.id,
+      ...(guild
+        ? {
+            guild: { id: guild.id, locale: 'en-US', features: [] },
+            guild_id: guild.id,
+            guild_locale: 'en-US',
+            member: { ...member, permissions },
+          }
+        : { user: state.user(personId) }),
+      ...(source && { message: source }),
+      app_permissions: String(appPermissions),
+      locale: 'en-US',
+      entitlements: [],
+      authorizing_integration_owners: owners,
+      context,
+      attachment_size_limit: FILE_MAX,
+    } as unknown as APIInteraction;
+
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const open: Open = { payload, personId, channel, source, used, status: 'asked', settle: resolve };
+    this.#open.set(id, open);
+    setTimeout(() => this.#miss(open), this.#times.answerWithinMs).unref();
+    setTimeout(() => this.#open.delete(id), this.#times.tokenLifeMs).unref();
+    this.#deliver(channel.guildId, payload);
+    return promise;
+  }
+
+  #miss(open: Open): void {
+    if (open.status !== 'asked') return;
+    open.status = 'missed';
+    open.settle({ interactionId: open.payload.id, kind: 'failed', reason: NO_RESPONSE });
+  }
+
+  // The bot's side
+
+  /**
+   * `POST /interactions/ID/TOKEN/callback`
+   *
+   * @returns what `with_response=true` shows
+   * @throws {DiscordError} 10062, 40060, 50035
+   */
+  async callback(id: string, token: string, body: Json, files: Draft['files']): Promise<Json> {
+    const open = this.#open.get(id);
+    if (open?.payload.token !== token || open.status === 'missed') throw refusals.unknownInteraction();
+    if (open.status !== 'asked') throw refusals.alreadyAcknowledged();
+    const { type } = open.payload;
+    const allowed = ANSWERS[type] ?? COMPONENT_ANSWERS;
+    const updates = body.type === Response.UpdateMessage || body.type === Response.DeferredMessageUpdate;
+    const nested = type === InteractionType.ModalSubmit && body.type === Response.Modal;
+    if (!allowed.includes(body.type as number) || nested || (updates && !open.source)) {
+      throw invalid(
+        ['type'],
+        'INTERACTION_CALLBACK_INVALID_TYPE',
+        'This callback type does not answer this interaction',
+      );
+    }
+
+    // Taken before any waiting, so that of two callbacks at once one is refused.
+    open.status = 'answering';
+    try {
+      const answered = await this.#answer(open, body, files);
+      open.status = 'answered';
+      open.settle(answered);
+      const message = 'message' in answered ? answered.message : undefined;
+      return this.#response(open, body.type as number, message);
+    } catch (error) {
+      open.status = 'asked';
+      const leftMs = snowflakeTime(id) + this.#times.answerWithinMs - Date.now();
+      setTimeout(() => this.#miss(open), Math.max(0, leftMs)).unref();
+      throw error;
+    }
+  }
+
+  async #answer(open: Open, body: Json, files: Draft['files']): Promise<Outcome> {
+    const interactionId = open.payload.id;
+    const data = isObject(body.data) ? body.data : {};
+    const draft = { body: data, files };
+    switch (body.type) {
+      case Response.ChannelMessageWithSource: {
+        const message = await createMessage(this.#state, open.channel, draft, {
+          author: this.#state.bot,
+          path: ['data'],
+          extra: this.#signature(open),
+          onlyFor: Number(data.flags ?? 0) & Flag.Ephemeral ? open.personId : undefined,
+        });
+        this.#grant(open, message.id);
+        return { interactionId, kind: 'reply', message };
+      }
+      case Response.DeferredChannelMessageWithSource: {
+        const ephemeral = (Number(data.flags ?? 0) & Flag.Ephemeral) !== 0;
+        const message = this.#thinking(open, ephemeral);
+        this.#grant(open, message.id);
+        return { interactionId, kind: 'deferred', message };
+      }
+      case Response.DeferredMessageUpdate:
+        this.#grant(open, open.source!.id);
+        return { interactionId, kind: 'acknowledged' };
+      case Response.UpdateMessage: {
+        const current = this.#state.message(open.channel.id, open.source!.id, open.personId);
+        if (!current) throw refusals.unknownMessage();
+        const message = await editMessage(this.#state, current, draft, ['data']);
+        this.#grant(open, message.id);
+        return { interactionId, kind: 'updated', message };
+      }
+      case Response.ApplicationCommandAutocompleteResult: {
+        const choices = readChoices(data.choices);
+        return { interactionId, kind: 'choices', choices };
+      }
+      default: {
+        const faults = new Faults();
+        const modal = readModal(data, faults);
+        faults.throwIfAny();
+        this.#modals.set(interactionId, { modal, from: open });
+        this.#grant(open, open.source?.id ?? null);
+        return { interactionId, kind: 'modal', modal: { ...modal, interactionId } };
+      }
+    }
+  }
+
+  #response({ payload, channel }: Open, type: number, message: APIMessage | undefined): Json {
+    const shows =
+      type === Response.UpdateMessage ? Response.UpdateMessage : Response.ChannelMessageWithSource;
+    return {
+      interaction: {
+        id: payload.id,
+        type: payload.type,
+        channel_id: channel.id,
+        ...(channel.guildId && { guild_id: channel.guildId }),
+        ...(message && {
+          response_message_id: message.id,
+          response_message_loading: ((message.flags ?? 0) & Flag.Loading) !== 0,
+          response_message_ephemeral: ((message.flags ?? 0) & Flag.Ephemeral) !== 0,
+        }),
+      },
+      ...(message && { resource: { type: shows, message } }),
+    };
+  }
+
+  #thinking(open: Open, ephemeral: boolean): APIMessage {
+    const message: APIMessage = {
+      ...blankMessage(open.channel, this.#state.bot),
+      flags: Flag.Loading | (ephemeral ? Flag.Ephemeral : 0),
+      ...this.#signature(open),
+    };
+    this.#state.addMessage(message, ephemeral ? open.personId : undefined);
+    return message;
+  }
+
+  /** What says of a message which interaction it answers. */
+  #signature({ payload, personId, channel, source, used }: Open): Partial<APIMessage> {
+    const { id, type, application_id, authorizing_integration_owners } = payload;
+    const user = this.#state.user(personId)!;
+    const slash = used?.type === ApplicationCommandType.ChatInput;
+    return {
+      ...(source && !((source.flags ?? 0) & Flag.Ephemeral) && replyTo(channel, source.id, source)),
+      ...(used && {
+        type: slash ? MessageType.ChatInputCommand : MessageType.ContextMenuCommand,
+        interaction: { id, type, name: used.name, user } as NonNullable<APIMessage['interaction']>,
+      }),
+      application_id,
+      webhook_id: application_id,
+      interaction_metadata: {
+        id,
+        type,
+        user,
+        authorizing_integration_owners,
+        ...(used && { name: used.name, command_type: used.type }),
+        ...(type === InteractionType.MessageComponent && { interacted_message_id: source!.id }),
+        ...(type === InteractionType.ModalSubmit && {
+          triggering_interaction_metadata: {
+            ...{ id, type: InteractionType.ApplicationCommand, user, authorizing_integration_owners },
+          },
+        }),
+      } as unknown as NonNullable<APIMessage['interaction_metadata']>,
+    };
+  }
+
+  #grant({ payload, channel, personId }: Open, originalId: string | null): void {
+    const { id: interactionId, token } = payload;
+    const expiresAt = Date.now() + this.#times.tokenLifeMs;
+    this.#state.tokens.set(token, {
+      interactionId,
+      token,
+      channelId: channel.id,
+      personId,
+      originalId,
+      expiresAt,
+    });
+    this.#state.touch();
+  }
+
+  /** @throws {DiscordError} 10015 for a token never granted, 50027 for one past its 15 minutes */
+  #token(applicationId: string, token: string): StoredToken {
+    const granted = this.#state.tokens.get(token);
+    if (!granted || applicationId !== this.#state.world.applicationId) throw refusals.unknownWebhook();
+    if (granted.expiresAt <= Date.now()) throw refusals.invalidWebhookToken();
+    return granted;
+  }
+
+  /** `@original`, or an id. */
+  webhookMessage(applicationId: string, token: string, which: string): APIMessage {
+    const { originalId, channelId, personId } = this.#token(applicationId, token);
+    const id = which === '@original' ? originalId : which;
+    const message = id ? this.#state.message(channelId, id, personId) : undefined;
+    if (!message || message.author.id !== this.#state.world.applicationId) throw refusals.unknownMessage();
+    return message;
+  }
+
+  async followUp(applicationId: string, token: string, draft: Draft): Promise<APIMessage> {
+    const granted = this.#token(applicationId, token);
+    const channel = this.#state.channels.get(granted.channelId);
+    if (!channel) throw refusals.unknownChannel();
+    const { originalId, personId, interactionId } = granted;
+    const original = originalId ? this.#state.message(channel.id, originalId, personId) : undefined;
+    // Deprecated at Discord and still so: the first follow-up fills the "thinking" message.
+    if (original && (original.flags ?? 0) & Flag.Loading) return editMessage(this.#state, original, draft);
+
+    const sent = (this.#followups.get(token) ?? 0) + 1;
+    if (contextOf(this.#state, channel.id) === Context.PrivateChannel && sent > USER_INSTALL_FOLLOWUPS_MAX) {
+      throw new DiscordError(400, 40094, 'Maximum number of follow-up messages reached');
+    }
+    this.#followups.set(token, sent);
+    const open = this.#open.get(interactionId);
+    const { type: _, ...signature } = open ? this.#signature(open) : {};
+    return createMessage(this.#state, channel, draft, {
+      author: this.#state.bot,
+      extra: { ...signature, application_id: applicationId, webhook_id: applicationId },
+      onlyFor: Number(draft.body.flags ?? 0) & Flag.Ephemeral ? personId : undefined,
+    });
+  }
+
+  expireTokens(): void {
+    for (const token of this.#state.tokens.values()) token.expiresAt = 0;
+  }
+
+  // Resolving ids
+
+  #kindOf(channel: StoredChannel, id: string): 'users' | 'roles' {
+    return this.#state.guild(channel.guildId)?.roles.some((role) => role.id === id) ? 'roles' : 'users';
+  }
+
+  #resolvedOf(
+    type: number,
+    values: readonly string[],
+    channel: StoredChannel,
+    personId: string,
+  ): Json | null {
+    const ids: Record<string, string[]> = {};
+    for (const value of values) {
+      const kind = {
+        [C.UserSelect]: 'users',
+        [C.RoleSelect]: 'roles',
+        [C.ChannelSelect]: 'channels',
+        [C.MentionableSelect]: this.#kindOf(channel, value),
+      }[type];
+      if (kind) ids[kind] = [...(ids[kind] ?? []), value];
+    }
+    return Object.keys(ids).length ? this.#resolved(channel, personId, ids) : null;
+  }
+
+  #resolved(place: StoredChannel, personId: string, ids: Partial<Record<string, readonly string[]>>): Json {
+    const state = this.#state;
+    const guild = state.guild(place.guildId);
+    const entries = <T>(
+      list: readonly string[] | undefined,
+      of: (id: string) => T | undefined,
+      what: string,
+    ) =>
+      Object.fromEntries(
+        (list ?? []).map((id) => {
+          const found = of(id);
+          if (!found) throw new TypingError(`There is no such ${what}.`);
+          return [id, found];
+        }),
+      );
+    const resolved: Record<string, Json> = {
+      users: entries(ids.users, (id) => state.user(id), 'person'),
+      members: guild
+        ? Object.fromEntries(
+            (ids.users ?? []).flatMap((id) => {
+              const member = state.member(guild, id);
+              if (!member) return [];
+              const { user: _, deaf: __, mute: ___, ...rest } = member;
+              return [[id, { ...rest, permissions: String(state.permissions(place, id)) }]];
+            }),
+          )
+        : {},
+      roles: entries(ids.roles, (id) => guild?.roles.find((role) => role.id === id), 'role'),
+      channels: entries(
+        ids.channels,
+        (id) => {
+          const channel = state.channels.get(id);
+          return (
+            channel && {
+              ...state.apiChannel(channel),
+              permissions: String(state.permissions(channel, personId)),
+              app_permissions: String(state.permissions(channel, state.world.applicationId)),
+            }
+          );
+        },
+        'channel',
+      ),
+      attachments: entries(ids.attachments, (id) => state.attachment(id), 'file'),
+      messages: entries(ids.messages, (id) => state.message(place.id, id, personId), 'message'),
+    };
+    return Object.fromEntries(Object.entries(resolved).filter(([, found]) => Object.keys(found).length));
+  }
+}
+
+/** The ids that options name, by what they name. */
+function idsIn(options: readonly Json[], kindOf: (id: string) => string): Record<string, string[]> {
+  const ids: Record<string, string[]> = {};
+  const visit = (list: readonly Json[]) => {
+    for (const { type, value, options: inner } of list) {
+      if (Array.isArray(inner)) visit(inner);
+      const kind = {
+        [Option.User]: 'users',
+        [Option.Channel]: 'channels',
+        [Option.Role]: 'roles',
+        [Option.Mentionable]: kindOf(String(value)),
+        [Option.Attachment]: 'attachments',
+      }[type as number];
+      if (kind) ids[kind] = [...(ids[kind] ?? []), String(value)];
+    }
+  };
+  visit(options);
+  return ids;
+}
+
+/** One field of a modal as it is sent, checked as Discord's client checks it. */
+function filled(field: Json, given: FieldValue | undefined): FieldValue {
+  const {
+    type,
+    custom_id,
+    required = true,
+  } = field as { type: number; custom_id: string; required?: boolean };
+  const need = (present: boolean) => {
+    if (required && !present) throw new TypingError(`“${custom_id}” must be filled in.`);
+  };
+  if (type === C.Checkbox) return given === true;
+  if (type === C.TextInput || type === C.RadioGroup) {
+    const text = String(given ?? field.value ?? '');
+    need(text !== '');
+    const { min_length = 0, max_length = 4000 } = field as { min_length?: number; max_length?: number };
+    if (text && (text.length < min_length || text.length > max_length)) {
+      throw new TypingError(`“${custom_id}” must have ${min_length} to ${max_length} characters.`);
+    }
+    return text;
+  }
+  const values = Array.isArray(given) ? given.map(String) : given ? [String(given)] : [];
+  need(values.length > 0);
+  const { min_values = 1, max_values = type === C.CheckboxGroup ? 10 : 1 } = field as {
+    min_values?: number;
+    max_values?: number;
+  };
+  if (values.length > max_values || (values.length && values.length < min_values)) {
+    throw new TypingError(`“${custom_id}” takes ${min_values} to ${max_values}.`);
+  }
+  return values;
+}
+
+function readChoices(input: unknown): APIApplicationCommandOptionChoice<OptionValue & (string | number)>[] {
+  const faults = new Faults();
+  const choices = Array.isArray(input) ? input.filter(isObject) : [];
+  if (choices.length > 25) {
+    faults.add(['data', 'choices'], 'BASE_TYPE_MAX_LENGTH', 'Must be 25 or fewer in length.');
+  }
+  for (const [i, { name, value }] of choices.entries()) {
+    if (typeof name !== 'string' || name.length < 1 || name.length > 100) {
+      faults.add(
+        ['data', 'choices', i, 'name'],
+        'BASE_TYPE_BAD_LENGTH',
+        'Must be between 1 and 100 in length.',
+      );
+    }
+    if (typeof value === 'string' && value.length > 100) {
+      faults.add(['data', 'choices', i, 'value'], 'BASE_TYPE_MAX_LENGTH', 'Must be 100 or fewer in length.');
+    }
+  }
+  faults.throwIfAny();
+  return choices as unknown as APIApplicationCommandOptionChoice<string | number>[];
+}

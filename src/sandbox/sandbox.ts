@@ -1,0 +1,183 @@
+/**
+ * The local Discord: REST and gateway v10 as far as our bot uses them, and a page on which a person types and presses.
+ * A stand-in for demos, development and tests, on this machine only; it is not Discord.
+ *
+ *   bot ◀──gateway.ts──┐                            ┌──people.ts──▶ page/, person.ts
+ *   bot ───rest.ts─────┴── routes.ts ── state.ts ───┴── interactions.ts
+ *
+ * Read first: state.ts (what there is), interactions.ts (what happens between a person and the bot).
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { RateLimits, Troubles } from './faults.ts';
+import { Gateway } from './gateway.ts';
+import { Interactions } from './interactions.ts';
+import { type Judge, openJudge, type Violation } from './openapi.ts';
+import { createPeopleSide } from './people.ts';
+import type { Misbehaviour } from './protocol.ts';
+import { createRest } from './rest.ts';
+import { createRoutes } from './routes.ts';
+import { State } from './state.ts';
+
+export interface SandboxOptions {
+  /** The bot's token; whoever has another is refused. */
+  readonly token: string;
+  readonly applicationId: string;
+  /** Without one, the port of the last run in `dataDir` if it is free, or any. */
+  readonly port?: number;
+  /** Keeps channels, messages, attachments and commands over restarts. */
+  readonly dataDir?: string;
+  /** Holds all REST traffic against Discord's OpenAPI description; see `violations`. */
+  readonly check?: 'openapi';
+  /** `false`: nobody is ever limited, except as misbehaviour. */
+  readonly rateLimits?: boolean;
+  /** What `GET /gateway/bot` recommends. */
+  readonly shards?: number;
+  /** How many shards may identify at once; 1 at Discord, for small bots, and then 5 s apart. */
+  readonly maxConcurrency?: number;
+  /** Bits of the privileged intents the app was granted; asking for others closes with 4014. */
+  readonly privilegedIntents?: number;
+  /** 3,000 at Discord. */
+  readonly answerWithinMs?: number;
+  /** 900,000 at Discord. */
+  readonly tokenLifeMs?: number;
+  /** One line a request or gateway event; never a token. */
+  readonly onLog?: (line: string) => void;
+}
+
+export interface Sandbox {
+  /** For `rest: { api }` of discord.js: ends in `/api`. */
+  readonly apiUrl: string;
+  readonly pageUrl: string;
+  /** What was not as Discord describes it; always empty without `check`. */
+  readonly violations: readonly Violation[];
+  /** What there is, for tests to look at. */
+  readonly state: State;
+  /** Shards with an open socket, as `0/2`. */
+  readonly connectedShards: readonly string[];
+  misbehave(how: Misbehaviour): Misbehaviour;
+  close(): Promise<void>;
+}
+
+export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const { token, applicationId, dataDir, onLog = () => {} } = options;
+  let handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  const server = createServer((request, response) => {
+    if (!fromHere(request)) response.writeHead(403).end();
+    else void handle(request, response).catch((error: unknown) => onLog(`server: ${String(error)}`));
+  });
+  const port = await listen(
+    server,
+    options.port ?? (dataDir ? await State.lastPort(dataDir) : null),
+    options.port === undefined,
+  );
+  const origin = `http://127.0.0.1:${port}`;
+
+  const state = await State.open({ applicationId, origin, dataDir });
+  const troubles = new Troubles();
+  const violations: Violation[] = [];
+  const { maxConcurrency = 16, privilegedIntents = 0, shards = 2 } = options;
+  const gateway = new Gateway(state, { token, maxConcurrency, privilegedIntents, onLog });
+  server.on('upgrade', (request, socket, head) => {
+    if (request.url?.startsWith('/gateway') && fromHere(request)) gateway.upgrade(request, socket, head);
+    else socket.destroy();
+  });
+  const interactions = new Interactions(
+    state,
+    { answerWithinMs: options.answerWithinMs ?? 3_000, tokenLifeMs: options.tokenLifeMs ?? 15 * 60_000 },
+    (guildId, payload) => {
+      const deliver = () => gateway.dispatch(guildId, 'INTERACTION_CREATE', payload);
+      if (troubles.deliverAfterMs) setTimeout(deliver, troubles.deliverAfterMs).unref();
+      else deliver();
+    },
+  );
+
+  let judge: Promise<Judge> | undefined;
+  const rest = createRest({
+    routes: createRoutes({ state, interactions, troubles, gatewayUrl: gateway.url, shards, maxConcurrency }),
+    token,
+    troubles,
+    limits: options.rateLimits === false ? null : new RateLimits(),
+    judge: options.check ? () => (judge ??= openJudge()) : null,
+    onViolation: (violation) => {
+      violations.push(violation);
+      onLog(`violation: ${JSON.stringify(violation)}`);
+    },
+    onLog,
+  });
+  const people = createPeopleSide({ state, interactions, misbehave });
+  handle = async (request, response) => {
+    const { pathname } = new URL(request.url ?? '/', origin);
+    if (pathname.startsWith('/api')) return rest(request, response);
+    if (pathname.startsWith('/attachments/')) return serveAttachment(state, pathname, response);
+    return people.handle(request, response);
+  };
+
+  return {
+    apiUrl: `${origin}/api`,
+    pageUrl: `${origin}/`,
+    violations,
+    state,
+    get connectedShards() {
+      return gateway.connected;
+    },
+    misbehave,
+    async close() {
+      people.close();
+      await gateway.close();
+      server.closeAllConnections();
+      await new Promise((closed) => server.close(closed));
+      await state.close();
+    },
+  };
+
+  function misbehave(how: Misbehaviour): Misbehaviour {
+    troubles.set(how);
+    if (how.reconnect) gateway.reconnectAll();
+    if (how.invalidSession) gateway.invalidateAll(how.invalidSession === 'resumable');
+    if (how.expireTokens) interactions.expireTokens();
+    return troubles.inForce;
+  }
+}
+
+/** Only by our own name, and only from our own page: another site in the same browser may neither read nor ask. */
+function fromHere({ headers }: IncomingMessage): boolean {
+  const host = headers.host ?? '';
+  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(host)) return false;
+  return headers.origin === undefined || headers.origin === `http://${host}`;
+}
+
+/** @param flexible whether any other port will do when the wanted one is taken */
+function listen(
+  server: ReturnType<typeof createServer>,
+  wanted: number | null,
+  flexible: boolean,
+): Promise<number> {
+  return new Promise((listening, fail) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE' && wanted && flexible) listening(listen(server, 0, false));
+      else fail(error);
+    });
+    server.listen(wanted ?? 0, '127.0.0.1', () => listening((server.address() as AddressInfo).port));
+  });
+}
+
+async function serveAttachment(state: State, pathname: string, response: ServerResponse): Promise<void> {
+  const [, , , id = ''] = pathname.split('/');
+  const attachment = state.attachment(id);
+  const bytes = await state.attachmentBytes(id);
+  if (!attachment || !bytes) {
+    response.writeHead(404).end();
+    return;
+  }
+  response
+    .writeHead(200, {
+      'content-type': attachment.content_type ?? 'application/octet-stream',
+      'content-length': bytes.length,
+      'cache-control': 'private, max-age=3600',
+      // An uploaded page must not run as ours.
+      'content-security-policy': "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
+      'x-content-type-options': 'nosniff',
+    })
+    .end(bytes);
+}

@@ -1,0 +1,478 @@
+/**
+ * All that the local Discord remembers: channels, messages, attachments, commands and interaction tokens.
+ *
+ * This file is the only one that changes them, and tells whoever listens of every change: the gateway (the bot) and the
+ * people's event streams. With a folder it also keeps them: attachments as files at once, the rest as one JSON snapshot,
+ * written beside and renamed at most half a second after a change, so kill -9 loses the last moment and never the whole.
+ * Ephemeral messages are seen by one person and are never kept.
+ */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type APIApplicationCommand,
+  type APIAttachment,
+  type APIChannel,
+  type APIGuildMember,
+  type APIMessage,
+  type APIOverwrite,
+  type APIThreadMember,
+  type APIUser,
+  ChannelType,
+  type GuildMemberFlags,
+  type ThreadMemberFlags,
+} from 'discord-api-types/v10';
+import { permissionsIn } from './permissions.ts';
+import { byAge, snowflake, snowflakeTime } from './snowflake.ts';
+import { createWorld, type Guild, type World } from './world.ts';
+
+/** After this long an enforced nonce is forgotten; Discord says "a few minutes". */
+const NONCE_LIFE_MS = 5 * 60_000;
+const SAVE_AFTER_MS = 500;
+/** Messages a channel keeps over a restart. */
+const KEPT_MESSAGES = 1_000;
+
+export interface StoredChannel {
+  readonly id: string;
+  readonly type:
+    | typeof ChannelType.GuildText
+    | typeof ChannelType.DM
+    | typeof ChannelType.GroupDM
+    | typeof ChannelType.PublicThread
+    | typeof ChannelType.PrivateThread;
+  readonly guildId?: string;
+  name?: string;
+  topic?: string | null;
+  position?: number;
+  overwrites?: APIOverwrite[];
+  /** of private channels: the people in them, the bot left out */
+  readonly recipients?: readonly string[];
+  readonly parentId?: string;
+  thread?: {
+    readonly ownerId: string;
+    members: string[];
+    archived: boolean;
+    locked: boolean;
+    autoArchiveMinutes: 60 | 1440 | 4320 | 10080;
+  };
+}
+
+export interface Upload {
+  readonly filename: string;
+  readonly contentType: string;
+  readonly data: Buffer;
+}
+
+/** A token that answers an interaction; see interactions.ts. */
+export interface StoredToken {
+  readonly interactionId: string;
+  readonly token: string;
+  readonly channelId: string;
+  readonly personId: string;
+  /** what `@original` means: the answer, or the message whose component was pressed */
+  originalId: string | null;
+  expiresAt: number;
+}
+
+export type Change =
+  | { readonly type: 'message_create'; channel: StoredChannel; message: APIMessage; onlyFor?: string }
+  | { readonly type: 'message_update'; channel: StoredChannel; message: APIMessage; onlyFor?: string }
+  | { readonly type: 'message_delete'; channel: StoredChannel; id: string; onlyFor?: string }
+  | { readonly type: 'channel_create' | 'channel_update' | 'channel_delete'; channel: StoredChannel }
+  | { readonly type: 'typing'; channel: StoredChannel; userId: string }
+  | { readonly type: 'commands' };
+
+interface Snapshot {
+  readonly version: 1;
+  readonly origin: string;
+  readonly applicationId: string;
+  readonly channels: StoredChannel[];
+  readonly messages: APIMessage[];
+  readonly attachments: APIAttachment[];
+  readonly commands: APIApplicationCommand[];
+  readonly nonces: [key: string, messageId: string][];
+  readonly tokens: StoredToken[];
+}
+
+export class State {
+  readonly world: World;
+  readonly channels = new Map<string, StoredChannel>();
+  /** global ones have no `guild_id` */
+  readonly commands = new Map<string, APIApplicationCommand>();
+  readonly tokens = new Map<string, StoredToken>();
+  /** `http://127.0.0.1:PORT`, under which attachments are served */
+  readonly origin: string;
+
+  #messages = new Map<string, Map<string, APIMessage>>();
+  #ephemeral = new Map<string, { message: APIMessage; personId: string }>();
+  #attachments = new Map<string, APIAttachment>();
+  /** of attachments without a folder to keep them in, and of ephemeral ones */
+  #bytes = new Map<string, Buffer>();
+  #nonces = new Map<string, string>();
+  #listeners = new Set<(change: Change) => void>();
+  #dir: string | undefined;
+  #saveTimer: NodeJS.Timeout | undefined;
+  #saving: Promise<void> = Promise.resolve();
+
+  private constructor(world: World, origin: string, dir: string | undefined) {
+    this.world = world;
+    this.origin = origin;
+    this.#dir = dir;
+    for (const channel of world.channels) this.channels.set(channel.id, structuredClone(channel));
+  }
+
+  static async open(options: { applicationId: string; origin: string; dataDir?: string | undefined }) {
+    const { applicationId, origin, dataDir } = options;
+    const state = new State(createWorld(applicationId), origin, dataDir);
+    if (!dataDir) return state;
+    await mkdir(join(dataDir, 'attachments'), { recursive: true });
+    const text = await readFile(join(dataDir, 'state.json'), 'utf8').catch(() => null);
+    if (text) state.#restore(text);
+    return state;
+  }
+
+  /** The port of an earlier run, so that addresses already handed out stay right. */
+  static async lastPort(dataDir: string): Promise<number | null> {
+    const text = await readFile(join(dataDir, 'state.json'), 'utf8').catch(() => null);
+    return text ? Number(new URL((JSON.parse(text) as Snapshot).origin).port) : null;
+  }
+
+  onChange(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  // People and guilds
+
+  get bot(): APIUser {
+    return this.user(this.world.applicationId)!;
+  }
+
+  user(id: string): APIUser | undefined {
+    return this.world.users.get(id);
+  }
+
+  guild(id: string | undefined): Guild | undefined {
+    return this.world.guilds.find((guild) => guild.id === id);
+  }
+
+  member(guild: Guild, userId: string): APIGuildMember | undefined {
+    const roles = guild.members.get(userId);
+    const user = this.user(userId);
+    if (!roles || !user) return;
+    return {
+      user,
+      roles,
+      nick: null,
+      avatar: null,
+      banner: null,
+      joined_at: new Date(snowflakeTime(guild.id)).toISOString(),
+      premium_since: null,
+      communication_disabled_until: null,
+      deaf: false,
+      mute: false,
+      pending: false,
+      flags: 0 as GuildMemberFlags,
+    };
+  }
+
+  permissions(channel: StoredChannel, userId: string): bigint {
+    const place = channel.parentId ? this.channels.get(channel.parentId) : channel;
+    if (!channel.guildId) return this.#isIn(channel, userId) ? permissionsIn(undefined, place, userId) : 0n;
+    return permissionsIn(this.guild(channel.guildId), place, userId);
+  }
+
+  /** The bot is in its direct messages, and in no group chat: there it is only known by a person's install. */
+  #isIn(channel: StoredChannel, userId: string): boolean {
+    if (userId === this.world.applicationId) return channel.type === ChannelType.DM;
+    return channel.recipients?.includes(userId) ?? false;
+  }
+
+  // Channels
+
+  directChannel(userId: string): StoredChannel | undefined {
+    return [...this.channels.values()].find(
+      ({ type, recipients }) => type === ChannelType.DM && recipients?.includes(userId),
+    );
+  }
+
+  createChannel(channel: Omit<StoredChannel, 'id'> & { id?: string }): StoredChannel {
+    const created: StoredChannel = { id: snowflake(), ...channel };
+    this.channels.set(created.id, created);
+    this.#changed({ type: 'channel_create', channel: created });
+    return created;
+  }
+
+  updateChannel(
+    channel: StoredChannel,
+    change: Partial<Pick<StoredChannel, 'name' | 'topic' | 'overwrites' | 'thread'>>,
+  ): void {
+    Object.assign(channel, change);
+    this.#changed({ type: 'channel_update', channel });
+  }
+
+  deleteChannel(channel: StoredChannel): void {
+    this.channels.delete(channel.id);
+    this.#messages.delete(channel.id);
+    this.#changed({ type: 'channel_delete', channel });
+  }
+
+  /** A channel as REST and the gateway show it. */
+  apiChannel(channel: StoredChannel): APIChannel {
+    const { id, type, guildId, name = '', parentId = null, thread } = channel;
+    const messages = this.#messages.get(id);
+    const last_message_id = messages?.size ? [...messages.keys()].at(-1)! : null;
+    const base = { id, last_message_id, flags: 0 };
+    if (type === ChannelType.DM || type === ChannelType.GroupDM) {
+      const recipients = (channel.recipients ?? []).map((one) => this.user(one)!);
+      if (type === ChannelType.DM) return { ...base, type, name: null, recipients };
+      return { ...base, type, name, recipients, icon: null, owner_id: recipients[0]!.id };
+    }
+    if (type === ChannelType.GuildText) {
+      return {
+        ...base,
+        type,
+        guild_id: guildId!,
+        name,
+        parent_id: parentId,
+        position: channel.position ?? 0,
+        permission_overwrites: channel.overwrites ?? [],
+        topic: channel.topic ?? null,
+        nsfw: false,
+        rate_limit_per_user: 0,
+      };
+    }
+    const count = messages?.size ?? 0;
+    return {
+      ...base,
+      type,
+      guild_id: guildId!,
+      name,
+      parent_id: parentId!,
+      owner_id: thread!.ownerId,
+      rate_limit_per_user: 0,
+      message_count: count,
+      total_message_sent: count,
+      member_count: thread!.members.length,
+      applied_tags: [],
+      thread_metadata: {
+        archived: thread!.archived,
+        locked: thread!.locked,
+        auto_archive_duration: thread!.autoArchiveMinutes,
+        archive_timestamp: new Date(snowflakeTime(id)).toISOString(),
+        create_timestamp: new Date(snowflakeTime(id)).toISOString(),
+      },
+    };
+  }
+
+  threadMember(
+    channel: StoredChannel,
+    userId: string,
+  ): Required<Pick<APIThreadMember, 'id' | 'user_id'>> & APIThreadMember {
+    return {
+      id: channel.id,
+      user_id: userId,
+      join_timestamp: new Date(snowflakeTime(channel.id)).toISOString(),
+      flags: 0 as ThreadMemberFlags,
+    };
+  }
+
+  // Messages
+
+  /** @param personId of whoever looks: their own ephemeral messages are found too */
+  message(channelId: string, id: string, personId?: string): APIMessage | undefined {
+    const hidden = this.#ephemeral.get(id);
+    if (hidden)
+      return hidden.personId === personId && hidden.message.channel_id === channelId
+        ? hidden.message
+        : undefined;
+    return this.#messages.get(channelId)?.get(id);
+  }
+
+  /** Oldest first. */
+  messages(channelId: string, personId?: string): APIMessage[] {
+    const shared = [...(this.#messages.get(channelId)?.values() ?? [])];
+    if (!personId) return shared;
+    const own = [...this.#ephemeral.values()]
+      .filter((one) => one.personId === personId && one.message.channel_id === channelId)
+      .map(({ message }) => message);
+    return own.length ? [...shared, ...own].sort((a, b) => byAge(a.id, b.id)) : shared;
+  }
+
+  /** @param onlyFor makes it ephemeral: seen by this person alone */
+  addMessage(message: APIMessage, onlyFor?: string): void {
+    const channel = this.channels.get(message.channel_id)!;
+    if (onlyFor) this.#ephemeral.set(message.id, { message, personId: onlyFor });
+    else {
+      const list = this.#messages.get(channel.id) ?? new Map<string, APIMessage>();
+      this.#messages.set(channel.id, list.set(message.id, message));
+    }
+    this.#changed({ type: 'message_create', channel, message, ...(onlyFor && { onlyFor }) });
+  }
+
+  updateMessage(message: APIMessage): void {
+    const channel = this.channels.get(message.channel_id)!;
+    const onlyFor = this.#ephemeral.get(message.id)?.personId;
+    if (onlyFor) this.#ephemeral.set(message.id, { message, personId: onlyFor });
+    else this.#messages.get(channel.id)?.set(message.id, message);
+    this.#changed({ type: 'message_update', channel, message, ...(onlyFor && { onlyFor }) });
+  }
+
+  deleteMessage(message: APIMessage): void {
+    const channel = this.channels.get(message.channel_id)!;
+    const onlyFor = this.#ephemeral.get(message.id)?.personId;
+    this.#ephemeral.delete(message.id);
+    this.#messages.get(channel.id)?.delete(message.id);
+    for (const { id } of message.attachments) this.#forgetAttachment(id);
+    this.#changed({ type: 'message_delete', channel, id: message.id, ...(onlyFor && { onlyFor }) });
+  }
+
+  typing(channel: StoredChannel, userId: string): void {
+    this.#changed({ type: 'typing', channel, userId });
+  }
+
+  /** The message that was already made under this nonce in the last minutes. */
+  messageOfNonce(channelId: string, nonce: string): APIMessage | undefined {
+    const id = this.#nonces.get(`${channelId}:${nonce}`);
+    if (!id || snowflakeTime(id) < Date.now() - NONCE_LIFE_MS) return;
+    return this.message(channelId, id);
+  }
+
+  keepNonce(channelId: string, nonce: string, messageId: string): void {
+    this.#nonces.set(`${channelId}:${nonce}`, messageId);
+  }
+
+  // Attachments
+
+  async addAttachment(
+    { filename, contentType, data }: Upload,
+    { channelId, ...extra }: { channelId: string } & Partial<APIAttachment>,
+  ): Promise<APIAttachment> {
+    const id = snowflake();
+    const url = `${this.origin}/attachments/${channelId}/${id}/${encodeURIComponent(filename)}`;
+    const size = contentType.startsWith('image/') ? await imageSize(data) : null;
+    const attachment: APIAttachment = {
+      id,
+      filename,
+      size: data.length,
+      url,
+      proxy_url: url,
+      content_type: contentType,
+      ...size,
+      ...extra,
+    };
+    if (this.#dir && !attachment.ephemeral) await writeFile(this.#attachmentFile(id), data);
+    else this.#bytes.set(id, data);
+    this.#attachments.set(id, attachment);
+    return attachment;
+  }
+
+  attachment(id: string): APIAttachment | undefined {
+    return this.#attachments.get(id);
+  }
+
+  async attachmentBytes(id: string): Promise<Buffer | null> {
+    if (!this.#attachments.has(id)) return null;
+    return (
+      this.#bytes.get(id) ?? (this.#dir ? await readFile(this.#attachmentFile(id)).catch(() => null) : null)
+    );
+  }
+
+  #attachmentFile(id: string): string {
+    return join(this.#dir!, 'attachments', id);
+  }
+
+  #forgetAttachment(id: string): void {
+    this.#attachments.delete(id);
+    this.#bytes.delete(id);
+    if (this.#dir) void rm(this.#attachmentFile(id), { force: true }).catch(() => {});
+  }
+
+  // Commands
+
+  /** @param replaced every command of this guild (or every global one) that is not in `commands` goes */
+  setCommands(
+    guildId: string | undefined,
+    commands: readonly APIApplicationCommand[],
+    replaced: boolean,
+  ): void {
+    if (replaced) {
+      for (const old of this.commands.values()) if (old.guild_id === guildId) this.commands.delete(old.id);
+    }
+    for (const command of commands) this.commands.set(command.id, command);
+    this.#changed({ type: 'commands' });
+  }
+
+  deleteCommand(id: string): void {
+    this.commands.delete(id);
+    this.#changed({ type: 'commands' });
+  }
+
+  // Keeping
+
+  touch(): void {
+    if (!this.#dir || this.#saveTimer) return;
+    this.#saveTimer = setTimeout(() => {
+      this.#saveTimer = undefined;
+      this.#saving = this.#saving.then(() => this.#save());
+    }, SAVE_AFTER_MS);
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
+    await this.#saving;
+    await this.#save();
+    this.#listeners.clear();
+  }
+
+  #changed(change: Change): void {
+    this.touch();
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  async #save(): Promise<void> {
+    if (!this.#dir) return;
+    const now = Date.now();
+    const messages = [...this.#messages.values()].flatMap((list) => [...list.values()].slice(-KEPT_MESSAGES));
+    const snapshot: Snapshot = {
+      version: 1,
+      origin: this.origin,
+      applicationId: this.world.applicationId,
+      channels: [...this.channels.values()],
+      messages,
+      attachments: [...this.#attachments.values()].filter(({ ephemeral }) => !ephemeral),
+      commands: [...this.commands.values()],
+      nonces: [...this.#nonces].filter(([, id]) => snowflakeTime(id) > now - NONCE_LIFE_MS),
+      tokens: [...this.tokens.values()].filter(({ expiresAt }) => expiresAt > now),
+    };
+    const file = join(this.#dir, 'state.json');
+    await writeFile(`${file}.new`, JSON.stringify(snapshot));
+    await rename(`${file}.new`, file);
+  }
+
+  #restore(text: string): void {
+    const { origin } = JSON.parse(text) as Snapshot;
+    // Attachments live under this run's address, whichever port it got.
+    const moved = text.replaceAll(`${origin}/attachments/`, `${this.origin}/attachments/`);
+    const kept = JSON.parse(moved) as Snapshot;
+    if (kept.applicationId !== this.world.applicationId) return;
+    for (const channel of kept.channels) this.channels.set(channel.id, channel);
+    for (const message of kept.messages) {
+      const list = this.#messages.get(message.channel_id) ?? new Map<string, APIMessage>();
+      this.#messages.set(message.channel_id, list.set(message.id, message));
+    }
+    for (const attachment of kept.attachments) this.#attachments.set(attachment.id, attachment);
+    for (const command of kept.commands) this.commands.set(command.id, command);
+    for (const [key, id] of kept.nonces) this.#nonces.set(key, id);
+    for (const token of kept.tokens) this.tokens.set(token.token, token);
+  }
+}
+
+/** Pixels; null for what only says that it is an image. */
+async function imageSize(data: Buffer): Promise<{ width: number; height: number } | null> {
+  const { default: sharp } = await import('sharp');
+  const { width, height } = await sharp(data)
+    .metadata()
+    .catch(() => ({ width: undefined, height: undefined }));
+  return width && height ? { width, height } : null;
+}

@@ -1,0 +1,205 @@
+/**
+ * The world at its beginning: two guilds, five people, one bot. Ids are the same at every start, so a bot's database
+ * still fits after a restart.
+ *
+ *   guild 0  Atelier   heard by shard 0 of 2      #portraits #sweeps #review #no-bots
+ *   guild 1  Salon     heard by shard 1 of 2      the same
+ *   friends            a group chat of Member and Another member; the bot is there by user install only
+ *   dm                 each person with the bot
+ */
+import {
+  type APIRole,
+  type APIUser,
+  ChannelType,
+  OverwriteType,
+  PermissionFlagsBits as P,
+  type RoleFlags,
+  type UserFlags,
+} from 'discord-api-types/v10';
+import type { StoredChannel } from './state.ts';
+
+/** Even and odd serial numbers fall on shard 0 and 1 of 2: the serial is the id's millisecond. */
+function worldId(serial: number): string {
+  return String((262_000_000_000n + BigInt(serial)) << 22n);
+}
+
+export const PEOPLE = {
+  member: { id: worldId(11), name: 'Member', username: 'member', colour: '#f0b232' },
+  operator: { id: worldId(12), name: 'Operator', username: 'operator', colour: '#5865f2' },
+  moderator: { id: worldId(13), name: 'Moderator', username: 'moderator', colour: '#23a55a' },
+  other: { id: worldId(14), name: 'Another member', username: 'another_member', colour: '#eb459e' },
+} as const;
+
+export type PersonName = keyof typeof PEOPLE;
+
+/** Owns both guilds and never speaks, so that nobody who does is above every permission. */
+const OWNER_ID = worldId(10);
+
+export const GUILD_CHANNELS = ['portraits', 'sweeps', 'review', 'no-bots'] as const;
+const TOPICS: Record<(typeof GUILD_CHANNELS)[number], string> = {
+  portraits: 'Ask for portraits here: type / to see what the bot can do.',
+  sweeps: 'Parameter sweeps and face tests.',
+  review: 'Moderators only: what the safety checks flagged.',
+  'no-bots': 'The bot may read here, but neither write nor attach files.',
+};
+
+export interface Guild {
+  readonly id: string;
+  readonly name: string;
+  readonly ownerId: string;
+  readonly roles: readonly APIRole[];
+  /** user id → role ids */
+  readonly members: ReadonlyMap<string, string[]>;
+}
+
+const everyone =
+  P.ViewChannel |
+  P.SendMessages |
+  P.SendMessagesInThreads |
+  P.CreatePublicThreads |
+  P.EmbedLinks |
+  P.AttachFiles |
+  P.AddReactions |
+  P.ReadMessageHistory |
+  P.UseApplicationCommands |
+  P.UseExternalApps;
+
+function guild(index: 0 | 1, name: string, applicationId: string): Guild {
+  const serial = 100 * (index + 1) + index; // keeps the guild on its shard
+  const id = worldId(serial);
+  const [operators, moderators, bot] = [worldId(serial + 1), worldId(serial + 2), worldId(serial + 3)];
+  const roles = [
+    role(id, '@everyone', everyone, 0, 0),
+    role(operators, 'Operators', everyone | P.ManageGuild, 1, 0x5865f2),
+    role(
+      moderators,
+      'Moderators',
+      everyone | P.ManageMessages | P.ModerateMembers | P.KickMembers | P.BanMembers,
+      2,
+      0x23a55a,
+    ),
+    {
+      ...role(
+        bot,
+        'Atelier',
+        everyone |
+          P.ManageMessages |
+          P.ManageThreads |
+          P.ManageChannels |
+          P.ManageRoles |
+          P.CreatePrivateThreads,
+        3,
+        0,
+      ),
+      managed: true,
+      tags: { bot_id: applicationId },
+    },
+  ];
+  const members = new Map<string, string[]>([
+    [OWNER_ID, []],
+    [PEOPLE.member.id, []],
+    [PEOPLE.operator.id, [operators]],
+    [PEOPLE.moderator.id, [moderators]],
+    [PEOPLE.other.id, []],
+    [applicationId, [bot]],
+  ]);
+  return { id, name, ownerId: OWNER_ID, roles, members };
+}
+
+function role(id: string, name: string, permissions: bigint, position: number, color: number): APIRole {
+  return {
+    id,
+    name,
+    permissions: String(permissions),
+    position,
+    color,
+    colors: { primary_color: color, secondary_color: null, tertiary_color: null },
+    hoist: false,
+    managed: false,
+    mentionable: true,
+    icon: null,
+    unicode_emoji: null,
+    flags: 0 as RoleFlags,
+  };
+}
+
+export interface World {
+  readonly applicationId: string;
+  readonly guilds: readonly [Guild, Guild];
+  readonly users: ReadonlyMap<string, APIUser>;
+  /** What is there before anybody made anything. */
+  readonly channels: readonly StoredChannel[];
+}
+
+export function createWorld(applicationId: string): World {
+  const guilds = [guild(0, 'Atelier', applicationId), guild(1, 'Salon', applicationId)] as const;
+  const people = Object.values(PEOPLE);
+  const users = [
+    user(applicationId, 'atelier', 'Atelier', true),
+    user(OWNER_ID, 'owner', 'Owner'),
+    ...people.map(({ id, username, name }) => user(id, username, name)),
+  ];
+  return {
+    applicationId,
+    guilds,
+    users: new Map(users.map((one) => [one.id, one])),
+    channels: [
+      ...guilds.flatMap((one, index) => guildChannels(one, index, applicationId)),
+      ...people.map(({ id }, index) => ({
+        id: worldId(500 + index),
+        type: ChannelType.DM as const,
+        recipients: [id],
+      })),
+      {
+        id: worldId(520),
+        type: ChannelType.GroupDM as const,
+        name: 'friends',
+        recipients: [PEOPLE.member.id, PEOPLE.other.id],
+      },
+    ],
+  };
+}
+
+function guildChannels({ id, roles }: Guild, index: number, applicationId: string): StoredChannel[] {
+  const moderators = roles.find(({ name }) => name === 'Moderators')!.id;
+  const allow = (who: string, type: OverwriteType, bits: bigint) => ({
+    ...{ id: who, type, allow: String(bits), deny: '0' },
+  });
+  const deny = (who: string, type: OverwriteType, bits: bigint) => ({
+    ...{ id: who, type, allow: '0', deny: String(bits) },
+  });
+  const overwrites: Partial<Record<(typeof GUILD_CHANNELS)[number], StoredChannel['overwrites']>> = {
+    review: [
+      deny(id, OverwriteType.Role, P.ViewChannel),
+      allow(moderators, OverwriteType.Role, P.ViewChannel),
+      allow(applicationId, OverwriteType.Member, P.ViewChannel),
+    ],
+    'no-bots': [
+      deny(applicationId, OverwriteType.Member, P.SendMessages | P.SendMessagesInThreads | P.AttachFiles),
+    ],
+  };
+  return GUILD_CHANNELS.map((name, position) => ({
+    id: worldId(300 + 20 * index + position),
+    type: ChannelType.GuildText as const,
+    guildId: id,
+    name,
+    topic: TOPICS[name],
+    position,
+    overwrites: overwrites[name] ?? [],
+  }));
+}
+
+/** With every field Discord's description requires of a user. */
+function user(id: string, username: string, name: string, bot = false): APIUser {
+  return {
+    id,
+    username,
+    global_name: bot ? null : name,
+    discriminator: bot ? '0001' : '0',
+    avatar: null,
+    public_flags: 0 as UserFlags,
+    flags: 0 as UserFlags,
+    primary_guild: null,
+    ...(bot && { bot }),
+  };
+}
