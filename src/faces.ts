@@ -2,16 +2,21 @@
  * Face folders: reference photos of one person who said yes.
  *
  *   checking ──▶ checked ──▶ accepted     consent is recorded; only now is a photo used
- *       └──────▶ rejected                 no face, or several: its bytes are gone
+ *       │           │            │
+ *       └───────────┴────────────┴──▶ rejected ──▶ (no row)
+ *        no face or several, no consent, withdrawn
  *
  * A worker counts the faces; nothing about a face is computed or kept before consent. What nobody consents to within an
- * hour is deleted. The only file that writes FaceFolder and FacePhoto. A folder is its owner's alone.
+ * hour is deleted. A photo is `rejected` before its bytes are deleted, and its row goes last: whatever breaks off in
+ * between, no photo is used without its bytes, and `removeStalePhotos` finishes the work.
+ *
+ * The only file that writes FaceFolder and FacePhoto. A folder is its owner's alone; paths are made of ids, never of names.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { audit } from './audit.ts';
 import { hashOf } from './canonical.ts';
-import { db, type FaceFolder, type FacePhoto } from './db.ts';
+import { db, type FaceFolder, type FacePhoto, type Prisma } from './db.ts';
 import { UserError } from './errors.ts';
 import { type Actor, meet } from './people.ts';
 import { queues } from './queue.ts';
@@ -36,6 +41,12 @@ export function folderName(name: string): string {
   return name;
 }
 
+/** The order in which a folder's photos are used and hashed. Uploaded together, they may share their millisecond. */
+const inOrder = [
+  { createdAt: 'asc' },
+  { id: 'asc' },
+] as const satisfies Prisma.FacePhotoOrderByWithRelationInput[];
+
 /** Stores photos, not yet to be used, and has a worker look at them. @throws {UserError} `folder_name`, `photos_limit` */
 export async function addPhotos(
   actor: Actor,
@@ -43,23 +54,34 @@ export async function addPhotos(
   photos: readonly Photo[],
 ): Promise<{ folder: FaceFolder; ids: string[] }> {
   folderName(name);
+  const full = new UserError('photos_limit', { max: PHOTOS_MAX });
+  if (photos.length > PHOTOS_MAX) throw full;
   await meet(actor);
   const owner = { ownerId: actor.id, name };
   const folder = await db.faceFolder.upsert({ where: { ownerId_name: owner }, create: owner, update: {} });
-  const kept = await db.facePhoto.count({ where: { folderId: folder.id, state: { not: 'rejected' } } });
-  if (kept + photos.length > PHOTOS_MAX) throw new UserError('photos_limit', { max: PHOTOS_MAX });
 
-  const ids: string[] = [];
-  for (const { png, width, height } of photos) {
+  const rows = photos.map(({ png, width, height }) => {
     const id = randomUUID();
-    const storageKey = `faces/${folder.id}/${id}.png`;
-    await putFile(storageKey, png);
     const sha256 = createHash('sha256').update(png).digest('hex');
-    await db.facePhoto.create({ data: { id, folderId: folder.id, storageKey, sha256, width, height } });
-    await queues().add('face-check', { photoId: id }, { id });
-    ids.push(id);
+    return { id, folderId: folder.id, storageKey: `faces/${folder.id}/${id}.png`, sha256, width, height };
+  });
+  try {
+    for (const [index, { storageKey }] of rows.entries()) await putFile(storageKey, photos[index]!.png);
+    await db.$transaction(async (tx) => {
+      // Two commands at once take turns, so that together they do not pass the limit.
+      await tx.$executeRaw`SELECT 1 FROM "FaceFolder" WHERE id = ${folder.id} FOR UPDATE`;
+      const kept = await tx.facePhoto.count({ where: { folderId: folder.id, state: { not: 'rejected' } } });
+      if (kept + rows.length > PHOTOS_MAX) throw full;
+      await tx.facePhoto.createMany({ data: rows });
+    });
+  } catch (error) {
+    // The limit, or the folder was removed meanwhile: bytes without a row would stay for ever.
+    for (const { storageKey } of rows) await deleteFile(storageKey);
+    await removeEmptyFolder(folder.id, null);
+    throw error;
   }
-  return { folder, ids };
+  for (const { id } of rows) await queues().add('face-check', { photoId: id }, { id });
+  return { folder, ids: rows.map(({ id }) => id) };
 }
 
 /** The photos once a worker has looked at them. @throws {UserError} `busy` when none does in time */
@@ -68,7 +90,7 @@ export async function waitForChecks(ids: readonly string[], timeoutMs: number): 
   for (;;) {
     const photos = await db.facePhoto.findMany({
       where: { id: { in: [...ids] } },
-      orderBy: { createdAt: 'asc' },
+      orderBy: inOrder,
     });
     if (photos.every(({ state }) => state !== 'checking')) return photos;
     if (Date.now() > deadline) throw new UserError('busy', { what: 'The worker that looks at photos' });
@@ -82,9 +104,9 @@ export async function photoToCheck(photoId: string): Promise<Buffer | null> {
   return photo && getFile(photo.storageKey);
 }
 
-/** What a worker saw. Anything but one face rejects the photo and deletes its bytes. */
+/** What a worker saw. Anything but one face rejects the photo and deletes its bytes; so does a count that is none. */
 export async function finishFaceCheck(photoId: string, faces: number): Promise<void> {
-  const reason = faces === 0 ? 'face_none' : faces > 1 ? 'face_many' : null;
+  const reason = faces === 1 ? null : faces > 1 ? 'face_many' : 'face_none';
   const [photo] = await db.facePhoto.updateManyAndReturn({
     where: { id: photoId, state: 'checking' },
     data: reason ? { state: 'rejected', reason } : { state: 'checked' },
@@ -95,16 +117,18 @@ export async function finishFaceCheck(photoId: string, faces: number): Promise<v
 /**
  * Records that the person agrees; the photos that were checked may be used from now on. Returns how many.
  *
+ * @param photoIds those that were shown with the text; left out: all that wait
  * @throws {UserError} `not_yours`, `gone`, `already_done`
  */
 export async function giveConsent(
   actor: Actor,
   folderId: string,
+  photoIds?: readonly string[],
 ): Promise<{ folder: FaceFolder; photos: number }> {
   const folder = await ownFolder(actor, folderId);
   const photos = await db.$transaction(async (tx) => {
-    const { count } = await tx.facePhoto.updateMany({
-      where: { folderId, state: 'checked' },
+    const accepted = await tx.facePhoto.updateManyAndReturn({
+      where: { folderId, state: 'checked', ...(photoIds && { id: { in: [...photoIds] } }) },
       data: {
         state: 'accepted',
         consentBy: actor.id,
@@ -112,25 +136,57 @@ export async function giveConsent(
         consentVersion: CONSENT_VERSION,
       },
     });
-    if (count) {
+    if (accepted.length) {
       await audit(tx, {
         actorId: actor.id,
         action: 'consent.given',
         subject: `folder:${folderId}`,
         guildId: actor.guildId,
-        after: { photos: count, version: CONSENT_VERSION },
+        after: { photos: accepted.map(({ id }) => id), version: CONSENT_VERSION },
       });
     }
-    return count;
+    return accepted.length;
   });
   if (!photos) throw new UserError('already_done', { what: 'there is no photo that waits for consent' });
   return { folder, photos };
 }
 
-/** They do not agree: what was not consented to is deleted. */
+/** They do not agree: what was not consented to is deleted. @throws {UserError} `not_yours`, `gone` */
 export async function refuseConsent(actor: Actor, folderId: string): Promise<void> {
   await ownFolder(actor, folderId);
-  await deletePhotos(folderId);
+  await deleteWithFolders({ folderId, state: { not: 'accepted' } });
+}
+
+/**
+ * Takes a consent back: these photos are deleted, and no picture is drawn with them any more. Returns how many.
+ *
+ * @param photoIds left out: all of the folder
+ * @throws {UserError} `not_yours`, `gone`
+ */
+export async function withdrawConsent(
+  actor: Actor,
+  folderId: string,
+  photoIds?: readonly string[],
+): Promise<number> {
+  await ownFolder(actor, folderId);
+  const withdrawn = await db.$transaction(async (tx) => {
+    const photos = await tx.facePhoto.updateManyAndReturn({
+      where: { folderId, state: 'accepted', ...(photoIds && { id: { in: [...photoIds] } }) },
+      data: { state: 'rejected' },
+    });
+    if (photos.length) {
+      await audit(tx, {
+        actorId: actor.id,
+        action: 'consent.withdrawn',
+        subject: `folder:${folderId}`,
+        guildId: actor.guildId,
+        before: { photos: photos.map(({ id }) => id) },
+      });
+    }
+    return photos.map(({ id }) => id);
+  });
+  await deleteWithFolders({ folderId, id: { in: withdrawn } });
+  return withdrawn.length;
 }
 
 async function ownFolder(actor: Actor, folderId: string): Promise<FaceFolder> {
@@ -164,7 +220,7 @@ export async function getFolder(
   folderName(name);
   const folder = await db.faceFolder.findUnique({
     where: { ownerId_name: { ownerId, name } },
-    include: { photos: { where: { state: 'accepted' }, orderBy: { createdAt: 'asc' } } },
+    include: { photos: { where: { state: 'accepted' }, orderBy: inOrder } },
   });
   if (folder) return folder;
   const mine = (await listFolders(ownerId)).map((own) => own.name);
@@ -183,7 +239,7 @@ export async function folderHash(folderId: string): Promise<string> {
   const folder = await db.faceFolder.findUnique({
     where: { id: folderId },
     include: {
-      photos: { where: { state: 'accepted' }, orderBy: { createdAt: 'asc' }, select: { sha256: true } },
+      photos: { where: { state: 'accepted' }, orderBy: inOrder, select: { sha256: true } },
     },
   });
   if (!folder) throw new UserError('gone', {});
@@ -195,41 +251,55 @@ export async function folderHash(folderId: string): Promise<string> {
 export async function folderPhotos(folderId: string): Promise<Buffer[]> {
   const photos = await db.facePhoto.findMany({
     where: { folderId, state: 'accepted' },
-    orderBy: { createdAt: 'asc' },
+    orderBy: inOrder,
   });
   return Promise.all(photos.map(({ storageKey }) => getFile(storageKey)));
 }
 
-/** Deletes rows and bytes; nothing of the photos is left. @throws {UserError} as `getFolder` */
+/** Deletes bytes and rows; nothing of the photos is left. @throws {UserError} as `getFolder` */
 export async function removeFolder(actor: Actor, name: string): Promise<void> {
-  const folder = await getFolder(actor.id, name);
-  await db.$transaction(async (tx) => {
-    await tx.faceFolder.deleteMany({ where: { id: folder.id } });
-    const { guildId } = actor;
-    await audit(tx, { actorId: actor.id, action: 'folder.remove', subject: `folder:${folder.id}`, guildId });
-  });
-  await deleteFolder(`faces/${folder.id}`);
+  const { id } = await getFolder(actor.id, name);
+  // Again, when photos were being added meanwhile.
+  do await deletePhotos({ folderId: id });
+  while (!(await removeEmptyFolder(id, actor)));
 }
 
-/** Deletes what nobody consented to within an hour, and folders that are empty by that. */
+/** Deletes what nobody consented to within an hour, and folders that are empty by that. Returns how many photos. */
 export async function removeStalePhotos(now = new Date()): Promise<number> {
   const before = new Date(now.getTime() - CONSENT_WITHIN_MS);
-  const stale = await db.facePhoto.findMany({
-    where: { state: { in: ['checking', 'checked', 'rejected'] }, createdAt: { lt: before } },
-    select: { folderId: true },
-    distinct: ['folderId'],
-  });
-  for (const { folderId } of stale) await deletePhotos(folderId, before);
-  return stale.length;
+  return deleteWithFolders({ state: { not: 'accepted' }, createdAt: { lt: before } });
 }
 
-async function deletePhotos(folderId: string, before = new Date(Date.now() + 1)): Promise<void> {
-  const photos = await db.facePhoto.findMany({
-    where: { folderId, state: { not: 'accepted' }, createdAt: { lt: before } },
-  });
-  await db.facePhoto.deleteMany({
-    where: { id: { in: photos.map(({ id }) => id) }, state: { not: 'accepted' } },
-  });
+async function deleteWithFolders(where: Prisma.FacePhotoWhereInput): Promise<number> {
+  const photos = await deletePhotos(where);
+  for (const folderId of new Set(photos.map((photo) => photo.folderId)))
+    await removeEmptyFolder(folderId, null);
+  return photos.length;
+}
+
+/** Rows that say `rejected`, then bytes, then no rows; in this order, see the top of the file. */
+async function deletePhotos(where: Prisma.FacePhotoWhereInput): Promise<FacePhoto[]> {
+  // One update both chooses and takes them: a photo that gets its consent at this moment is not among them.
+  const photos = await db.facePhoto.updateManyAndReturn({ where, data: { state: 'rejected' } });
   for (const { storageKey } of photos) await deleteFile(storageKey);
-  await db.faceFolder.deleteMany({ where: { id: folderId, photos: { none: {} } } });
+  await db.facePhoto.deleteMany({ where: { id: { in: photos.map(({ id }) => id) } } });
+  return photos;
+}
+
+/** False when photos were added meanwhile. `by` is audited; null: it is tidied away. */
+async function removeEmptyFolder(id: string, by: Actor | null): Promise<boolean> {
+  const gone = await db.$transaction(async (tx) => {
+    // The lock of `addPhotos`: a row added now would go with the folder's, and leave its bytes.
+    await tx.$executeRaw`SELECT 1 FROM "FaceFolder" WHERE id = ${id} FOR UPDATE`;
+    if (await tx.facePhoto.count({ where: { folderId: id } })) return false;
+    const { count } = await tx.faceFolder.deleteMany({ where: { id } });
+    if (count && by) {
+      const { id: actorId, guildId } = by;
+      await audit(tx, { actorId, action: 'folder.remove', subject: `folder:${id}`, guildId });
+    }
+    return true;
+  });
+  // Only the directory is left. Where it is not empty, an `addPhotos` that came too late is tidying up.
+  if (gone) await deleteFolder(`faces/${id}`).catch(() => {});
+  return gone;
 }
