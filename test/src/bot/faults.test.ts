@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { LocalBot, Typist } from './local-bot.ts';
+
+let local: LocalBot;
+let db: typeof import('#src/db.ts').db;
+let startBot: typeof import('#src/bot/supervisor.ts').startBot;
+beforeAll(async () => {
+  // Late enough to be quick, long enough for a busy machine.
+  local = await (await import('./local-bot.ts')).startLocalBot({ answerWithinMs: 1_500 });
+  ({ db } = await import('#src/db.ts'));
+  ({ startBot } = await import('#src/bot/supervisor.ts'));
+});
+afterEach(() => void local.sandbox.misbehave({ deliverAfterMs: 0, serverError: null, rateLimit: null }));
+afterAll(async () => {
+  await local?.close();
+});
+
+const CALLBACK = 'POST /interactions';
+
+async function isAnswered(person: Typist): Promise<void> {
+  const settings = async () => (await person.type('settings').catch(() => ({ content: '' }))).content;
+  await expect.poll(settings, { timeout: 20_000 }).toMatch(/guidance_scale/);
+}
+
+describe('an interaction', () => {
+  it('whose first answer came through with a 5xx is answered, and acts once', async () => {
+    const me = await local.as('member');
+    local.sandbox.misbehave({ serverError: { next: 1, when: 'after', status: 500, route: CALLBACK } });
+    expect((await me.type('imagine', { prompt: 'portrait of a diver' })).content).toMatch(/^Accepted/);
+    expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(1);
+    expect(await db.tokenEntry.count({ where: { userId: me.id, reason: 'charge' } })).toBe(1);
+  });
+
+  it('that comes too late to be answered does nothing', async () => {
+    const me = await local.as('member');
+    const before = await db.batch.count({ where: { ownerId: me.id } });
+    local.sandbox.misbehave({ deliverAfterMs: 2_000 });
+    await expect(me.type('imagine', { prompt: 'portrait of a diver' })).rejects.toThrow(/did not respond/);
+    await sleep(1_500);
+    expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(before);
+  });
+
+  it('is answered after Discord asked to reconnect, and after it forgot the session', async () => {
+    for (const how of [{ reconnect: true }, { invalidSession: 'final' }] as const) {
+      local.sandbox.misbehave(how);
+      for (const guild of [0, 1] as const) await isAnswered(await local.as('member', 'portraits', guild));
+    }
+  });
+});
+
+describe('a shard', () => {
+  it('that is killed leaves the other guild’s people alone, and comes back', async () => {
+    const [here, there] = [
+      await local.as('member', 'portraits', 0),
+      await local.as('member', 'portraits', 1),
+    ];
+    const killed = local.bot.pids[0];
+    process.kill(killed!, 'SIGKILL');
+    expect((await there.type('imagine', { prompt: 'portrait' })).content).toMatch(/^Accepted/);
+    await isAnswered(here);
+    expect(local.bot.pids[0]).not.toBe(killed);
+  });
+
+  it('that is told to end answers what it has in hand first; cards work after the restart', async () => {
+    const me = await local.as('member');
+    const card = await me.type('sweep', { config: '{prompt: portrait, seeds: 3}' });
+
+    const data = await sharp({ create: { width: 200, height: 200, channels: 3, background: '#777' } })
+      .png()
+      .toBuffer();
+    const answer = me.type('faces add', { name: 'eve' }, { photo1: { filename: 'eve.png', data } });
+    await expect.poll(() => db.facePhoto.count({ where: { state: 'checking' } })).toBe(1);
+    const closed = local.bot.close();
+    const { finishFaceCheck } = await import('#src/faces.ts');
+    const { id } = await db.facePhoto.findFirstOrThrow({ where: { state: 'checking' } });
+    await finishFaceCheck(id, 1);
+    expect((await answer).content).toMatch(/1 photo for `eve`/);
+    await closed;
+
+    local = { ...local, bot: await startBot({ pauseMs: 100 }) };
+    expect((await me.press(card, 'v1:plan.run')).content).toMatch(/^Accepted/);
+    expect(await db.generation.count({ where: { batch: { kind: 'sweep', ownerId: me.id } } })).toBe(3);
+  });
+});
