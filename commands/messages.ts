@@ -1,7 +1,6 @@
 /** The entries of a message's Apps menu. They find what the message shows in Postgres, so they work on old messages too. */
 import { ApplicationCommandType, ContextMenuCommandBuilder } from 'discord.js';
 import { type Asking, randomSeed } from '#src/batches.ts';
-import { mustPost } from '#src/bot/permissions.ts';
 import { UserError } from '#src/errors.ts';
 import { countPictures, PICTURES_PAGE, type Picture, picturesOf, shownBy } from '#src/messages.ts';
 import { mayBeShown } from '#src/moderation.ts';
@@ -49,10 +48,9 @@ export const rerunEntry: MessageCommand = {
     if (!first) throw new UserError('gone', {});
     const { kind, config } = first.batch;
     if (kind !== 'imagine' && !generationId) {
-      mustPost(interaction, kind, asking.botInside);
       const source = sourceOf(askedOf(config));
       if (!source) throw new UserError('gone', {});
-      return makePlan(asking, kind, source);
+      return makePlan(interaction, asking, kind, source);
     }
     const ids = [first, ...others].map(({ id }) => id);
     const seed = randomSeed() % (2 ** 32 - ids.length);

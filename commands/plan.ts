@@ -4,6 +4,7 @@
  */
 import {
   ActionRowBuilder,
+  type BaseInteraction,
   ButtonBuilder,
   ButtonStyle,
   LabelBuilder,
@@ -22,6 +23,7 @@ import {
   planBatch,
   storedPlan,
 } from '#src/batches.ts';
+import { outsideThreads } from '#src/bot/asking.ts';
 import { mustPost } from '#src/bot/permissions.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { quote, UserError } from '#src/errors.ts';
@@ -59,8 +61,14 @@ export function sourceOf(asked: unknown): Source | null {
  *
  * @throws {UserError} `plan_faults` with every fault, `yaml_broken`, `file_large`, `batch_limit`, `prompt_blocked` …
  */
-export async function makePlan(asking: Asking, kind: 'sweep' | 'face_test', source: Source): Promise<Answer> {
+export async function makePlan(
+  interaction: BaseInteraction,
+  asking: Asking,
+  kind: 'sweep' | 'face_test',
+  source: Source,
+): Promise<Answer> {
   const { actor } = asking;
+  mustPost(interaction, kind, asking.botInside);
   const definition = await parseSweep(source.yaml);
   const folders = await checkAgainst(asking, definition);
   const cells = expandSweep(definition);
@@ -69,7 +77,7 @@ export async function makePlan(asking: Asking, kind: 'sweep' | 'face_test', sour
   const ideaIds = new Map(source.ideas.map(({ id, prompt }) => [prompt, id]));
   const tier = String(own.tier);
   const production = own.production_mode === true;
-  const plan = await planBatch(asking, {
+  const plan = await planBatch(outsideThreads(interaction, asking), {
     kind,
     title: (kind === 'sweep' ? `Sweep: ${definition.name}` : definition.name).slice(0, TITLE_MAX),
     asked: source,
@@ -187,7 +195,7 @@ export const planPresses = {
     answers: 'update',
     async run({ id, argument = '', interaction, asking }) {
       mustPost(interaction, 'sweep', asking.botInside);
-      const opened = await openPlanned(asking, id, argument);
+      const opened = await openPlanned(outsideThreads(interaction, asking), id, argument);
       return accepted(opened, await countPictures(id));
     },
   },
@@ -205,7 +213,7 @@ export const planPresses = {
       const { batch, asked } = await storedPlan(asking.actor, id);
       const kind = batch.kind === 'face_test' ? 'face_test' : 'sweep';
       const ideas = sourceOf(asked)?.ideas ?? [];
-      const card = await makePlan(asking, kind, { yaml: yamlOf(interaction), ideas });
+      const card = await makePlan(interaction, asking, kind, { yaml: yamlOf(interaction), ideas });
       await discardPlan(asking.actor, id);
       return card;
     },

@@ -5,6 +5,7 @@
 import { SlashCommandBuilder } from 'discord.js';
 import { stringify } from 'yaml';
 import { type Asking, randomSeed } from '#src/batches.ts';
+import { mustPost } from '#src/bot/permissions.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
@@ -52,8 +53,11 @@ export default {
       o.setName('words').setDescription('What the ideas are about, when `ideas` is a number.'),
     ),
 
-  async run({ options }, asking) {
+  async run(interaction, asking) {
     const { actor } = asking;
+    const { options } = interaction;
+    // Before Mecene thinks: a plan that can't be posted needs no ideas.
+    mustPost(interaction, 'face_test', asking.botInside);
     const generations = options.getInteger('generations_per_input', true);
     const { faults, folders, words } = await check(actor.id, {
       folders: options.getString('face_folders', true),
@@ -74,7 +78,7 @@ export default {
       },
       { lineWidth: 0 },
     );
-    return makePlan(asking, 'face_test', { yaml, ideas });
+    return makePlan(interaction, asking, 'face_test', { yaml, ideas });
   },
 
   async autocomplete({ options, user }) {

@@ -19,6 +19,12 @@ export function askingOf(interaction: BaseInteraction): Asking {
   };
 }
 
+/** Sweeps and face tests report in a thread of their own, and threads have none: asked for in one, they go to its channel. */
+export function outsideThreads(interaction: BaseInteraction, asking: Asking): Asking {
+  const { channel } = interaction;
+  return channel?.isThread() && channel.parentId ? { ...asking, channelId: channel.parentId } : asking;
+}
+
 export function actorOf(interaction: BaseInteraction): Actor {
   const { user, guildId, member, memberPermissions, locale } = interaction;
   const roleIds = member instanceof GuildMember ? [...member.roles.cache.keys()] : (member?.roles ?? []);

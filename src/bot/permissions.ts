@@ -31,10 +31,8 @@ export function mustPost(interaction: BaseInteraction, kind: BatchKind, botInsid
   // In DMs, and where it is no member, there is nothing to be granted: messages go by the interaction's token.
   if (!interaction.guildId || !botInside) return;
   const inThread = interaction.channel?.isThread() ?? false;
-  const posting = inThread
-    ? POSTING.map((p) => (p === 'SendMessages' ? 'SendMessagesInThreads' : p))
-    : POSTING;
-  mustHave(interaction.appPermissions, kind === 'imagine' || inThread ? posting : [...posting, ...THREADS]);
+  const posting = POSTING.map((one) => (inThread && one === 'SendMessages' ? 'SendMessagesInThreads' : one));
+  mustHave(interaction.appPermissions, kind === 'imagine' ? posting : [...POSTING, ...THREADS]);
 }
 
 /** @throws {UserError} `channel_permissions` */

@@ -47,6 +47,28 @@ async function draw(userId: string): Promise<void> {
   }
 }
 
+/** Does what Mecene does, until it is stopped. */
+function think(promptOf: (idea: { words: string; seed: bigint }) => string) {
+  const stopped = new AbortController();
+  const thinking = (async () => {
+    while (!stopped.signal.aborted) {
+      for (const idea of await db.idea.findMany({ where: { state: 'waiting' } })) {
+        await db.idea.update({
+          where: { id: idea.id },
+          data: { state: 'ready', prompt: promptOf(idea), source: 'composer' },
+        });
+      }
+      await sleep(20);
+    }
+  })();
+  return {
+    async stop() {
+      stopped.abort();
+      await thinking;
+    },
+  };
+}
+
 /** Does what the courier does: posts the batch's card and keeps the message's id. */
 async function postCard(
   batchId: string,
@@ -351,7 +373,7 @@ describe('/sweep', () => {
 
   it('asks for the right to make threads', async () => {
     const { content } = await (await local.as('member', 'no-bots')).type('sweep', { config: yaml });
-    expect(content).not.toMatch(/^Accepted/);
+    expect(content).toMatch(/I lack .*Send Messages in Threads/);
   });
 });
 
@@ -417,6 +439,35 @@ describe('/faces and /test_face_mecene', () => {
     );
     expect(found[0]).toMatchObject({ value: 'all' });
     expect(found.map(({ value }) => value)).toContain('ada');
+  });
+
+  it('plans every face in every idea with the same seeds, and keeps whose idea it was', async () => {
+    const me = await member();
+    const thinking = think(({ words }) => `portrait of a person, ${words}`);
+    const card = await me.type('test_face_mecene', {
+      face_folders: 'all',
+      ideas: 'tea in a garden; a walk by the sea',
+      generations_per_input: 3,
+    });
+    await thinking.stop();
+    expect(card.content).toMatch(/\*\*6 pictures\*\*/);
+    expect(card.content).toMatch(/1\. `portrait of a person, tea in a garden`/);
+    await me.press(card, 'v1:plan.run');
+    const { kind, generations } = await latestBatch(me.id);
+    expect(kind).toBe('face_test');
+    expect(new Set(generations.map(({ seed }) => seed)).size).toBe(3);
+    expect(new Set(generations.map(({ ideaId }) => ideaId)).size).toBe(2);
+    expect(generations.every(({ faceFolderId }) => faceFolderId !== null)).toBe(true);
+  });
+
+  it('asks Mecene for as many ideas as it is told', async () => {
+    const me = await member();
+    const thinking = think(({ words, seed }) => `${words} ${seed}`);
+    const options = { face_folders: 'ada', ideas: '4', generations_per_input: 1, words: 'winter' };
+    const card = await me.type('test_face_mecene', options);
+    await thinking.stop();
+    expect(card.content).toMatch(/\*\*4 pictures\*\*/);
+    expect(card.content).toMatch(/4\. `winter/);
   });
 
   it('says all faults of a face test at once', async () => {
@@ -590,6 +641,30 @@ describe('/queue, Stop, Cancel and Rerun', () => {
     );
     const sweep = await latestBatch(me.id);
     expect((await me.choose(await postCard(sweep.id), 'Rerun')).content).toMatch(/\*\*3 pictures\*\*/);
+  });
+
+  it('reruns a sweep from its own thread in the channel, as threads have no threads', async () => {
+    const me = await local.as('moderator');
+    await me.press(
+      await me.type('sweep', { config: '{prompt: portrait of a monk, seeds: 2}' }),
+      'v1:plan.run',
+    );
+    const { id, channelId } = await latestBatch(me.id);
+    const thread = await local.rest<{ id: string }>(
+      `channels/${channelId}/messages/${(await postCard(id)).id}/threads`,
+      {
+        name: 'A sweep',
+      },
+    );
+    await db.batch.update({ where: { id }, data: { threadId: thread.id } });
+    const message = await local.post(thread.id, 'The pictures');
+    await db.delivery.create({
+      data: { batchId: id, kind: 'pictures', userId: me.id, messageId: message.id, nonce: message.id },
+    });
+
+    const inThread = await local.as('moderator', thread.id);
+    expect((await inThread.choose(message, 'Rerun')).content).toMatch(/\*\*2 pictures\*\*/);
+    expect(await latestBatch(me.id)).toMatchObject({ state: 'planned', channelId });
   });
 
   it('says that a message of somebody else shows nothing of ours', async () => {

@@ -18,7 +18,8 @@ export interface LocalBot {
   channel(name: string, guild?: 0 | 1): Promise<string>;
   /** guild 0 is shard 0's, guild 1 shard 1's */
   as(person: PersonName, channel?: string, guild?: 0 | 1): Promise<Typist>;
-  /** Posts as the bot, as the courier does. */
+  /** As the bot, as the courier asks it: POST. */
+  rest<T>(path: string, body: object): Promise<T>;
   post(channelId: string, content: string, components?: readonly object[]): Promise<APIMessage>;
   close(): Promise<void>;
 }
@@ -74,20 +75,24 @@ export async function startLocalBot(options: Partial<SandboxOptions> = {}): Prom
     return known;
   };
 
+  const rest = async <T>(path: string, body: object): Promise<T> => {
+    const response = await fetch(`${sandbox.apiUrl}/v10/${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bot ${TOKEN}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(await response.text());
+    return (await response.json()) as T;
+  };
+
   return {
     sandbox,
     bot,
     channel: async (name, guild = 0) => (await connect('moderator', name, guild)).channelId,
     as: async (person, channel = 'portraits', guild = 0) => typist(await connect(person, channel, guild)),
-    async post(channelId, content, components = []) {
-      const response = await fetch(`${sandbox.apiUrl}/v10/channels/${channelId}/messages`, {
-        method: 'POST',
-        headers: { authorization: `Bot ${TOKEN}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ content, components }),
-      });
-      if (!response.ok) throw new Error(await response.text());
-      return (await response.json()) as APIMessage;
-    },
+    rest,
+    post: (channelId, content, components = []) =>
+      rest<APIMessage>(`channels/${channelId}/messages`, { content, components }),
     async close() {
       for (const person of people.values()) person.close();
       await bot.close();
