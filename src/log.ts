@@ -14,11 +14,23 @@ export const log = pino(
     level: config.logLevel,
     base: { pid: process.pid },
     mixin: () => context.getStore() ?? {},
+    serializers: { err: facts },
     // Belt and braces: nothing below may carry these, and if it does they stay out.
     redact: ['token', '*.token', 'prompt', '*.prompt', 'authorization', '*.authorization'],
   },
   pino.destination({ dest: 2, sync: true }),
 );
+
+/**
+ * Of an error, what it says and where it was. Not its other fields: those of Discord's client carry the request, with a
+ * person's words in its body and an interaction's token in its address.
+ */
+function facts(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { name, message, stack, cause } = error;
+  const known = { type: name, message, stack, ...('code' in error && { code: error.code }) };
+  return cause === undefined ? known : { ...known, cause: facts(cause) };
+}
 
 export function withContext<T>(fields: Record<string, unknown>, run: () => T): T {
   return context.run({ ...context.getStore(), ...fields }, run);
