@@ -144,20 +144,26 @@ export function priceOf(cell: Cell, tierName: string): number {
 export async function planBatch(asking: Asking, request: BatchRequest): Promise<Plan> {
   await meet(asking.actor);
   const priced = await priceCells(request);
-  const hash = planHash(request);
-  const batch = await db.batch.create({
-    data: {
-      ...batchColumns(asking, request),
-      state: 'planned',
-      planHash: hash,
-      config: { asked: request.asked, cells: request.cells as unknown as Prisma.InputJsonArray },
-    },
-  });
+  let batch: Batch;
+  try {
+    batch = await db.batch.create({
+      data: {
+        ...batchColumns(asking, request),
+        state: 'planned',
+        planHash: planHash(request),
+        config: { asked: request.asked, cells: request.cells as unknown as Prisma.InputJsonArray },
+      },
+    });
+  } catch (error) {
+    // The same interaction, delivered twice: both show the plan that was stored first.
+    if (!isDuplicate(error)) throw error;
+    batch = await db.batch.findUniqueOrThrow({ where: { interactionId: asking.interactionId } });
+  }
   const drawn = priced.filter(({ drawnBefore }) => !drawnBefore).length;
   const { seconds } = await waitFor(request.tier, asking.actor.id, drawn);
   return {
     batchId: batch.id,
-    hash: hash.slice(0, 16),
+    hash: (batch.planHash ?? '').slice(0, 16),
     pictures: priced.length,
     reused: priced.length - drawn,
     tokens: sum(priced.map(({ price }) => price)),
