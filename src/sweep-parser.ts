@@ -60,7 +60,7 @@ function parse(text: string): Parsed {
           else if (seen.has(word))
             refused = fault(
               offsetOf(key),
-              `the key ${JSON.stringify(String(word).slice(0, 40))} is there twice.`,
+              `the key \`${String(word).slice(0, 40).replaceAll('`', '')}\` is there twice.`,
             );
           if (refused) return visit.BREAK;
           seen.add(word);

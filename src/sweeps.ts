@@ -40,6 +40,8 @@ const START_WITHIN_MS = 10_000;
 const THREAD_HEAP_MIB = 96;
 /** Values of one axis; 14 full ones are still counted and checked in some milliseconds. */
 const VALUES_MAX = 1_000;
+/** Each is read against the safety rules, a tenth of a millisecond of everybody's event loop. */
+const PROMPTS_MAX = 200;
 const SEED_MAX = 2 ** 32 - 1;
 const FAULTS_MAX = 12;
 /** Longest label of a coordinate, in characters. */
@@ -95,7 +97,7 @@ const Sweep = z.strictObject(
     name: z.string().trim().min(1).max(80).default('Sweep'),
     method: z.enum(['grid', 'random', 'list']).default('grid'),
     prompt: z.string().optional(),
-    prompts: z.array(z.string()).min(1).max(VALUES_MAX).optional(),
+    prompts: z.array(z.string()).min(1).max(PROMPTS_MAX).optional(),
     axes: z.record(z.string(), Values).default({}),
     cells: z.array(Settings).min(1).max(VALUES_MAX).optional(),
     seeds: z
@@ -118,12 +120,15 @@ const Sweep = z.strictObject(
   },
 );
 
-/** @throws {UserError} `file_large`, `yaml_broken`, `plan_faults` with every fault at once, each with its line */
-export async function parseSweep(text: string): Promise<SweepDefinition> {
+/**
+ * @param withinMs of parsing, before it is given up
+ * @throws {UserError} `file_large`, `yaml_broken`, `plan_faults` with every fault at once, each with its line
+ */
+export async function parseSweep(text: string, withinMs = PARSE_WITHIN_MS): Promise<SweepDefinition> {
   const bytes = Buffer.byteLength(text);
   if (bytes > SWEEP_BYTES_MAX)
     throw new UserError('file_large', { what: 'The YAML', bytes, max: SWEEP_BYTES_MAX });
-  const { value, lines } = await parseInThread(text);
+  const { value, lines } = await parseInThread(text, withinMs);
   const parsed = Sweep.safeParse(value);
   if (!parsed.success) throw planFaults(parsed.error.issues.flatMap((issue) => sentences(issue, lines)));
   return checkSweep(parsed.data, lines);
@@ -388,7 +393,7 @@ function distinct<T>(values: readonly T[]): T[] {
 type Lines = ReadonlyMap<string, number>;
 
 /** @throws {UserError} `yaml_broken`, also when it takes too long or too much memory; `busy` when no thread starts */
-async function parseInThread(text: string): Promise<{ value: unknown; lines: Lines }> {
+async function parseInThread(text: string, withinMs: number): Promise<{ value: unknown; lines: Lines }> {
   const thread = new Worker(new URL('./sweep-parser.ts', import.meta.url), {
     resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
   });
@@ -417,7 +422,7 @@ async function parseInThread(text: string): Promise<{ value: unknown; lines: Lin
     const parsing = answer();
     thread.postMessage(text);
     // The thread is our own file: its answer needs no check.
-    const parsed = (await Promise.race([parsing, within(PARSE_WITHIN_MS, tooMuch)])) as Parsed;
+    const parsed = (await Promise.race([parsing, within(withinMs, tooMuch)])) as Parsed;
     if ('reason' in parsed) throw new UserError('yaml_broken', parsed);
     return parsed;
   } finally {

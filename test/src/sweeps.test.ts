@@ -257,7 +257,7 @@ describe('YAML that attacks', () => {
       /line 2, column 10: aliases/,
     ],
     ['an alias as a key', '? &a x\n: 1\n? *a\n: 2', /aliases/],
-    ['a key twice', `${MINIMAL}name: x\nname: y`, /line 3, column 1: the key "name" is there twice/],
+    ['a key twice', `${MINIMAL}name: x\nname: y`, /line 3, column 1: the key `name` is there twice/],
     ['a merge of prototypes', '__proto__: { x: 1 }', /a key must be a word/],
     ['a list as a key', '? [1]\n: 2', /a key must be a word/],
     ['lists too deep', '['.repeat(60_000), /line 1, column \d+: it is nested too deep/],
@@ -280,6 +280,13 @@ describe('YAML that attacks', () => {
     loop.disable();
     expect(code).toBe('plan_faults');
     expect(loop.max / 1e6).toBeLessThan(150); // ms; on two busy cores
+  });
+
+  it('that takes too long is given up, with its thread', async () => {
+    await expect(parseSweep(`[${','.repeat(60_000)}]`, 5)).rejects.toMatchObject({
+      code: 'yaml_broken',
+      userMessage: expect.stringContaining('it takes too long to read'),
+    });
   });
 
   it('of more than 64 KiB is not read at all', async () => {
