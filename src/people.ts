@@ -2,7 +2,7 @@
  * Who somebody is and what they may do. Read again at every press and command: a role taken away counts at once.
  */
 import { tokenGrants } from '#config/tiers.ts';
-import { db, type GuildSettings, type User } from './db.ts';
+import { db, type GuildSettings, isDuplicate, type User } from './db.ts';
 import { UserError } from './errors.ts';
 
 /** Somebody who typed or pressed, as Discord's interaction tells it. Made in `src/bot/`. */
@@ -18,14 +18,18 @@ export interface Actor {
 
 /** Their row, made at the first sight together with the welcome tokens. @throws {UserError} `blocked_until` */
 export async function meet(actor: Actor): Promise<User> {
-  const user = await db.user.upsert({
-    where: { id: actor.id },
-    create: {
-      id: actor.id,
-      locale: actor.locale,
-      tokens: { create: { amount: tokenGrants.welcome, reason: 'grant', once: 'welcome' } },
-    },
-    update: { locale: actor.locale },
+  const { id, locale } = actor;
+  const welcome = { amount: tokenGrants.welcome, reason: 'grant', once: 'welcome' } as const;
+  const seen = () =>
+    db.user.upsert({
+      where: { id },
+      create: { id, locale, tokens: { create: welcome } },
+      update: { locale },
+    });
+  // Two first commands at once both find no row, and one of them comes second: now it finds one.
+  const user = await seen().catch((error: unknown) => {
+    if (!isDuplicate(error)) throw error;
+    return seen();
   });
   if (user.blockedUntil && user.blockedUntil > new Date()) {
     throw new UserError('blocked_until', { until: user.blockedUntil });
