@@ -48,6 +48,7 @@ export type Source = z.output<typeof Source>;
 const FIELD_MAX = 4_000;
 const FIELD = 'yaml';
 const VALUES_SHOWN = 8;
+const PROMPTS_SHOWN = 10;
 const TITLE_MAX = 80;
 
 /** What `storedPlan` or a running batch keeps of how it was asked. null: `/imagine`, or of an older version. */
@@ -132,25 +133,27 @@ function planCard(definition: SweepDefinition, plan: Plan, tier: string, product
   const { name, axes, prompts, faces, seeds, set, cells } = definition;
   const short = tokens > balance;
   const asked = countCells(definition);
+  const cut = asked > BigInt(pictures) ? ` (the first of ${asked.toLocaleString('en')}, by \`limit\`)` : '';
+  const time = minutes < 1 ? 'a minute' : counted(Math.ceil(minutes), 'minute');
+  const settings = Object.entries(set).map(([key, value]) => `${key} ${showValue(key, value)}`);
+  // What it comes to stands first: a long list of axes may be cut off below.
   const lines = [
     `**Plan: ${quote(name)}**`,
+    `**${counted(pictures, 'picture')}**${cut}, ${reused} drawn before and free`,
+    `About ${time} in the tier \`${tier}\`${production ? ', in production mode' : ''}`,
+    `${counted(tokens, 'token')} of your ${balance.toLocaleString('en')}${short ? ': that is not enough. Use fewer values, or the tier `relax`.' : ''}`,
+    '',
     ...axes.map(
       (axis) => `\`${axis.name}\`: ${some(axis.values.map((value) => showValue(axis.name, value)))}`,
     ),
-    ...(cells.length ? [`${counted(cells.length, 'listed cell')}`] : []),
-    ...(Object.keys(set).length
-      ? [`Everywhere: ${some(Object.entries(set).map(([key, value]) => `${key} ${showValue(key, value)}`))}`]
-      : []),
-    prompts.length === 1 ? `Prompt: ${quote(prompts[0] ?? '')}` : `Prompts: ${prompts.length}`,
-    ...(prompts.length > 1
-      ? prompts.slice(0, VALUES_SHOWN).map((prompt, i) => `${i + 1}. ${quote(prompt)}`)
-      : []),
+    ...(cells.length ? [counted(cells.length, 'listed cell')] : []),
+    ...(settings.length ? [`Everywhere: ${some(settings)}`] : []),
     ...(faces.length ? [`Faces: ${some(faces)}`] : []),
     `Seeds: ${some(seeds.map(String))}`,
-    '',
-    `**${counted(pictures, 'picture')}**${asked > BigInt(pictures) ? ` (the first of ${asked.toLocaleString('en')}, by \`limit\`)` : ''}, ${reused} drawn before and free`,
-    `About ${minutes < 1 ? 'a minute' : counted(Math.ceil(minutes), 'minute')} in the tier \`${tier}\`${production ? ', in production mode' : ''}`,
-    `${counted(tokens, 'token')} of your ${balance.toLocaleString('en')}${short ? ': that is not enough. Use fewer values, or the tier `relax`.' : ''}`,
+    ...(prompts.length === 1
+      ? [`Prompt: ${quote(prompts[0] ?? '')}`]
+      : ['Prompts:', ...prompts.slice(0, PROMPTS_SHOWN).map((prompt, i) => `${i + 1}. ${quote(prompt)}`)]),
+    ...(prompts.length > PROMPTS_SHOWN ? [`… and ${prompts.length - PROMPTS_SHOWN} more`] : []),
   ];
   const button = (action: Action, label: string, style: ButtonStyle, argument?: string) =>
     new ButtonBuilder()

@@ -14,6 +14,7 @@ import {
   type MessageComponentInteraction,
   type MessageContextMenuCommandInteraction,
   MessageFlags,
+  type ModalBuilder,
   type ModalSubmitInteraction,
   RESTJSONErrorCodes,
 } from 'discord.js';
@@ -72,16 +73,24 @@ async function runPress(interaction: Pressed): Promise<void> {
   const parsed = parseCustomId(interaction.customId);
   const handler: PressHandler | undefined = parsed ? presses[parsed.action] : undefined;
   // A form can't open another form, whatever a forged custom id says.
-  if (!parsed || !handler || (handler.answers === 'form' && interaction.isModalSubmit())) {
+  if (!parsed || !handler || (handler.answers === 'form' && !interaction.isMessageComponent())) {
     return void (await interaction.reply(below(new UserError('card_old', {}))));
   }
   const values = interaction.isStringSelectMenu() ? interaction.values : [];
   const press = { ...parsed, values, interaction, asking: askingOf(interaction) };
-
   if (handler.answers !== 'form') return answer(interaction, handler.answers, () => handler.run(press));
-  const form = await handler.form(press).catch((error: unknown) => below(error));
-  if (interaction.isMessageComponent() && 'toJSON' in form) await interaction.showModal(form);
-  else if (!('toJSON' in form)) await interaction.reply(form);
+  if (interaction.isMessageComponent()) await openForm(interaction, () => handler.form(press));
+}
+
+/** A form must be the first answer, so nothing is acknowledged before. */
+async function openForm(interaction: MessageComponentInteraction, make: () => Promise<ModalBuilder>) {
+  let form: ModalBuilder;
+  try {
+    form = await make();
+  } catch (error) {
+    return void (await interaction.reply(below(error)));
+  }
+  await interaction.showModal(form);
 }
 
 /** Acknowledges, works, and shows what came of it. A message whose button failed stays as it is. */
@@ -108,8 +117,8 @@ async function acknowledge(interaction: Typed | Pressed, how: 'reply' | 'update'
   } catch (error) {
     const done = RESTJSONErrorCodes.InteractionHasAlreadyBeenAcknowledged;
     if (!(error instanceof DiscordAPIError && error.code === done)) throw error;
-    // A first try came through although it was answered with a 5xx. Or another process has this interaction as well:
-    // all that follows happens once, by the conditions of its own updates.
+    // A first try came through although it was answered with a 5xx. Or another process has this interaction too: what
+    // follows happens once all the same, by the interaction's id and by the conditions of each update.
     interaction.deferred = true;
   }
 }

@@ -2,7 +2,16 @@
  * One shard of the bot: a process that is connected to Discord's gateway and answers interactions. Started by
  * `supervisor.ts` as `shard.ts <shard> <of how many>`; it ends with its parent.
  */
-import { ChannelType, Client, Events, GatewayIntentBits, type Guild } from 'discord.js';
+import {
+  ChannelType,
+  Client,
+  DiscordjsError,
+  DiscordjsErrorCodes,
+  Events,
+  GatewayCloseCodes,
+  GatewayIntentBits,
+  type Guild,
+} from 'discord.js';
 import { config, required } from '#config/env.ts';
 import { closeDb } from '#src/db.ts';
 import { CONVENTION, meetGuild } from '#src/guilds.ts';
@@ -31,7 +40,7 @@ const inHand = new Set<Promise<void>>();
 let stopping = false;
 
 client.on(Events.InteractionCreate, (interaction) => {
-  if (stopping) return; // another process takes Discord's next try; this one's answer might not be finished
+  if (stopping) return; // "The application did not respond" is better than half a deed
   const run = dispatch(interaction).finally(() => inHand.delete(run));
   inHand.add(run);
 });
@@ -56,7 +65,12 @@ client.on(Events.ClientReady, () => {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 process.on('disconnect', () => void stop('parent gone'));
 
-await client.login(required(config.discord.token, 'DISCORD_TOKEN'));
+try {
+  await client.login(required(config.discord.token, 'DISCORD_TOKEN'));
+} catch (error) {
+  if (!(error instanceof DiscordjsError && error.code === DiscordjsErrorCodes.TokenInvalid)) throw error;
+  await stop('token refused', { fatal: GatewayCloseCodes.AuthenticationFailed });
+}
 
 /** Channels and roles by convention, for a guild that is new to us. */
 async function meet(guild: Guild): Promise<void> {

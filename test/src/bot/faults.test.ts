@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { LocalBot, Typist } from './local-bot.ts';
@@ -7,8 +8,7 @@ let local: LocalBot;
 let db: typeof import('#src/db.ts').db;
 let startBot: typeof import('#src/bot/supervisor.ts').startBot;
 beforeAll(async () => {
-  // Late enough to be quick, long enough for a busy machine.
-  local = await (await import('./local-bot.ts')).startLocalBot({ answerWithinMs: 1_500 });
+  local = await (await import('./local-bot.ts')).startLocalBot();
   ({ db } = await import('#src/db.ts'));
   ({ startBot } = await import('#src/bot/supervisor.ts'));
 });
@@ -36,7 +36,7 @@ describe('an interaction', () => {
   it('that comes too late to be answered does nothing', async () => {
     const me = await local.as('member');
     const before = await db.batch.count({ where: { ownerId: me.id } });
-    local.sandbox.misbehave({ deliverAfterMs: 2_000 });
+    local.sandbox.misbehave({ deliverAfterMs: 3_500 });
     await expect(me.type('imagine', { prompt: 'portrait of a diver' })).rejects.toThrow(/did not respond/);
     await sleep(1_500);
     expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(before);
@@ -47,6 +47,56 @@ describe('an interaction', () => {
       local.sandbox.misbehave(how);
       for (const guild of [0, 1] as const) await isAnswered(await local.as('member', 'portraits', guild));
     }
+  });
+});
+
+describe('a Postgres that hangs', () => {
+  /** Nobody reads a face folder until the returned function is called. */
+  async function hang(): Promise<() => Promise<void>> {
+    const client = new pg.Client({ connectionString: process.env.DATABASE_URL });
+    await client.connect();
+    await client.query('BEGIN; LOCK TABLE "FaceFolder" IN ACCESS EXCLUSIVE MODE');
+    return () => client.end();
+  }
+
+  it('delays no acknowledgement, and the answer comes when it goes on', async () => {
+    const me = await local.as('member');
+    const goOn = await hang();
+    const startedAt = performance.now();
+    const answer = me.type('imagine', { prompt: 'portrait', face: 'nobody' });
+    await sleep(3_500); // not acknowledged, it would have failed after 3 s
+    expect(performance.now() - startedAt).toBeGreaterThan(3_000);
+    await goOn();
+    expect((await answer).content).toMatch(/no face folder named `nobody`/);
+  });
+
+  it('leaves an autocomplete empty rather than late', async () => {
+    const me = await local.as('member');
+    const goOn = await hang();
+    try {
+      const startedAt = performance.now();
+      expect(await me.suggest('imagine', { prompt: 'x', face: 'a' }, 'face')).toEqual([]);
+      expect(performance.now() - startedAt).toBeLessThan(2_500);
+    } finally {
+      await goOn();
+    }
+  });
+});
+
+describe('an autocomplete', () => {
+  it('offers 25 of a hundred', async () => {
+    const me = await local.as('other');
+    await db.user.create({
+      data: {
+        id: me.id,
+        faceFolders: { create: Array.from({ length: 100 }, (_, i) => ({ name: `folder-${i}` })) },
+      },
+    });
+    expect(await me.suggest('imagine', { prompt: 'x', face: '' }, 'face')).toHaveLength(25);
+    const options = { face_folders: 'folder-1, ', ideas: '1', generations_per_input: 1 };
+    const completed = await me.suggest('test_face_mecene', options, 'face_folders');
+    expect(completed).toHaveLength(25);
+    expect(completed.every(({ value }) => String(value).startsWith('folder-1, folder-'))).toBe(true);
   });
 });
 
