@@ -1,15 +1,14 @@
 /** Stop and Cancel of a batch: by its owner, or by who moderates or operates where it was asked. */
 import { endBatch } from '#src/batches.ts';
-import { type Batch, db } from '#src/db.ts';
 import { UserError } from '#src/errors.ts';
+import { getBatch } from '#src/messages.ts';
 import type { Actor } from '#src/people.ts';
 import type { Presses } from './command.ts';
 import { mustManage } from './rights.ts';
 
 /** @throws {UserError} `gone`, `not_yours`, `already_done` */
 export async function end(actor: Actor, batchId: string, how: 'stopped' | 'cancelled'): Promise<string> {
-  const batch: Batch | null = await db.batch.findUnique({ where: { id: batchId } });
-  if (!batch) throw new UserError('gone', {});
+  const batch = await getBatch(batchId);
   await mustManage(actor, batch);
   if (!(await endBatch(batchId, how))) throw new UserError('already_done', { what: `it is ${batch.state}` });
   return how === 'stopped'

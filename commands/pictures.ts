@@ -13,10 +13,9 @@ import { type Action, customId } from '#src/custom-ids.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { publishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations.ts';
-import { getPicture, type Picture, turnPage } from '#src/messages.ts';
+import { getPicture, type Picture, pictureBytes, turnPage } from '#src/messages.ts';
 import { mayBeShown, reportImage } from '#src/moderation.ts';
 import { resolveParameters, showValue } from '#src/parameters.ts';
-import { getFile } from '#src/storage.ts';
 import type { Answer, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
 import { counted } from './options.ts';
@@ -99,8 +98,7 @@ export async function report({ actor }: Asking, { image }: Picture): Promise<Ans
 async function pictureCard(picture: Picture): Promise<Answer> {
   const { id, image, batch, seed, prompt, index, state } = picture;
   if (!image) return `Picture ${index + 1} is ${state === 'done' ? 'gone' : state}.`;
-  if (image.deletedAt) throw new UserError('gone', {});
-  if (!mayBeShown(image, image.review)) throw new UserError('image_flagged', {});
+  const bytes = await pictureBytes(picture);
   const button = (action: Action, label: string, style = ButtonStyle.Secondary) =>
     new ButtonBuilder().setCustomId(customId(action, id)).setLabel(label).setStyle(style);
   const rows = [
@@ -116,7 +114,7 @@ async function pictureCard(picture: Picture): Promise<Answer> {
     ),
   ];
   const file = {
-    attachment: await getFile(image.storageKey),
+    attachment: bytes,
     name: `picture-${index + 1}.png`,
     description: prompt.slice(0, ALT_MAX),
   };

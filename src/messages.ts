@@ -1,8 +1,10 @@
 /** From what people see in Discord back to rows: which batch a message shows, and what of theirs is still to come. */
 
-import { type Delivery, db, type Prisma } from './db.ts';
+import { type Batch, type Delivery, db, type Prisma } from './db.ts';
 import { announce } from './deliveries.ts';
 import { UserError } from './errors.ts';
+import { mayBeShown } from './moderation.ts';
+import { getFile } from './storage.ts';
 
 const picture = {
   batch: true,
@@ -18,6 +20,24 @@ export async function getPicture(generationId: string): Promise<Picture> {
   const found = await db.generation.findUnique({ where: { id: generationId }, include: picture });
   if (!found) throw new UserError('gone', {});
   return found;
+}
+
+/**
+ * The bytes of a picture, for one who may see its card. The verdict is asked here, with the bytes at hand.
+ *
+ * @throws {UserError} `gone`, `image_flagged`
+ */
+export async function pictureBytes({ image }: Picture): Promise<Buffer> {
+  if (!image || image.deletedAt) throw new UserError('gone', {});
+  if (!mayBeShown(image, image.review)) throw new UserError('image_flagged', {});
+  return getFile(image.storageKey);
+}
+
+/** @throws {UserError} `gone` */
+export async function getBatch(batchId: string): Promise<Batch> {
+  const batch = await db.batch.findUnique({ where: { id: batchId } });
+  if (!batch) throw new UserError('gone', {});
+  return batch;
 }
 
 /** The pictures of a batch, in its order. */
@@ -43,7 +63,7 @@ export async function shownBy(
   return { delivery, batchId, generationId: reviewed?.id ?? null };
 }
 
-/** The pictures that a message of ours shows at the page it is at. */
+/** So many pictures a page of a batch's message shows. */
 export const PICTURES_PAGE = 10;
 
 /** Turns the page of the message with a batch's pictures. @throws {UserError} `gone` */

@@ -48,7 +48,9 @@ client.on(Events.InteractionCreate, (interaction) => {
 // An "error" event without a listener ends the process.
 client.on(Events.Error, (error) => log.warn({ err: error }, 'discord client'));
 client.on(Events.ShardError, (error) => log.warn({ err: error }, 'gateway'));
-client.on(Events.ShardReconnecting, () => log.info({ shard }, 'reconnecting'));
+client.on(Events.ShardReconnecting, () => {
+  if (!stopping) log.info({ shard }, 'reconnecting');
+});
 client.on(Events.ShardResume, () => log.info({ shard }, 'resumed'));
 client.on(Events.ShardDisconnect, ({ code }) => {
   if (isFatal(code)) void stop(`gateway closed with ${code}`, { fatal: code });

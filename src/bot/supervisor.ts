@@ -6,6 +6,7 @@
  * minute. What trying again can't mend (a refused token) ends the bot with a sentence.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import {
@@ -60,11 +61,9 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   log.info({ shards: count }, 'starting shards');
 
   const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // each shard listens
   let isReady = false;
-  let giveUp: (error: Error) => void = () => {};
-  const givenUp = new Promise<never>((_, reject) => {
-    giveUp = reject;
-  });
+  const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>();
   const shards = Array.from({ length: count }, (_, id) =>
     keepAlive({
       start: async () => {
@@ -114,10 +113,7 @@ interface KeptShard {
 /** Runs one shard's process again and again until `closing`. */
 function keepAlive({ id, pauseMs, closing, start, onFatal }: KeptShard) {
   let child: ChildProcess | undefined;
-  let becameReady: () => void = () => {};
-  const ready = new Promise<void>((resolve) => {
-    becameReady = resolve;
-  });
+  const { promise: ready, resolve: becameReady } = Promise.withResolvers<void>();
 
   const ended = (async () => {
     for (let failures = 0; !closing.aborted; ) {
