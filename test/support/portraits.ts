@@ -1,0 +1,51 @@
+/** Photos to upload: of procedural people, and of what is not one face. */
+import sharp from 'sharp';
+import type { Picture } from '#pipelines/picture.ts';
+import { drawPhoto, person } from '#pipelines/small-world/photo.ts';
+
+const png = ({ rgb, width, height }: Picture) =>
+  sharp(rgb, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+
+const BACKGROUNDS = [
+  [0.6, 0.68, 0.74],
+  [0.75, 0.66, 0.58],
+  [0.42, 0.5, 0.46],
+  [0.82, 0.82, 0.84],
+] as const;
+
+/** Shot `shot` of person `number`: the same face, another place, light, size and background. */
+export function portraitPicture(number: number, shot: number): Picture {
+  return drawPhoto({
+    ...person(number),
+    background: BACKGROUNDS[shot % BACKGROUNDS.length]!,
+    shift: { x: 0.03 * Math.sin(shot * 2 + number), y: 0.02 * Math.cos(shot * 3) },
+    scale: 1 + 0.12 * Math.sin(shot * 1.7),
+    exposure: 1 + 0.05 * Math.cos(shot * 2.3),
+  });
+}
+
+export const portraitPhoto = (number: number, shot = 0): Promise<Buffer> =>
+  png(portraitPicture(number, shot));
+
+/** Two people side by side. */
+export async function twoFacesPhoto(): Promise<Buffer> {
+  const [left, right] = await Promise.all([portraitPhoto(0), portraitPhoto(3, 1)]);
+  return sharp({ create: { width: 640, height: 400, channels: 3, background: '#888' } })
+    .composite([
+      { input: left, left: 0, top: 0 },
+      { input: right, left: 320, top: 0 },
+    ])
+    .png()
+    .toBuffer();
+}
+
+/** A landscape: hills, a sky, a sun. */
+export async function noFacePhoto(): Promise<Buffer> {
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="480">
+    <rect width="640" height="480" fill="#8fc3ea"/><circle cx="500" cy="110" r="50" fill="#ffe9a8"/>
+    <path d="M0 300 Q160 200 320 300 T640 280 V480 H0Z" fill="#4f8a52"/><path d="M0 380 Q200 320 420 390 T640 370 V480 H0Z" fill="#33633c"/>
+  </svg>`;
+  return sharp(Buffer.from(svg)).png().toBuffer();
+}
