@@ -54,8 +54,7 @@ export const rerunEntry: MessageCommand = {
     }
     const ids = [first, ...others].map(({ id }) => id);
     const seed = randomSeed() % (2 ** 32 - ids.length);
-    let next = 0;
-    return drawAlike(interaction, asking, ids, () => ({ seed: seed + next++ }));
+    return drawAlike(interaction, asking, ids, (_, index) => ({ seed: seed + index }));
   },
 };
 

@@ -34,7 +34,7 @@ export const picturePresses = {
   },
   'picture.vary': {
     answers: 'reply',
-    run: ({ id, interaction, asking }) => drawAlike(interaction, asking, [id], vary),
+    run: ({ id, interaction, asking }) => drawAlike(interaction, asking, [id], (picture) => vary(picture)),
   },
   'picture.details': {
     answers: 'reply',
@@ -148,12 +148,16 @@ function labelOf({ coordinates, prompt }: Picture): string {
   return quote(axes.join(', ') || prompt).slice(1, -1);
 }
 
-type Change = (picture: Picture) => { readonly seed: number; readonly parameters?: ResolvedParameters };
+/** What differs from a picture, of which there are several with `index` from 0. */
+type Change = (
+  picture: Picture,
+  index: number,
+) => { readonly seed: number; readonly parameters?: ResolvedParameters };
 
 /**
  * Draws pictures like these, changed: for the tokens, in the tier and under the production mode of who presses.
  *
- * @throws {UserError} `face_not_yours`, and as `openBatch`
+ * @throws {UserError} `face_not_yours`, `gone`, and as `openBatch`
  */
 export async function drawAlike(
   interaction: BaseInteraction,
@@ -162,33 +166,34 @@ export async function drawAlike(
   change: Change,
 ): Promise<Answer> {
   mustPost(interaction, 'imagine', asking.botInside);
-  const pictures = await Promise.all(generationIds.map((id) => visiblePicture(asking, id)));
-  const cells: Cell[] = [];
-  let own: ResolvedParameters = {};
-  for (const picture of pictures) {
-    const { prompt, faceFolder, ideaId } = picture;
-    // Consent is for the folder's owner alone; a folder that was removed is no reason to draw somebody else.
-    if (faceFolder && faceFolder.ownerId !== asking.actor.id) throw new UserError('face_not_yours', {});
-    if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
-    const { seed, parameters: changed = {} } = change(picture);
-    const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
-    own = await resolveParameters(asking.actor, { ...stored, ...changed, seed });
-    cells.push({
-      prompt,
-      parameters: own,
-      seed,
-      faceFolderId: faceFolder?.id ?? null,
-      ideaId,
-      coordinates: {},
-    });
-  }
+  const cells = await Promise.all(
+    generationIds.map(async (id, index): Promise<Cell> => {
+      const picture = await visiblePicture(asking, id);
+      const { prompt, faceFolder, ideaId } = picture;
+      // Consent is for the folder's owner alone; and without the folder it would be somebody else's face.
+      if (faceFolder && faceFolder.ownerId !== asking.actor.id) throw new UserError('face_not_yours', {});
+      if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
+      const { seed, parameters: changed = {} } = change(picture, index);
+      const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
+      const values = await resolveParameters(asking.actor, { ...stored, ...changed, seed });
+      return {
+        prompt,
+        parameters: values,
+        seed,
+        faceFolderId: faceFolder?.id ?? null,
+        ideaId,
+        coordinates: {},
+      };
+    }),
+  );
+  const { tier, production_mode: production } = cells[0]?.parameters ?? {};
   const opened = await openBatch(asking, {
     kind: 'imagine',
     title: counted(cells.length, 'picture'),
     asked: { again: [...generationIds] },
     cells,
-    tier: String(own.tier),
-    production: own.production_mode === true,
+    tier: String(tier),
+    production: production === true,
   });
   return accepted(opened, cells.length);
 }
@@ -204,16 +209,14 @@ export function vary(
   picture: Pick<Picture, 'seed' | 'parameters'>,
   random = Math.random,
 ): ReturnType<Change> {
-  const stored = picture.parameters as ResolvedParameters;
   const bounds = parameters.get('guidance_scale');
-  const now = Number(stored.guidance_scale ?? bounds?.default);
+  if (bounds?.type !== 'number') throw new Error('config/parameters.yaml has no number guidance_scale');
+  const { min, max } = bounds;
+  const now = Number((picture.parameters as ResolvedParameters).guidance_scale ?? bounds.default);
   const factor = VARY_BY.least + random() * (VARY_BY.most - VARY_BY.least);
-  const up = random() < 0.5;
-  const { min, max } = bounds?.type === 'number' ? bounds : { min: 1, max: 30 };
-  const fits = (value: number) => value >= min && value <= max;
-  const [first, second] = up ? [now * factor, now / factor] : [now / factor, now * factor];
-  const guidance = fits(first) ? first : fits(second) ? second : now;
-  return { seed: Number(picture.seed), parameters: { guidance_scale: Number(guidance.toFixed(2)) } };
+  const ways = [now * factor, now / factor].filter((value) => value >= min && value <= max);
+  const chosen = ways[Math.floor(random() * ways.length)] ?? now;
+  return { seed: Number(picture.seed), parameters: { guidance_scale: Number(chosen.toFixed(2)) } };
 }
 
 /** A picture that was drawn with a face has a likeness, even when the folder is gone. */

@@ -117,13 +117,7 @@ async function check(userId: string, input: Input) {
 
   const ideas = input.ideas.trim();
   const count = /^[+-]?\d+$/.test(ideas) ? Number(ideas) : null;
-  const texts =
-    count === null
-      ? ideas
-          .split(';')
-          .map((text) => text.trim())
-          .filter(Boolean)
-      : [];
+  const texts = count === null ? partsOf(ideas, ';') : [];
   const about = input.words?.trim() ?? '';
   if (count === null && about)
     faults.push('`words` goes with a number of ideas: here `ideas` has words of its own.');
@@ -142,28 +136,28 @@ async function chosenFolders(
 ): Promise<{ folders: string[]; unknown: string[] }> {
   const mine = await listFolders(userId);
   const usable = mine.filter(({ photos }) => photos > 0).map(({ name }) => name);
-  const names = [
-    ...new Set(
-      text
-        .split(',')
-        .map((name) => name.trim())
-        .filter(Boolean),
-    ),
-  ];
+  const names = [...new Set(partsOf(text, ','))];
   if (names.length === 1 && names[0]?.toLowerCase() === ALL) {
     const none = 'You have no face folder with consent yet. Make one with `/faces add`.';
     return { folders: usable, unknown: usable.length ? [] : [none] };
   }
   const explained = names.flatMap((name) => {
     if (usable.includes(name)) return [];
-    const known = mine.some((folder) => folder.name === name);
-    const code = known
+    const isThere = mine.some((folder) => folder.name === name);
+    const { userMessage } = isThere
       ? new UserError('folder_empty', { name })
       : new UserError('folder_unknown', { name, mine: usable.slice(0, 10) });
-    return code.userMessage;
+    return userMessage;
   });
   if (!names.length) explained.push('`face_folders` is empty: name one, or say `all`.');
   return { folders: names, unknown: explained };
+}
+
+function partsOf(text: string, separator: ',' | ';'): string[] {
+  return text
+    .split(separator)
+    .map((part) => part.trim())
+    .filter(Boolean);
 }
 
 /** Mecene's prompts, one for each words; one that failed is named. @throws {UserError} `plan_faults`, `busy` */
