@@ -2,14 +2,9 @@
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { waitFor } from '#src/batches.ts';
 import { customId } from '#src/custom-ids.ts';
+import { deliverAgain } from '#src/deliveries.ts';
 import { quote, relative, UserError } from '#src/errors.ts';
-import {
-  deliverAgain,
-  type Undelivered,
-  type UnfinishedBatch,
-  undeliveredTo,
-  unfinishedBatches,
-} from '#src/messages.ts';
+import { type Undelivered, type UnfinishedBatch, undeliveredTo, unfinishedBatches } from '#src/messages.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { end } from './ending.ts';
 import { Context, counted, Install } from './options.ts';

@@ -10,6 +10,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type DeliveryKind, db, type Prisma, type Transaction } from './db.ts';
+import { UserError } from './errors.ts';
 import { queues } from './queue.ts';
 
 export interface NewDelivery {
@@ -45,4 +46,47 @@ export async function touch(tx: Transaction, where: Prisma.DeliveryWhereInput): 
 export async function announce(where: Prisma.DeliveryWhereInput): Promise<void> {
   const due = await db.delivery.findMany({ where: { ...where, state: 'active' }, select: { id: true } });
   for (const { id } of due) await queues().add('delivery', { deliveryId: id }, { id });
+}
+
+/** So many pictures a page of a batch's message shows. */
+export const PICTURES_PAGE = 10;
+
+/** Turns the page of the message with a batch's pictures. @throws {UserError} `gone` */
+export async function turnPage(batchId: string, messageId: string, page: number): Promise<void> {
+  const pages = Math.ceil((await db.generation.count({ where: { batchId } })) / PICTURES_PAGE);
+  if (!Number.isInteger(page) || page < 0 || page >= pages) throw new UserError('gone', {});
+  const where = { batchId, messageId, kind: 'pictures', state: 'active' } as const;
+  const { count } = await db.delivery.updateMany({ where, data: { page, wanted: { increment: 1 } } });
+  if (!count) throw new UserError('gone', {});
+  await announce(where);
+}
+
+/** Has an undelivered message posted in the channel where its owner asks for it. @throws {UserError} `gone` */
+export async function deliverAgain(userId: string, deliveryId: string, channelId: string): Promise<void> {
+  const { count } = await db.delivery.updateMany({
+    where: { id: deliveryId, userId, state: 'undelivered' },
+    data: {
+      state: 'active',
+      channelId,
+      messageId: null,
+      attempts: 0,
+      lastError: null,
+      notBefore: new Date(),
+      wanted: { increment: 1 },
+    },
+  });
+  if (!count) throw new UserError('gone', {});
+  await announce({ id: deliveryId });
+}
+
+/** Reviews of a guild that has a review channel now: they waited for one. Announced by the caller. */
+export async function releaseReviews(tx: Transaction, guildId: string): Promise<void> {
+  await tx.delivery.updateMany({
+    where: { ...waitingReviews(guildId), state: 'active' },
+    data: { notBefore: new Date(), wanted: { increment: 1 } },
+  });
+}
+
+export function waitingReviews(guildId: string) {
+  return { kind: 'review', guildId, messageId: null } as const;
 }

@@ -4,7 +4,7 @@
  */
 import { audit } from './audit.ts';
 import { db, type GuildSettings } from './db.ts';
-import { announce, touch } from './deliveries.ts';
+import { announce, releaseReviews, waitingReviews } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import type { Actor } from './people.ts';
 
@@ -50,10 +50,7 @@ export async function changeGuild(actor: Actor, change: Partial<GuildChoice>): P
       after: choiceOf(after),
     });
     // Flagged pictures wait for a review channel: now they may have one.
-    if (change.reviewChannelId) {
-      await tx.delivery.updateMany({ where: waitingReviews(guildId), data: { notBefore: new Date() } });
-      await touch(tx, waitingReviews(guildId));
-    }
+    if (change.reviewChannelId) await releaseReviews(tx, guildId);
     return after;
   });
   if (change.reviewChannelId) await announce(waitingReviews(guildId));
@@ -62,8 +59,4 @@ export async function changeGuild(actor: Actor, change: Partial<GuildChoice>): P
 
 function choiceOf({ reviewChannelId, operatorRoleIds, moderatorRoleIds }: GuildChoice): GuildChoice {
   return { reviewChannelId, operatorRoleIds, moderatorRoleIds };
-}
-
-function waitingReviews(guildId: string) {
-  return { kind: 'review', guildId, messageId: null } as const;
 }

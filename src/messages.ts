@@ -1,7 +1,6 @@
 /** From what people see in Discord back to rows: which batch a message shows, and what of theirs is still to come. */
 
 import { type Batch, type Delivery, db, type Prisma } from './db.ts';
-import { announce } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import { mayBeShown } from './moderation.ts';
 import { getFile } from './storage.ts';
@@ -63,19 +62,6 @@ export async function shownBy(
   return { delivery, batchId, generationId: reviewed?.id ?? null };
 }
 
-/** So many pictures a page of a batch's message shows. */
-export const PICTURES_PAGE = 10;
-
-/** Turns the page of the message with a batch's pictures. @throws {UserError} `gone` */
-export async function turnPage(batchId: string, messageId: string, page: number): Promise<void> {
-  const pages = Math.ceil((await countPictures(batchId)) / PICTURES_PAGE);
-  if (!Number.isInteger(page) || page < 0 || page >= pages) throw new UserError('gone', {});
-  const where = { batchId, messageId, kind: 'pictures', state: 'active' } as const;
-  const { count } = await db.delivery.updateMany({ where, data: { page, wanted: { increment: 1 } } });
-  if (!count) throw new UserError('gone', {});
-  await announce(where);
-}
-
 export type UnfinishedBatch = Prisma.BatchGetPayload<object> & {
   readonly counts: Readonly<Partial<Record<'queued' | 'running' | 'done' | 'failed' | 'cancelled', number>>>;
 };
@@ -110,24 +96,6 @@ export async function undeliveredTo(userId: string): Promise<Undelivered[]> {
     orderBy: { createdAt: 'desc' },
     take: 25,
   });
-}
-
-/** Has an undelivered message posted in the channel where its owner asks for it. @throws {UserError} `gone` */
-export async function deliverAgain(userId: string, deliveryId: string, channelId: string): Promise<void> {
-  const { count } = await db.delivery.updateMany({
-    where: { id: deliveryId, userId, state: 'undelivered' },
-    data: {
-      state: 'active',
-      channelId,
-      messageId: null,
-      attempts: 0,
-      lastError: null,
-      notBefore: new Date(),
-      wanted: { increment: 1 },
-    },
-  });
-  if (!count) throw new UserError('gone', {});
-  await announce({ id: deliveryId });
 }
 
 /** A person's newest pictures that still exist. */
