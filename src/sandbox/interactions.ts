@@ -446,6 +446,8 @@ export class Interactions {
       expiresAt,
     });
     this.#state.touch();
+    // Kept a while longer, to tell one that has expired from one that never was.
+    setTimeout(() => this.#state.tokens.delete(token), 2 * this.#times.tokenLifeMs).unref();
   }
 
   /** @throws {DiscordError} 10015 for a token never granted, 50027 for one past its 15 minutes */
@@ -480,10 +482,17 @@ export class Interactions {
     }
     this.#followups.set(token, sent);
     const open = this.#open.get(interactionId);
-    const { type: _, ...signature } = open ? this.#signature(open) : {};
+    // A follow-up answers the first answer; where that was deleted, it says itself which command it belongs to.
+    const { type: _, interaction, ...signature } = open ? this.#signature(open) : {};
+    const shared = original && !((original.flags ?? 0) & Flag.Ephemeral);
     return createMessage(this.#state, channel, draft, {
       author: this.#state.bot,
-      extra: { ...signature, application_id: applicationId, webhook_id: applicationId },
+      extra: {
+        ...signature,
+        ...(shared ? replyTo(channel, original.id, original) : interaction && { interaction }),
+        application_id: applicationId,
+        webhook_id: applicationId,
+      },
       onlyFor: Number(draft.body.flags ?? 0) & Flag.Ephemeral ? personId : undefined,
     });
   }

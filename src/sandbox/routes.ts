@@ -181,6 +181,7 @@ export function createRoutes(parts: Parts): Route[] {
     event_webhooks_url: null,
     event_webhooks_status: 1,
     event_webhooks_types: [],
+    eligible_oauth2_scopes: [],
     explicit_content_filter: 0,
     integration_types_config: { 0: {}, 1: {} },
   });
