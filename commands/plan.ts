@@ -67,7 +67,7 @@ export async function makePlan(
   asking: Asking,
   kind: 'sweep' | 'face_test',
   source: Source,
-): Promise<Answer> {
+): Promise<Exclude<Answer, string>> {
   const { actor } = asking;
   mustPost(interaction, kind, asking.botInside);
   const definition = await parseSweep(source.yaml);
@@ -128,7 +128,12 @@ async function checkAgainst({ actor }: Asking, definition: SweepDefinition): Pro
   return folders;
 }
 
-function planCard(definition: SweepDefinition, plan: Plan, tier: string, production: boolean): Answer {
+function planCard(
+  definition: SweepDefinition,
+  plan: Plan,
+  tier: string,
+  production: boolean,
+): Exclude<Answer, string> {
   const { pictures, reused, tokens, balance, minutes, batchId, hash } = plan;
   const { name, axes, prompts, faces, seeds, set, cells } = definition;
   const short = tokens > balance;

@@ -9,6 +9,7 @@ import { mustPost } from '#src/bot/permissions.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
+import { checkPrompt } from '#src/moderation.ts';
 import { meet } from '#src/people.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install, suggestFolders } from './options.ts';
@@ -19,6 +20,7 @@ const IDEAS_MAX = 10;
 const GENERATIONS_MAX = 10;
 /** A language model takes seconds for each; the built-in composer none. */
 const IDEAS_WITHIN_MS = 120_000;
+const FALLBACK = 'Mecene’s language model was away: the built-in composer wrote these prompts.';
 /** Of an autocomplete's choice. */
 const CHOICE_MAX = 100;
 
@@ -78,7 +80,12 @@ export default {
       },
       { lineWidth: 0 },
     );
-    return makePlan(interaction, asking, 'face_test', { yaml, ideas });
+    const card = await makePlan(interaction, asking, 'face_test', {
+      yaml,
+      ideas: ideas.map(({ id, prompt }) => ({ id, prompt })),
+    });
+    if (!ideas.some(({ fallback }) => fallback)) return card;
+    return { ...card, content: `${card.content}\n\n${FALLBACK}` };
   },
 
   async autocomplete({ options, user }) {
@@ -123,6 +130,14 @@ async function check(userId: string, input: Input) {
     faults.push('`words` goes with a number of ideas: here `ideas` has words of its own.');
   if (count === null && !texts.length)
     faults.push(`\`ideas\` is empty: give a number up to ${IDEAS_MAX}, or few words.`);
+  for (const text of [...texts, about]) {
+    try {
+      checkPrompt(text);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      faults.push(`${quote(text)}: ${error.userMessage}`);
+    }
+  }
   const wanted = count ?? texts.length;
   if (wanted > IDEAS_MAX || (count !== null && count < 1))
     faults.push(`\`ideas\` must be between 1 and ${IDEAS_MAX}; ${wanted} is outside.`);
@@ -164,7 +179,7 @@ function partsOf(text: string, separator: ',' | ';'): string[] {
 async function imagineScenes(
   { actor }: Asking,
   words: readonly string[],
-): Promise<{ id: string; prompt: string }[]> {
+): Promise<{ id: string; prompt: string; fallback: boolean }[]> {
   await meet(actor);
   const asked = await Promise.all(
     words.map((text) => askIdea({ userId: actor.id, words: text, seed: randomSeed() })),
@@ -179,5 +194,5 @@ async function imagineScenes(
       : `Mecene could not make a prompt of idea ${i + 1}${text ? `, ${quote(text)}` : ''}. Try other words.`,
   );
   if (faults.length) throw new UserError('plan_faults', { faults });
-  return ideas.flatMap(({ id, prompt }) => (prompt ? { id, prompt } : []));
+  return ideas.flatMap(({ id, prompt, fallback }) => (prompt ? { id, prompt, fallback } : []));
 }

@@ -55,7 +55,12 @@ function think(promptOf: (idea: { words: string; seed: bigint }) => string) {
       for (const idea of await db.idea.findMany({ where: { state: 'waiting' } })) {
         await db.idea.update({
           where: { id: idea.id },
-          data: { state: 'ready', prompt: promptOf(idea), source: 'composer' },
+          data: {
+            state: 'ready',
+            prompt: promptOf(idea),
+            source: 'composer',
+            fallback: idea.words === 'winter',
+          },
         });
       }
       await sleep(20);
@@ -430,6 +435,12 @@ describe('/faces and /test_face_mecene', () => {
     );
   });
 
+  it('refuses words that would be refused as a prompt, before Mecene sees them', async () => {
+    const options = { face_folders: 'ada', ideas: 'tea; a naked man', generations_per_input: 1 };
+    const { content } = await (await member()).type('test_face_mecene', options);
+    expect(content).toMatch(/`a naked man`: I can't draw that/);
+  });
+
   it('completes the last of several names', async () => {
     const me = await member();
     const found = await me.suggest(
@@ -468,6 +479,7 @@ describe('/faces and /test_face_mecene', () => {
     await thinking.stop();
     expect(card.content).toMatch(/\*\*4 pictures\*\*/);
     expect(card.content).toMatch(/4\. `winter/);
+    expect(card.content).toMatch(/language model was away/);
   });
 
   it('says all faults of a face test at once', async () => {
