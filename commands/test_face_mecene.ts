@@ -130,7 +130,7 @@ async function check(userId: string, input: Input) {
     faults.push('`words` goes with a number of ideas: here `ideas` has words of its own.');
   if (count === null && !texts.length)
     faults.push(`\`ideas\` is empty: give a number up to ${IDEAS_MAX}, or few words.`);
-  for (const text of [...texts, about]) {
+  for (const text of [...texts, about].filter(Boolean)) {
     try {
       checkPrompt(text);
     } catch (error) {
