@@ -18,7 +18,6 @@ import {
   MessageFlags as Flag,
   InteractionType,
   MessageType,
-  ApplicationCommandOptionType as Option,
   PermissionFlagsBits as P,
   InteractionResponseType as Response,
 } from 'discord-api-types/v10';
@@ -27,7 +26,8 @@ import { isObject, type Json, readModal, walk } from './components.ts';
 import { DiscordError, Faults, invalid, refusals } from './discord-error.ts';
 import { blankMessage, createMessage, type Draft, editMessage, FILE_MAX, replyTo } from './messages.ts';
 import { has } from './permissions.ts';
-import type { Ask, FieldValue, Outcome } from './protocol.ts';
+import type { Ask, Outcome } from './protocol.ts';
+import { filled, type Ids, idsOfOptions, idsOfValues, join, resolve } from './resolve.ts';
 import { snowflake, snowflakeTime } from './snowflake.ts';
 import type { State, StoredChannel, StoredToken } from './state.ts';
 import { PEOPLE } from './world.ts';
@@ -136,37 +136,20 @@ export class Interactions {
         options,
       });
     }
+    const place = { state, channel, personId };
     if (type !== ApplicationCommandType.ChatInput) {
       const target = ask.target ?? '';
-      return this.#send(
-        personId,
-        channel,
-        InteractionType.ApplicationCommand,
-        {
-          ...data,
-          target_id: target,
-          resolved: this.#resolved(
-            channel,
-            personId,
-            type === ApplicationCommandType.Message ? { messages: [target] } : { users: [target] },
-          ),
-        },
-        { used },
-      );
+      const ids = type === ApplicationCommandType.Message ? { messages: [target] } : { users: [target] };
+      const aimed = { ...data, target_id: target, ...resolve(place, ids) };
+      return this.#send(personId, channel, InteractionType.ApplicationCommand, aimed, { used });
     }
     const options = typedOptions(command, ask.path ?? [], ask.options ?? {});
-    const ids = idsIn(options, (id) => this.#kindOf(channel, id));
-    return this.#send(
-      personId,
-      channel,
-      InteractionType.ApplicationCommand,
-      {
-        ...data,
-        ...(options.length && { options }),
-        ...(Object.keys(ids).length && { resolved: this.#resolved(channel, personId, ids) }),
-      },
-      { used },
-    );
+    const filledIn = {
+      ...data,
+      ...(options.length && { options }),
+      ...resolve(place, idsOfOptions(place, options)),
+    };
+    return this.#send(personId, channel, InteractionType.ApplicationCommand, filledIn, { used });
   }
 
   #askComponent(ask: Extract<Ask, { kind: 'component' }>, personId: string, channel: StoredChannel) {
@@ -182,30 +165,26 @@ export class Interactions {
     const values = ask.values ?? [];
     const { min_values: min, max_values: max } = component as { min_values: number; max_values: number };
     if (values.length < min || values.length > max) throw new TypingError(`Choose ${min} to ${max}.`);
-    const resolved = this.#resolvedOf(component.type as number, values, channel, personId);
-    return this.#send(
-      personId,
-      channel,
-      InteractionType.MessageComponent,
-      { ...data, values, ...(resolved && { resolved }) },
-      { source: message },
-    );
+    const place = { state: this.#state, channel, personId };
+    const chosen = {
+      ...data,
+      values,
+      ...resolve(place, idsOfValues(place, component.type as number, values)),
+    };
+    return this.#send(personId, channel, InteractionType.MessageComponent, chosen, { source: message });
   }
 
   #askModal(ask: Extract<Ask, { kind: 'modal' }>, personId: string, channel: StoredChannel) {
     const open = this.#modals.get(ask.modal);
     if (open?.from.personId !== personId) throw new TypingError('That dialog is no longer open.');
-    const attachments: Record<string, unknown> = {};
-    let resolved: Json = {};
+    const place = { state: this.#state, channel, personId };
+    const named: Ids[] = [];
     const answer = (field: Json): Json => {
       const { type, id, custom_id } = field as { type: number; id: number; custom_id: string };
       const value = filled(field, ask.fields[custom_id]);
-      if (type === C.FileUpload) {
-        for (const one of value as string[]) attachments[one] = this.#state.attachment(one);
-      } else if (Array.isArray(value)) {
-        resolved = { ...resolved, ...this.#resolvedOf(type, value, channel, personId) };
-      }
-      return { type, id, custom_id, [Array.isArray(value) ? 'values' : 'value']: value };
+      if (typeof value !== 'object') return { type, id, custom_id, value };
+      named.push(idsOfValues(place, type, value));
+      return { type, id, custom_id, values: value };
     };
     const components = (open.modal.components as unknown as Json[]).map(
       ({ type, id, component, components: row }) => {
@@ -214,16 +193,9 @@ export class Interactions {
         return { type, id };
       },
     );
-    if (Object.keys(attachments).length) resolved = { ...resolved, attachments };
+    const data = { custom_id: open.modal.custom_id, components, ...resolve(place, join(...named)) };
     this.#modals.delete(ask.modal);
-    const { custom_id } = open.modal;
-    return this.#send(
-      personId,
-      channel,
-      InteractionType.ModalSubmit,
-      { custom_id, components, ...(Object.keys(resolved).length && { resolved }) },
-      { source: open.from.source },
-    );
+    return this.#send(personId, channel, InteractionType.ModalSubmit, data, { source: open.from.source });
   }
 
   /** Hands the interaction to the bot; resolves with the first answer, or when 3 s are over. */
@@ -275,8 +247,8 @@ export class Interactions {
       attachment_size_limit: FILE_MAX,
     } as unknown as APIInteraction;
 
-    const { promise, resolve } = Promise.withResolvers<Outcome>();
-    const open: Open = { payload, personId, channel, source, used, status: 'asked', settle: resolve };
+    const { promise, resolve: settle } = Promise.withResolvers<Outcome>();
+    const open: Open = { payload, personId, channel, source, used, status: 'asked', settle };
     this.#open.set(id, open);
     setTimeout(() => this.#miss(open), this.#times.answerWithinMs).unref();
     setTimeout(() => this.#open.delete(id), this.#times.tokenLifeMs).unref();
@@ -500,131 +472,6 @@ export class Interactions {
   expireTokens(): void {
     for (const token of this.#state.tokens.values()) token.expiresAt = 0;
   }
-
-  // Resolving ids
-
-  #kindOf(channel: StoredChannel, id: string): 'users' | 'roles' {
-    return this.#state.guild(channel.guildId)?.roles.some((role) => role.id === id) ? 'roles' : 'users';
-  }
-
-  #resolvedOf(
-    type: number,
-    values: readonly string[],
-    channel: StoredChannel,
-    personId: string,
-  ): Json | null {
-    const ids: Record<string, string[]> = {};
-    for (const value of values) {
-      const kind = {
-        [C.UserSelect]: 'users',
-        [C.RoleSelect]: 'roles',
-        [C.ChannelSelect]: 'channels',
-        [C.MentionableSelect]: this.#kindOf(channel, value),
-      }[type];
-      if (kind) ids[kind] = [...(ids[kind] ?? []), value];
-    }
-    return Object.keys(ids).length ? this.#resolved(channel, personId, ids) : null;
-  }
-
-  #resolved(place: StoredChannel, personId: string, ids: Partial<Record<string, readonly string[]>>): Json {
-    const state = this.#state;
-    const guild = state.guild(place.guildId);
-    const entries = <T>(
-      list: readonly string[] | undefined,
-      of: (id: string) => T | undefined,
-      what: string,
-    ) =>
-      Object.fromEntries(
-        (list ?? []).map((id) => {
-          const found = of(id);
-          if (!found) throw new TypingError(`There is no such ${what}.`);
-          return [id, found];
-        }),
-      );
-    const resolved: Record<string, Json> = {
-      users: entries(ids.users, (id) => state.user(id), 'person'),
-      members: guild
-        ? Object.fromEntries(
-            (ids.users ?? []).flatMap((id) => {
-              const member = state.member(guild, id);
-              if (!member) return [];
-              const { user: _, deaf: __, mute: ___, ...rest } = member;
-              return [[id, { ...rest, permissions: String(state.permissions(place, id)) }]];
-            }),
-          )
-        : {},
-      roles: entries(ids.roles, (id) => guild?.roles.find((role) => role.id === id), 'role'),
-      channels: entries(
-        ids.channels,
-        (id) => {
-          const channel = state.channels.get(id);
-          return (
-            channel && {
-              ...state.apiChannel(channel),
-              permissions: String(state.permissions(channel, personId)),
-              app_permissions: String(state.permissions(channel, state.world.applicationId)),
-            }
-          );
-        },
-        'channel',
-      ),
-      attachments: entries(ids.attachments, (id) => state.attachment(id), 'file'),
-      messages: entries(ids.messages, (id) => state.message(place.id, id, personId), 'message'),
-    };
-    return Object.fromEntries(Object.entries(resolved).filter(([, found]) => Object.keys(found).length));
-  }
-}
-
-/** The ids that options name, by what they name. */
-function idsIn(options: readonly Json[], kindOf: (id: string) => string): Record<string, string[]> {
-  const ids: Record<string, string[]> = {};
-  const visit = (list: readonly Json[]) => {
-    for (const { type, value, options: inner } of list) {
-      if (Array.isArray(inner)) visit(inner);
-      const kind = {
-        [Option.User]: 'users',
-        [Option.Channel]: 'channels',
-        [Option.Role]: 'roles',
-        [Option.Mentionable]: kindOf(String(value)),
-        [Option.Attachment]: 'attachments',
-      }[type as number];
-      if (kind) ids[kind] = [...(ids[kind] ?? []), String(value)];
-    }
-  };
-  visit(options);
-  return ids;
-}
-
-/** One field of a modal as it is sent, checked as Discord's client checks it. */
-function filled(field: Json, given: FieldValue | undefined): FieldValue {
-  const {
-    type,
-    custom_id,
-    required = true,
-  } = field as { type: number; custom_id: string; required?: boolean };
-  const need = (present: boolean) => {
-    if (required && !present) throw new TypingError(`“${custom_id}” must be filled in.`);
-  };
-  if (type === C.Checkbox) return given === true;
-  if (type === C.TextInput || type === C.RadioGroup) {
-    const text = String(given ?? field.value ?? '');
-    need(text !== '');
-    const { min_length = 0, max_length = 4000 } = field as { min_length?: number; max_length?: number };
-    if (text && (text.length < min_length || text.length > max_length)) {
-      throw new TypingError(`“${custom_id}” must have ${min_length} to ${max_length} characters.`);
-    }
-    return text;
-  }
-  const values = Array.isArray(given) ? given.map(String) : given ? [String(given)] : [];
-  need(values.length > 0);
-  const { min_values = 1, max_values = type === C.CheckboxGroup ? 10 : 1 } = field as {
-    min_values?: number;
-    max_values?: number;
-  };
-  if (values.length > max_values || (values.length && values.length < min_values)) {
-    throw new TypingError(`“${custom_id}” takes ${min_values} to ${max_values}.`);
-  }
-  return values;
 }
 
 function readChoices(input: unknown): APIApplicationCommandOptionChoice<OptionValue & (string | number)>[] {

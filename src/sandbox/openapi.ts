@@ -2,7 +2,7 @@
  * Discord's published OpenAPI description as judge: every request and response of the REST API is held against it.
  *
  * The description is large, so it is read when a judge is first asked for, and a schema is compiled when its route is first
- * used. Facts behind the exceptions below: `test/discord/README.md` and the commit that added this file.
+ * used. What it gets wrong, and what it lets pass, is in `test/discord/README.md`.
  */
 import { readFile } from 'node:fs/promises';
 import type { ValidateFunction } from 'ajv';

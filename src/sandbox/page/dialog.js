@@ -193,7 +193,7 @@ function groupField(input, required) {
   }));
   const element = h(
     'span',
-    { class: 'group' },
+    { class: 'checks' },
     boxes.map(({ option, box }) =>
       h(
         'label',

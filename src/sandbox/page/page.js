@@ -57,6 +57,7 @@ async function become(person, channelId) {
 async function open(channelId) {
   document.body.classList.remove('drawer');
   closeOverlay();
+  fill(byId('typing'));
   await client.open(channelId);
   unread.delete(channelId);
   history.replaceState(null, '', `#${client.person}/${channelId}`);

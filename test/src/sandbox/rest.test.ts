@@ -146,6 +146,47 @@ describe('with traffic as it should be', () => {
     sandbox.misbehave({ refuseDms: false });
   });
 
+  it('registers commands one by one, and keeps their ids when they change', async () => {
+    const [guild] = sandbox.state.world.guilds;
+    const all = Routes.applicationGuildCommands(APPLICATION_ID, guild.id);
+    const made = (await rest.post(all, { body: { name: 'ping', description: 'x' } })) as { id: string };
+    const one = Routes.applicationGuildCommand(APPLICATION_ID, guild.id, made.id);
+    expect(await rest.post(all, { body: { name: 'ping', description: 'y' } })).toMatchObject({ id: made.id });
+    expect(await rest.patch(one, { body: { name: 'pong' } })).toMatchObject({ id: made.id, name: 'pong' });
+    expect(await rest.get(one)).toMatchObject({ name: 'pong', description: 'y', guild_id: guild.id });
+    expect(await rest.get(all)).toHaveLength(1);
+    await rest.delete(one);
+    await expect(rest.get(one)).rejects.toMatchObject({ code: 10063 });
+  });
+
+  it('reacts, types, and changes channels and threads', async () => {
+    const { id } = await send(channel('portraits'), { content: 'react to me' });
+    const reaction = Routes.channelMessageOwnReaction(channel('portraits'), id, encodeURIComponent('👍'));
+    await rest.put(reaction);
+    const reacted = (await rest.get(Routes.channelMessage(channel('portraits'), id))) as Message;
+    expect(reacted.reactions).toMatchObject([{ emoji: { name: '👍' }, count: 1, me: true }]);
+    await rest.delete(reaction);
+    await rest.post(Routes.channelTyping(channel('portraits')));
+
+    const thread = (await rest.post(Routes.threads(channel('portraits')), {
+      body: { name: 'a', type: 11 },
+    })) as {
+      id: string;
+    };
+    expect(await rest.get(Routes.threadMembers(thread.id))).toHaveLength(1);
+    const archived = await rest.patch(Routes.channel(thread.id), { body: { archived: true, name: 'b' } });
+    expect(archived).toMatchObject({ name: 'b', thread_metadata: { archived: true } });
+    await send(thread.id, { content: 'wakes it' });
+    expect(await rest.get(Routes.channel(thread.id))).toMatchObject({ thread_metadata: { archived: false } });
+
+    const barred = { type: 1, deny: '2048', allow: '0' };
+    const overwrite = Routes.channelPermission(channel('sweeps', 1), APPLICATION_ID);
+    await rest.put(overwrite, { body: barred });
+    await expect(send(channel('sweeps', 1), { content: 'x' })).rejects.toMatchObject({ code: 50013 });
+    await rest.delete(overwrite);
+    await send(channel('sweeps', 1), { content: 'x' });
+  });
+
   it('knows guilds, members, roles and channels', async () => {
     const [guild] = sandbox.state.world.guilds;
     for (const path of [
@@ -262,7 +303,7 @@ describe('limits', () => {
 
 describe('the judge', () => {
   it('collects what Discord’s description refuses, and refuses it too', async () => {
-    sandbox.violations.length; // whatever the limits above left there
+    // The limits above have left their own.
     const before = sandbox.violations.length;
     await expect(send(channel('portraits'), { content: 'x', tts: 'loud' })).rejects.toMatchObject({
       code: 50035,
