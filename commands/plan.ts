@@ -49,7 +49,6 @@ const FIELD_MAX = 4_000;
 const FIELD = 'yaml';
 const VALUES_SHOWN = 8;
 const PROMPTS_SHOWN = 10;
-const TITLE_MAX = 80;
 
 /** What `storedPlan` or a running batch keeps of how it was asked. null: `/imagine`, or of an older version. */
 export function sourceOf(asked: unknown): Source | null {
@@ -80,7 +79,7 @@ export async function makePlan(
   const production = own.production_mode === true;
   const plan = await planBatch(outsideThreads(interaction, asking), {
     kind,
-    title: (kind === 'sweep' ? `Sweep: ${definition.name}` : definition.name).slice(0, TITLE_MAX),
+    title: definition.name,
     asked: source,
     cells: cells.map(
       ({ prompt, parameters: varied, seed, faceName, coordinates }): Cell => ({

@@ -12,7 +12,7 @@ import { askIdea, waitForIdeas } from '#src/ideas.ts';
 import { checkPrompt } from '#src/moderation.ts';
 import { meet } from '#src/people.ts';
 import type { SlashCommand } from './command.ts';
-import { Context, Install, suggestFolders } from './options.ts';
+import { Context, counted, Install, suggestFolders } from './options.ts';
 import { makePlan } from './plan.ts';
 
 const ALL = 'all';
@@ -73,7 +73,7 @@ export default {
     const seed = randomSeed() % (2 ** 32 - GENERATIONS_MAX);
     const yaml = stringify(
       {
-        name: 'Face test',
+        name: `${counted(folders.length, 'face')} in ${counted(ideas.length, 'idea')}`,
         prompts: ideas.map(({ prompt }) => prompt),
         faces: folders,
         seeds: Array.from({ length: generations }, (_, i) => seed + i),

@@ -688,6 +688,40 @@ describe('/queue, Stop, Cancel and Rerun', () => {
   });
 });
 
+describe('/gallery', () => {
+  it('publishes what was drawn in production mode, takes it back, and nothing else', async () => {
+    const me = await local.as('operator');
+    await me.type('set', { parameter: 'production_mode', value: 'on' });
+    await me.type('imagine', { prompt: 'portrait of a gardener', seed: 3 });
+    await draw(me.id);
+    const production = await latestBatch(me.id);
+    const id = production.generations[0]!.id;
+    const message = await postCard(production.id, 'card', [button(`v1:picture.publish:${id}`)]);
+    const link = `https://discord.com/channels/1/${me.channelId}/${message.id}`;
+
+    const other = await local.as('other');
+    expect((await other.press(message, 'v1:picture.publish')).content).toMatch(/Only the person/);
+    expect((await me.type('gallery publish', { picture: link })).content).toMatch(
+      /gardener.*is on the gallery page/,
+    );
+    expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/done already/);
+    expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({
+      visibility: 'published',
+    });
+    const offered = await me.suggest('gallery unpublish', { picture: 'gard' }, 'picture');
+    expect(offered).toEqual([{ name: 'portrait of a gardener · seed 3', value: id }]);
+    expect((await me.type('gallery unpublish')).content).toMatch(/gardener.*is off/);
+    expect((await me.type('gallery unpublish', { picture: id })).content).toMatch(/done already/);
+
+    await me.type('set', { parameter: 'production_mode', value: 'off' });
+    await me.type('imagine', { prompt: 'portrait of a test' });
+    await draw(me.id);
+    const test = (await latestBatch(me.id)).generations[0]!.id;
+    expect((await me.type('gallery publish', { picture: test })).content).toMatch(/this one was a test/);
+    expect((await me.type('gallery publish', { picture: 'nonsense' })).content).toMatch(/not there any more/);
+  });
+});
+
 describe('/guild', () => {
   it('shows and changes the settings for who manages the server', async () => {
     const operator = await local.as('operator', 'portraits', 1);
