@@ -54,8 +54,9 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
     );
     await member.command('faces add', { name: 'ada' }, Object.fromEntries(photos));
     const card = await reply(member);
+    if (!hasButton(card, 'consent.give')) throw new Error(`the answer was: ${textOf(card)}`);
     await member.press(card, 'v1:consent.give');
-    return [await reply(member)];
+    return [await member.waitForEdit(card, (m) => !hasButton(m, 'consent.give'), { timeoutMs: 20_000 })];
   });
 
   await step('/imagine', () =>
