@@ -251,7 +251,10 @@ export class Interactions {
     const open: Open = { payload, personId, channel, source, used, status: 'asked', settle };
     this.#open.set(id, open);
     setTimeout(() => this.#miss(open), this.#times.answerWithinMs).unref();
-    setTimeout(() => this.#open.delete(id), this.#times.tokenLifeMs).unref();
+    setTimeout(() => {
+      this.#open.delete(id);
+      this.#modals.delete(id);
+    }, this.#times.tokenLifeMs).unref();
     this.#deliver(channel.guildId, payload);
     return promise;
   }
@@ -419,7 +422,10 @@ export class Interactions {
     });
     this.#state.touch();
     // Kept a while longer, to tell one that has expired from one that never was.
-    setTimeout(() => this.#state.tokens.delete(token), 2 * this.#times.tokenLifeMs).unref();
+    setTimeout(() => {
+      this.#state.tokens.delete(token);
+      this.#followups.delete(token);
+    }, 2 * this.#times.tokenLifeMs).unref();
   }
 
   /** @throws {DiscordError} 10015 for a token never granted, 50027 for one past its 15 minutes */

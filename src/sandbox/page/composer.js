@@ -35,7 +35,6 @@ const ASK_AFTER_MS = 200;
 
 export class Composer {
   #client;
-  #root;
   #onOutcome;
   #list = h('div', { class: 'suggestions', role: 'listbox', hidden: true });
   #error = h('div', { class: 'composer-error', role: 'alert', hidden: true });
@@ -59,7 +58,6 @@ export class Composer {
    * @param {(outcome: Outcome, name: string) => void} onOutcome
    */
   constructor(root, client, onOutcome) {
-    this.#root = root;
     this.#client = client;
     this.#onOutcome = onOutcome;
     fill(root, this.#list, this.#error, this.#line);
@@ -474,10 +472,6 @@ export class Composer {
   #say(text) {
     this.#error.hidden = !text;
     fill(this.#error, text);
-  }
-
-  get root() {
-    return this.#root;
   }
 }
 
