@@ -1,7 +1,17 @@
 /** `npm run check-migrations`: whether the migrations make what prisma/schema.prisma says. Ends with 0 or 2. */
 import { prisma } from './prisma.ts';
 
-const difference = ['migrate', 'diff', '--from-migrations', 'prisma/migrations', '--to-schema', 'prisma/schema.prisma'];
+const difference = [
+  'migrate',
+  'diff',
+  '--from-migrations',
+  'prisma/migrations',
+  '--to-schema',
+  'prisma/schema.prisma',
+];
 const code = await prisma([...difference, '--exit-code']);
-if (code === 2) process.stderr.write('The migrations differ from prisma/schema.prisma: run `npm run migrate -- --name …`.\n');
+if (code === 2)
+  process.stderr.write(
+    'The migrations differ from prisma/schema.prisma: run `npm run migrate -- --name …`.\n',
+  );
 process.exitCode = code;

@@ -12,14 +12,20 @@ import { migrate } from '#src/migrate.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Runs `prisma …` in this terminal and gives its exit code. */
-export async function prisma(args: readonly string[], output: 'inherit' | 'ignore' = 'inherit'): Promise<number> {
+export async function prisma(
+  args: readonly string[],
+  output: 'inherit' | 'ignore' = 'inherit',
+): Promise<number> {
   const dir = await mkdtemp(join(tmpdir(), 'atelier-prisma-'));
   const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), durable: false });
   try {
     await migrate(postgres.url('atelier'));
     // `env node` could be an older one than this.
     const engine = join(dir, 'schema-engine');
-    await writeFile(engine, `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'prisma/schema-engine.mjs')}' "$@"\n`);
+    await writeFile(
+      engine,
+      `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'prisma/schema-engine.mjs')}' "$@"\n`,
+    );
     await chmod(engine, 0o755);
     const cli = createRequire(import.meta.url).resolve('prisma/build/index.js');
     const child = spawn(process.execPath, [cli, ...args], {
