@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { normals } from '#pipelines/noise.ts';
 import { distance, golden } from '../support/golden.ts';
 
-const one = golden('noise', z.object({ seed: z.number(), shape: z.array(z.number()), call: z.string() })).filter(
-  ({ name }) => name.startsWith('randn-') || name.startsWith('wide_seed-'),
-);
+const one = golden(
+  'noise',
+  z.object({ seed: z.number(), shape: z.array(z.number()), call: z.string() }),
+).filter(({ name }) => name.startsWith('randn-') || name.startsWith('wide_seed-'));
 
 describe('normals', () => {
   it.each(one.map((c) => [c.name, c] as const))('are torch.randn’s: %s', (_, { params, get }) => {
@@ -14,7 +15,9 @@ describe('normals', () => {
   });
 
   it('go on where the last draw stopped, the kept half of a pair included', () => {
-    const cases = golden('noise', z.object({ seed: z.number() })).filter(({ name }) => name.startsWith('sequence-'));
+    const cases = golden('noise', z.object({ seed: z.number() })).filter(({ name }) =>
+      name.startsWith('sequence-'),
+    );
     expect(cases.length).toBeGreaterThan(0);
     for (const { params, get } of cases) {
       const source = normals(params.seed);

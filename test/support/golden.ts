@@ -24,7 +24,11 @@ export const goldenDir = (set: string) => join(import.meta.dirname, '../golden',
 
 const Header = z.record(
   z.string(),
-  z.object({ dtype: z.string(), shape: z.array(z.number()), data_offsets: z.tuple([z.number(), z.number()]) }),
+  z.object({
+    dtype: z.string(),
+    shape: z.array(z.number()),
+    data_offsets: z.tuple([z.number(), z.number()]),
+  }),
 );
 
 /** Cases whose params fit `schema`. */
@@ -53,7 +57,9 @@ export function golden<S extends z.ZodType>(set: string, schema: S): GoldenCase<
   return cases.flatMap(({ name, params }) => {
     const fits = schema.safeParse(params);
     if (!fits.success) return [];
-    return [{ name, params: fits.data, get: (t) => read(`${name}/${t}`), has: (t) => `${name}/${t}` in header }];
+    return [
+      { name, params: fits.data, get: (t) => read(`${name}/${t}`), has: (t) => `${name}/${t}` in header },
+    ];
   });
 }
 

@@ -6,7 +6,9 @@ import { frame, makeTokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import { golden, goldenDir } from '../../support/golden.ts';
 
 const dir = goldenDir('clip-tokenizer');
-const vocabulary = z.record(z.string(), z.number()).parse(JSON.parse(readFileSync(join(dir, 'tokenizer/vocab.json'), 'utf8')));
+const vocabulary = z
+  .record(z.string(), z.number())
+  .parse(JSON.parse(readFileSync(join(dir, 'tokenizer/vocab.json'), 'utf8')));
 const merges = readFileSync(join(dir, 'tokenizer/merges.txt'), 'utf8');
 const prompts = z
   .array(z.object({ prompt: z.string() }))
