@@ -1,0 +1,251 @@
+/**
+ * The public gallery: which pictures are in it, and their copies.
+ *
+ *   private ──publish──▶ published ──unpublish, report, reject, delete──▶ private
+ *
+ * A published picture has a folder of its own in storage, `published/<collection>/<image id>/`, with its original and the
+ * variants that were made of it; whoever takes it down needs to change the row alone: it is not served from then on, and
+ * the folder goes soon after (`clearTakenDown`). The only file that publishes.
+ */
+import { z } from 'zod';
+import { audit } from './audit.ts';
+import { db, type Image, type Prisma } from './db.ts';
+import { UserError } from './errors.ts';
+import { mayBeShown } from './moderation.ts';
+import { type Actor, isModerator, isOperator } from './people.ts';
+import { deleteFolder, getFile, putFile } from './storage.ts';
+
+export interface PublishedPicture {
+  readonly id: string;
+  readonly collection: string;
+  /** px */
+  readonly width: number;
+  /** px */
+  readonly height: number;
+  /** hex, of the stored bytes */
+  readonly sha256: string;
+  readonly thumbhash: Uint8Array;
+  readonly publishedAt: Date;
+  /** name of the bundle that drew it */
+  readonly bundle: string;
+  /** in storage, where it was drawn */
+  readonly storageKey: string;
+}
+
+/** A place in the gallery: what comes after it is older. */
+export interface Cursor {
+  readonly publishedAt: Date;
+  readonly id: string;
+}
+
+/** What `mayBeShown` says, for Postgres. */
+const SHOWABLE: Prisma.ImageWhereInput = {
+  deletedAt: null,
+  OR: [
+    { review: null, verdict: 'clear' },
+    { review: { state: 'approved' }, verdict: { not: 'blocked' } },
+  ],
+};
+const PUBLISHED: Prisma.ImageWhereInput = {
+  ...SHOWABLE,
+  visibility: 'published',
+  publishedAt: { not: null },
+  collection: { not: null },
+};
+const WITH = {
+  review: { select: { state: true } },
+  generation: {
+    select: { bundle: true, batch: { select: { ownerId: true, guildId: true, production: true } } },
+  },
+} as const satisfies Prisma.ImageInclude;
+type Found = Prisma.ImageGetPayload<{ include: typeof WITH }>;
+/** `collection` becomes the name of a folder. */
+const Collection = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/);
+
+/**
+ * Puts a picture into the gallery. One that is there already stays as it is.
+ *
+ * @throws {UserError} `gone`, `not_yours`, `image_flagged`, `image_not_production`
+ */
+export async function publishImage(
+  actor: Actor,
+  imageId: string,
+  { collection = 'main' }: { collection?: string } = {},
+): Promise<void> {
+  Collection.parse(collection);
+  const image = await managed(actor, imageId);
+  if (!mayBeShown(image, image.review)) throw new UserError('image_flagged', {});
+  if (!image.generation.batch.production) throw new UserError('image_not_production', {});
+  if (image.visibility === 'published') return;
+
+  // Bytes first: what the row says is there is there.
+  await putFile(originalKey({ ...image, collection }), await getFile(image.storageKey));
+  const published = await db.$transaction(async (tx) => {
+    // Asked again: it may have been reported or deleted in the meantime.
+    const { count } = await tx.image.updateMany({
+      where: { ...SHOWABLE, id: imageId, visibility: 'private' },
+      data: { visibility: 'published', collection, publishedAt: new Date(), publishedBy: actor.id },
+    });
+    if (!count) return false;
+    await audit(tx, {
+      actorId: actor.id,
+      action: 'image.publish',
+      subject: `image:${imageId}`,
+      guildId: actor.guildId,
+      before: { visibility: 'private' },
+      after: { visibility: 'published', collection },
+    });
+    return true;
+  });
+  if (published || (await findPublished(imageId))) return;
+  await deleteFolder(folderOf({ id: imageId, collection }));
+  throw new UserError('gone', {});
+}
+
+/**
+ * Takes a picture out of the gallery; one that is not there stays out.
+ *
+ * @throws {UserError} `gone`, `not_yours`
+ */
+export async function unpublishImage(actor: Actor, imageId: string): Promise<void> {
+  await managed(actor, imageId);
+  await db.$transaction(async (tx) => {
+    const { count } = await tx.image.updateMany({
+      where: { id: imageId, visibility: 'published' },
+      data: { visibility: 'private', publishedAt: null },
+    });
+    if (!count) return;
+    await audit(tx, {
+      actorId: actor.id,
+      action: 'image.unpublish',
+      subject: `image:${imageId}`,
+      guildId: actor.guildId,
+      before: { visibility: 'published' },
+      after: { visibility: 'private' },
+    });
+  });
+  await clearTakenDown({ id: imageId });
+}
+
+/** @throws {UserError} `gone`; `not_yours` unless the actor asked for it, or is operator or moderator where it was drawn */
+async function managed(actor: Actor, imageId: string): Promise<Found> {
+  const image = await db.image.findUnique({ where: { id: imageId }, include: WITH });
+  if (!image || image.deletedAt) throw new UserError('gone', {});
+  const { ownerId, guildId } = image.generation.batch;
+  if (ownerId === actor.id) return image;
+  // What a guild lets its people do counts for what was drawn there.
+  const here = guildId !== null && guildId === actor.guildId;
+  const judge = here ? actor : { ...actor, guildId: null, roleIds: [], managesGuild: false };
+  if ((await isOperator(judge)) || (await isModerator(judge))) return image;
+  throw new UserError('not_yours', {});
+}
+
+/** Newest first. `next` is null on the last page. */
+export async function listPublished({
+  cursor,
+  limit,
+}: {
+  cursor: Cursor | null;
+  limit: number;
+}): Promise<{ pictures: PublishedPicture[]; next: Cursor | null }> {
+  const found = await db.image.findMany({
+    where: { AND: [PUBLISHED, cursor ? olderThan(cursor) : {}] },
+    include: WITH,
+    orderBy: [{ publishedAt: 'desc' }, { id: 'desc' }],
+    take: limit + 1,
+  });
+  const pictures = found.slice(0, limit).flatMap(asPublished);
+  const last = found[limit - 1];
+  const next =
+    found.length > limit && last?.publishedAt ? { id: last.id, publishedAt: last.publishedAt } : null;
+  return { pictures, next };
+}
+
+/** Null unless it may be served to anyone now. */
+export async function findPublished(imageId: string): Promise<PublishedPicture | null> {
+  const image = await db.image.findFirst({ where: { ...PUBLISHED, id: imageId }, include: WITH });
+  return image ? (asPublished(image)[0] ?? null) : null;
+}
+
+/** Ids of the pictures that come right before and after one. */
+export async function neighbours(of: Cursor): Promise<{ newer: string | null; older: string | null }> {
+  const [newer, older] = await Promise.all([
+    db.image.findFirst({
+      where: { AND: [PUBLISHED, newerThan(of)] },
+      orderBy: [{ publishedAt: 'asc' }, { id: 'asc' }],
+      select: { id: true },
+    }),
+    db.image.findFirst({
+      where: { AND: [PUBLISHED, olderThan(of)] },
+      orderBy: [{ publishedAt: 'desc' }, { id: 'desc' }],
+      select: { id: true },
+    }),
+  ]);
+  return { newer: newer?.id ?? null, older: older?.id ?? null };
+}
+
+const olderThan = ({ publishedAt, id }: Cursor): Prisma.ImageWhereInput => ({
+  OR: [{ publishedAt: { lt: publishedAt } }, { publishedAt, id: { lt: id } }],
+});
+const newerThan = ({ publishedAt, id }: Cursor): Prisma.ImageWhereInput => ({
+  OR: [{ publishedAt: { gt: publishedAt } }, { publishedAt, id: { gt: id } }],
+});
+
+function asPublished(image: Found): PublishedPicture[] {
+  const { publishedAt, collection, generation } = image;
+  if (!publishedAt || !collection || !mayBeShown(image, image.review)) return [];
+  return [{ ...image, publishedAt, collection, bundle: generation.bundle }];
+}
+
+/** The picture as it was drawn. @throws {NodeJS.ErrnoException} ENOENT when its bytes are gone altogether */
+export async function originalOf(picture: PublishedPicture): Promise<Buffer> {
+  try {
+    return await getFile(originalKey(picture));
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    // It was published again while its folder was being cleared.
+    const bytes = await getFile(picture.storageKey);
+    await putFile(originalKey(picture), bytes);
+    return bytes;
+  }
+}
+
+/** A variant that was kept; null when there is none. */
+export async function keptVariant(picture: PublishedPicture, file: string): Promise<Buffer | null> {
+  try {
+    return await getFile(`${folderOf(picture)}/${file}`);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+export async function keepVariant(picture: PublishedPicture, file: string, bytes: Buffer): Promise<void> {
+  await putFile(`${folderOf(picture)}/${file}`, bytes);
+  // Taken down while the variant was made: nothing of it may stay.
+  if (!(await findPublished(picture.id))) await deleteFolder(folderOf(picture));
+}
+
+/** Deletes the copies of pictures that are no longer published. Returns how many pictures. */
+export async function clearTakenDown(only: Prisma.ImageWhereInput = {}): Promise<number> {
+  const down = await db.image.findMany({
+    where: { AND: [only, { collection: { not: null }, visibility: 'private' }] },
+    select: { id: true, collection: true },
+    take: 500,
+  });
+  for (const { id, collection } of down) {
+    await deleteFolder(folderOf({ id, collection }));
+    await db.image.updateMany({ where: { id, visibility: 'private' }, data: { collection: null } });
+  }
+  return down.length;
+}
+
+const folderOf = ({ id, collection }: Pick<Image, 'id' | 'collection'>) => `published/${collection}/${id}`;
+
+function originalKey(image: Pick<Image, 'id' | 'collection' | 'storageKey'>): string {
+  return `${folderOf(image)}/original${/\.\w+$/.exec(image.storageKey)?.[0] ?? ''}`;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}

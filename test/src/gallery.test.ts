@@ -1,0 +1,169 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { db, type Image } from '#src/db.ts';
+import {
+  clearTakenDown,
+  findPublished,
+  keepVariant,
+  keptVariant,
+  listPublished,
+  neighbours,
+  originalOf,
+  publishImage,
+  unpublishImage,
+} from '#src/gallery.ts';
+import { deleteImage } from '#src/generations.ts';
+import { reportImage } from '#src/moderation.ts';
+import { getFile, hasFile } from '#src/storage.ts';
+import { actor } from '#test/support/requests.ts';
+import { makePicture } from './web/pictures.ts';
+
+const originalKey = ({ id }: Image) => `published/main/${id}/original.png`;
+const auditOf = (id: string) =>
+  db.auditEvent.findMany({ where: { subject: `image:${id}`, action: { startsWith: 'image.' } } });
+
+describe('publishing', () => {
+  it('copies the bytes, shows the picture and tells the audit log, once', async () => {
+    const { image, owner } = await makePicture(1);
+    expect(await findPublished(image.id)).toBeNull();
+    await publishImage(owner, image.id);
+    await publishImage(owner, image.id);
+    expect(await findPublished(image.id)).toMatchObject({
+      id: image.id,
+      collection: 'main',
+      bundle: 'reference',
+    });
+    expect(await getFile(originalKey(image))).toEqual(await getFile(image.storageKey));
+    expect(await auditOf(image.id)).toMatchObject([
+      { actorId: owner.id, action: 'image.publish', after: { visibility: 'published', collection: 'main' } },
+    ]);
+  });
+
+  it('takes two people at once for one', async () => {
+    const { image, owner } = await makePicture(1);
+    await Promise.all([publishImage(owner, image.id), publishImage(owner, image.id)]);
+    expect(await auditOf(image.id)).toHaveLength(1);
+    expect(await hasFile(originalKey(image))).toBe(true);
+  });
+
+  it.each([
+    ['a test', {}, { production: false }, 'image_not_production'],
+    ['a flagged picture', { verdict: 'flagged' as const }, {}, 'image_flagged'],
+    ['a blocked picture', { verdict: 'blocked' as const }, {}, 'image_flagged'],
+    ['a deleted picture', { deletedAt: new Date() }, {}, 'gone'],
+  ])('refuses %s, and copies nothing', async (_, changes, options, code) => {
+    const { image, owner } = await makePicture(1, changes, options);
+    await expect(publishImage(owner, image.id)).rejects.toMatchObject({ code });
+    expect(await hasFile(originalKey(image))).toBe(false);
+    expect(await findPublished(image.id)).toBeNull();
+  });
+
+  it('takes a flagged picture once a moderator has approved it', async () => {
+    const { image, owner } = await makePicture(1, { verdict: 'flagged' });
+    await db.review.create({ data: { imageId: image.id, cause: 'classifier', state: 'approved' } });
+    await publishImage(owner, image.id);
+    expect(await findPublished(image.id)).not.toBeNull();
+  });
+
+  it('is for the owner, and for operators and moderators where it was drawn', async () => {
+    const { image, owner } = await makePicture(1);
+    const roles = { operatorRoleIds: ['1'], moderatorRoleIds: ['2'] };
+    await db.guildSettings.create({ data: { id: owner.guildId!, ...roles } });
+    const here = (roleIds: string[]) => actor({ guildId: owner.guildId, roleIds });
+    const refused = { code: 'not_yours' };
+    await expect(publishImage(here([]), image.id)).rejects.toMatchObject(refused);
+    await expect(publishImage(actor({ managesGuild: true }), image.id)).rejects.toMatchObject(refused);
+    await expect(unpublishImage(actor({ managesGuild: true }), image.id)).rejects.toMatchObject(refused);
+    await publishImage(here(['1']), image.id);
+    await unpublishImage(here(['2']), image.id);
+    await expect(publishImage(owner, randomUUID())).rejects.toMatchObject({ code: 'gone' });
+  });
+});
+
+describe('taking down', () => {
+  it('ends with the bytes gone, and may be undone', async () => {
+    const { image, owner } = await makePicture(2);
+    await publishImage(owner, image.id);
+    const picture = (await findPublished(image.id))!;
+    await keepVariant(picture, '320.webp', Buffer.from('x'));
+    expect(await keptVariant(picture, '320.webp')).toEqual(Buffer.from('x'));
+
+    await unpublishImage(owner, image.id);
+    await unpublishImage(owner, image.id);
+    expect(await findPublished(image.id)).toBeNull();
+    expect(await keptVariant(picture, '320.webp')).toBeNull();
+    expect(await hasFile(originalKey(image))).toBe(false);
+    expect(await hasFile(image.storageKey)).toBe(true);
+    expect((await auditOf(image.id)).map(({ action }) => action)).toEqual([
+      'image.publish',
+      'image.unpublish',
+    ]);
+
+    await publishImage(owner, image.id);
+    expect(await findPublished(image.id)).not.toBeNull();
+  });
+
+  it('keeps nothing of a variant that was made meanwhile', async () => {
+    const { image, owner } = await makePicture(2);
+    await publishImage(owner, image.id);
+    const picture = (await findPublished(image.id))!;
+    await unpublishImage(owner, image.id);
+    await keepVariant(picture, '320.webp', Buffer.from('x'));
+    expect(await keptVariant(picture, '320.webp')).toBeNull();
+  });
+
+  it.each<[string, (made: Awaited<ReturnType<typeof makePicture>>) => Promise<unknown>]>([
+    ['deleted', ({ image, owner }) => deleteImage(owner, image.generationId)],
+    ['reported', ({ image }) => reportImage(actor(), image.id)],
+  ])('follows when a picture is %s: not shown from then on, its copies cleared', async (_, end) => {
+    const made = await makePicture(3);
+    await publishImage(made.owner, made.image.id);
+    await end(made);
+    expect(await findPublished(made.image.id)).toBeNull();
+    expect((await listPublished({ cursor: null, limit: 200 })).pictures.map(({ id }) => id)).not.toContain(
+      made.image.id,
+    );
+    await clearTakenDown();
+    expect(await hasFile(originalKey(made.image))).toBe(false);
+    expect(await clearTakenDown()).toBe(0);
+  });
+
+  it('restores an original that was cleared by a hair too late', async () => {
+    const { image, owner } = await makePicture(2);
+    await publishImage(owner, image.id);
+    const picture = (await findPublished(image.id))!;
+    await db.image.update({ where: { id: image.id }, data: { visibility: 'private' } });
+    await clearTakenDown();
+    expect(await originalOf(picture)).toEqual(await getFile(image.storageKey));
+  });
+});
+
+describe('the list', () => {
+  it('goes from the newest to the oldest, once each, also where times are equal', async () => {
+    await db.image.updateMany({ data: { visibility: 'private', publishedAt: null } });
+    const publishedAt = new Date('2026-11-20T12:00:00Z');
+    const ids: string[] = [];
+    for (let n = 0; n < 7; n++) {
+      const { image } = await makePicture(n, {
+        visibility: 'published',
+        collection: 'main',
+        publishedAt: new Date(publishedAt.getTime() + Math.floor(n / 3) * 1_000),
+      });
+      ids.unshift(image.id);
+    }
+    const seen: string[] = [];
+    let cursor: Awaited<ReturnType<typeof listPublished>>['next'] = null;
+    do {
+      const { pictures, next } = await listPublished({ cursor, limit: 3 });
+      expect(pictures.length).toBeGreaterThan(0);
+      seen.push(...pictures.map(({ id }) => id));
+      cursor = next;
+    } while (cursor);
+    expect(seen).toEqual(ids);
+
+    const middle = (await findPublished(ids[3]!))!;
+    expect(await neighbours(middle)).toEqual({ newer: ids[2], older: ids[4] });
+    const newest = (await findPublished(ids[0]!))!;
+    expect(await neighbours(newest)).toEqual({ newer: null, older: ids[1] });
+  });
+});
