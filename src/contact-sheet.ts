@@ -70,6 +70,8 @@ const CELL_MAX = 320;
 const CELL_MIN = 40;
 /** A single line of more cells than this is wrapped. */
 const LINE_MAX = 10;
+/** Rows or columns of a grid; with more, cells would be too small to see. */
+const GRID_MAX = 48;
 /** A grid with fewer of its places taken than this is no grid. */
 const FILLED_MIN = 0.5;
 /** Pictures decoded at once: sharp has four threads, and each holds a whole picture. */
@@ -145,6 +147,7 @@ function gridOf({ rows, columns, cells }: SheetRequest): SheetPlan | null {
   const rowKeys = combinations(rows, cells);
   const columnKeys = combinations(columns, cells);
   if (rowKeys.length * columnKeys.length * FILLED_MIN > cells.length) return null;
+  if (Math.max(rowKeys.length, columnKeys.length) > GRID_MAX) return null;
   if (rowKeys.length === 1 && columnKeys.length > LINE_MAX) return null;
   if (columnKeys.length === 1 && rowKeys.length > LINE_MAX) return null;
 

@@ -1,0 +1,201 @@
+/** What cards are made of: texts that carry a person's words safely, buttons, galleries and files. */
+import {
+  type APIButtonComponentWithCustomId,
+  type APIComponentInContainer,
+  type APIComponentInMessageActionRow,
+  type APIContainerComponent,
+  ButtonStyle,
+  ComponentType,
+} from 'discord-api-types/v10';
+import sharp from 'sharp';
+import type { SheetCellState } from '#src/contact-sheet.ts';
+import { type Action, customId } from '#src/custom-ids.ts';
+import { type Picture, pictureBytes } from '#src/messages.ts';
+import { mayBeShown } from '#src/moderation.ts';
+
+/** A file of a message. Its name stands for its bytes: an edit that has it already does not send it again. */
+export interface CardFile {
+  /** letters, digits, `-`, `_` and `.` only, as Discord keeps them */
+  readonly name: string;
+  /** alt text, at most 1,024 characters */
+  readonly description?: string;
+  readonly spoiler?: boolean;
+  /** asked for only when it has to be sent */
+  readonly bytes: () => Promise<Buffer>;
+}
+
+/** A message as it should be now. */
+export interface Card {
+  readonly container: APIContainerComponent;
+  readonly files: readonly CardFile[];
+  /** Discord ids that are notified by it; nobody else is, whatever the text says */
+  readonly mentions: readonly string[];
+  /** nothing will change any more */
+  readonly last: boolean;
+}
+
+/** As Discord's own palette. */
+export const accents = {
+  waiting: 0x80848e,
+  running: 0x5865f2,
+  done: 0x23a55a,
+  held: 0xf0b232,
+  failed: 0xda373c,
+  ended: 0x4e5058,
+} as const;
+
+/** Bytes; of a file without boosts, and of what one request's files may have together. */
+const FILE_MAX = 10 * 1024 * 1024;
+const FILES_MAX = 24 * 1024 * 1024;
+const ALT_MAX = 1_024;
+
+export function card(
+  accent: number,
+  components: readonly (APIComponentInContainer | null)[],
+  { files = [], mentions = [], last = false }: Partial<Omit<Card, 'container'>> = {},
+): Card {
+  const present = components.filter((one) => one !== null);
+  const container = { type: ComponentType.Container, accent_color: accent, components: present } as const;
+  return { container, files, mentions, last };
+}
+
+/** Markdown of ours. A person's words inside it come through `plain`. */
+export function text(...lines: readonly (string | null | false)[]): APIComponentInContainer | null {
+  const content = lines.filter(Boolean).join('\n');
+  return content ? { type: ComponentType.TextDisplay, content } : null;
+}
+
+/**
+ * A person's words, shown as they are: no markdown, no mention, no link, no line of their own. Invisible characters that turn
+ * the direction of what follows are left out.
+ *
+ * @param max characters, before escaping
+ */
+export function plain(words: string, max: number): string {
+  const line = [
+    ...words.replace(/[\p{Cc}\s]+/gu, ' ').replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, ''),
+  ];
+  const cut = line.length > max ? `${line.slice(0, max - 1).join('')}…` : line.join('');
+  return cut
+    .trim()
+    .replace(/[\\*_~|`<>#[\]()-]/g, '\\$&')
+    .replace(/^(\d+)\./, '$1\\.')
+    .replaceAll('@', '@\u200b')
+    .replaceAll('://', ':\u200b//');
+}
+
+export function button(
+  action: Action,
+  id: string,
+  label: string,
+  style: APIButtonComponentWithCustomId['style'] = ButtonStyle.Secondary,
+): APIButtonComponentWithCustomId {
+  return { type: ComponentType.Button, custom_id: customId(action, id), label, style };
+}
+
+export function row(
+  ...components: readonly APIComponentInMessageActionRow[]
+): APIComponentInContainer | null {
+  return components.length ? { type: ComponentType.ActionRow, components: [...components] } : null;
+}
+
+export interface Choice {
+  readonly label: string;
+  readonly value: string;
+  readonly description?: string;
+  readonly default?: boolean;
+}
+
+/** @param choices at most 25, as Discord takes */
+export function select(
+  action: Action,
+  id: string,
+  placeholder: string,
+  choices: readonly Choice[],
+): APIComponentInContainer | null {
+  if (!choices.length) return null;
+  const short = (words: string) => [...words].slice(0, 100).join('');
+  const options = choices.slice(0, 25).map(({ label, description, ...rest }) => ({
+    ...rest,
+    label: short(label),
+    ...(description && { description: short(description) }),
+  }));
+  return row({ type: ComponentType.StringSelect, custom_id: customId(action, id), placeholder, options });
+}
+
+/** At most ten, as Discord takes. */
+export function gallery(files: readonly CardFile[]): APIComponentInContainer | null {
+  if (!files.length) return null;
+  const items = files.slice(0, 10).map(({ name, description, spoiler }) => ({
+    media: { url: `attachment://${name}` },
+    ...(description && { description }),
+    ...(spoiler && { spoiler }),
+  }));
+  return { type: ComponentType.MediaGallery, items };
+}
+
+/** What is to be said of one picture; `done` is the only state in which it may be seen. */
+export function stateOf({ state, image }: Picture): SheetCellState {
+  if (state === 'queued') return 'waiting';
+  if (state !== 'done') return state;
+  if (!image || image.deletedAt) return 'gone';
+  if (mayBeShown(image, image.review)) return 'done';
+  return image.review?.state === 'rejected' || image.verdict === 'blocked' ? 'gone' : 'held';
+}
+
+/** The files of those pictures that may be seen, small enough to go together in one message. */
+export function pictureFiles(pictures: readonly Picture[]): CardFile[] {
+  const shown = pictures.filter((picture) => stateOf(picture) === 'done');
+  const room = Math.min(FILE_MAX, Math.floor(FILES_MAX / Math.max(1, shown.length)));
+  return shown.flatMap((picture) => {
+    const { image, index, prompt } = picture;
+    if (!image) return [];
+    const { sha256 } = image;
+    const fits = image.bytes <= room;
+    return {
+      name: `picture-${index + 1}-${sha256.slice(0, 8)}.${fits ? 'png' : 'webp'}`,
+      description: [...prompt.replace(/[\p{Cc}\s]+/gu, ' ')].slice(0, ALT_MAX / 2).join('') || 'A picture',
+      bytes: async () => {
+        const png = await pictureBytes(picture);
+        return fits ? png : shrunk(png, room);
+      },
+    };
+  });
+}
+
+/** WebP keeps what the PNG says of its origin. @param room bytes */
+async function shrunk(png: Buffer, room: number): Promise<Buffer> {
+  for (const quality of [92, 80, 60]) {
+    const webp = await sharp(png).keepMetadata().webp({ quality }).toBuffer();
+    if (webp.length <= room) return webp;
+  }
+  return sharp(png).resize({ width: 1024, height: 1024, fit: 'inside' }).keepMetadata().webp().toBuffer();
+}
+
+/** `1 picture`, `2 pictures` */
+export function counted(count: number, thing: string): string {
+  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
+}
+
+/** @param share 0…1 */
+export function bar(share: number, length = 16): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * length);
+  return `${'▰'.repeat(full)}${'▱'.repeat(length - full)}`;
+}
+
+/** What became of a picture that was not drawn, by the code that its row keeps. */
+export function failureSentence(code: string | null): string {
+  const sentence = failures[code ?? 'internal'];
+  return sentence ?? `It could not be drawn (\`${(code ?? '').replace(/[^a-z_]/g, '')}\`).`;
+}
+
+const failures: Readonly<Record<string, string>> = {
+  internal: 'Something broke on our side.',
+  out_of_memory: 'The picture did not fit into the memory of the machine that draws.',
+  folder_empty: 'Its face folder has no photo with consent any more.',
+  folder_unknown: 'Its face folder is gone.',
+  gone: 'Its face folder is gone.',
+  face_none: 'No face was found in its reference photos.',
+  prompt_blocked: 'The rules do not allow that prompt.',
+  prompt_long: 'Its prompt is too long.',
+};

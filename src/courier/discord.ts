@@ -1,0 +1,239 @@
+/**
+ * The courier's door to Discord: the few REST calls it makes, and what their failures mean.
+ *
+ * An error of the library carries the whole request with it, texts and tokens included: nothing here or above logs one, only
+ * its code (`faultOf`).
+ */
+import { DiscordAPIError, HTTPError, type RawFile, REST } from '@discordjs/rest';
+import {
+  type APIAttachment,
+  type APIContainerComponent,
+  type APIMessage,
+  MessageFlags,
+  type RESTPostAPIChannelMessageJSONBody,
+  RESTJSONErrorCodes as Refusal,
+  Routes,
+} from 'discord-api-types/v10';
+import { config, required } from '#config/env.ts';
+
+/** What a message shall be. */
+export interface Content {
+  readonly container: APIContainerComponent;
+  readonly files: readonly { name: string; description?: string; spoiler?: boolean; data: Buffer }[];
+  /** of files that the message has already and keeps; ids */
+  readonly kept: readonly string[];
+  /** Discord ids; nobody else is notified */
+  readonly mentions: readonly string[];
+}
+
+/** A message as far as the courier looks at one. */
+export interface Posted {
+  readonly id: string;
+  readonly attachments: readonly Pick<APIAttachment, 'id' | 'filename'>[];
+}
+
+/** Where a message is or goes: a channel, as the bot; or by an interaction's token, where the bot is no member. */
+export type Place =
+  | { readonly by: 'bot'; readonly channelId: string }
+  | { readonly by: 'token'; readonly token: string; readonly channelId: string };
+
+export interface Discord {
+  /** A repeated post of one nonce makes one message; followups know no nonce. @param replyTo a message there */
+  post(place: Place, content: Content, nonce: string, replyTo?: string): Promise<Posted>;
+  edit(place: Place, messageId: string, content: Content): Promise<Posted>;
+  message(place: Place, messageId: string): Promise<Posted>;
+  /** A message of ours whose container has this id, among the latest hundred. */
+  find(channelId: string, containerId: number): Promise<Posted | null>;
+  /** Whether the interaction's first answer still says "thinking": a followup would fill it. */
+  isThinking(token: string): Promise<boolean>;
+  /** From a message, to be named after it; one that is there already is taken. Returns its id. */
+  startThread(channelId: string, messageId: string, name: string): Promise<string>;
+  reopenThread(threadId: string): Promise<void>;
+  directChannel(userId: string): Promise<string>;
+}
+
+/**
+ * - `unreachable`: the place or the message is not there, or not for us
+ * - `expired`: the interaction's token is of no use any more
+ * - `refused`: Discord understood and will not; trying again changes nothing
+ * - `unknown`: nobody knows whether it was done
+ */
+export interface Fault {
+  readonly kind: 'unreachable' | 'expired' | 'archived' | 'refused' | 'unknown';
+  /** Discord's own, or a word */
+  readonly code: string;
+}
+
+const UNREACHABLE = new Set<number | string>([
+  Refusal.UnknownChannel,
+  Refusal.UnknownGuild,
+  Refusal.UnknownMessage,
+  Refusal.MissingAccess,
+  Refusal.MissingPermissions,
+  Refusal.CannotSendMessagesToThisUser,
+  Refusal.ThreadLocked,
+  Refusal.CannotEditMessageAuthoredByAnotherUser,
+  50_278, // no guild in common with the person
+]);
+const EXPIRED = new Set<number | string>([
+  Refusal.UnknownWebhook,
+  Refusal.UnknownInteraction,
+  Refusal.InvalidWebhookToken,
+  40_094, // five followups were sent
+]);
+const THREAD_IS_ARCHIVED = 50_083;
+
+export function faultOf(error: unknown): Fault {
+  if (error instanceof DiscordAPIError) {
+    const code = String(error.code);
+    if (UNREACHABLE.has(error.code)) return { kind: 'unreachable', code };
+    if (EXPIRED.has(error.code)) return { kind: 'expired', code };
+    if (error.code === THREAD_IS_ARCHIVED) return { kind: 'archived', code };
+    // A refused bot token is the operator's to mend, and nothing about this message.
+    if (error.status === 401 || error.status === 429 || error.status >= 500) return { kind: 'unknown', code };
+    return { kind: 'refused', code };
+  }
+  if (error instanceof HTTPError) return { kind: 'unknown', code: `http-${error.status}` };
+  const name = error instanceof Error ? error.name : 'error';
+  const code = error instanceof Error && 'code' in error ? String(error.code) : name;
+  return { kind: 'unknown', code };
+}
+
+/** ms for one try of the library; uploads are up to 25 MiB */
+const TRY_WITHIN_MS = 30_000;
+/** Posts carry a nonce and edits are the same twice, so trying three times again does no harm. */
+const RETRIES = 3;
+/** ms for one call with all its tries and waits for rate limits */
+const CALL_WITHIN_MS = 90_000;
+const THREAD_NAME_MAX = 100;
+/** As far back as one request sees. */
+const LATEST = 100;
+
+export function makeRest(): REST {
+  const token = required(config.discord.token, 'DISCORD_TOKEN');
+  return new REST({
+    version: '10',
+    api: config.discord.apiUrl,
+    timeout: TRY_WITHIN_MS,
+    retries: RETRIES,
+  }).setToken(token);
+}
+
+export function openDiscord(rest: REST): Discord {
+  const applicationId = required(config.discord.applicationId, 'DISCORD_APPLICATION_ID');
+  // Followups have no nonce: one whose answer was lost must not be sent again by itself.
+  const once = new REST({ ...rest.options, retries: 0 });
+  const signal = () => AbortSignal.timeout(CALL_WITHIN_MS);
+  let me: Promise<string> | undefined;
+  const ownId = () => {
+    me ??= (rest.get(Routes.user(), { signal: signal() }) as Promise<{ id: string }>).then(({ id }) => id);
+    me.catch(() => {
+      me = undefined;
+    });
+    return me;
+  };
+
+  return {
+    async post(place, content, nonce, replyTo) {
+      const { body, files } = requestOf(content);
+      if (place.by === 'token') {
+        return (await once.post(Routes.webhook(applicationId, place.token), {
+          ...{ body, files, auth: false, signal: signal(), query: new URLSearchParams({ wait: 'true' }) },
+        })) as APIMessage;
+      }
+      const unique = { nonce, enforce_nonce: true } satisfies RESTPostAPIChannelMessageJSONBody;
+      const reference = replyTo && { message_id: replyTo, fail_if_not_exists: false };
+      return (await rest.post(Routes.channelMessages(place.channelId), {
+        body: { ...body, ...unique, ...(reference && { message_reference: reference }) },
+        ...{ files, signal: signal() },
+      })) as APIMessage;
+    },
+
+    async edit(place, messageId, content) {
+      const options = { ...requestOf(content), signal: signal() };
+      if (place.by === 'token') {
+        const route = Routes.webhookMessage(applicationId, place.token, messageId);
+        return (await rest.patch(route, { ...options, auth: false })) as APIMessage;
+      }
+      return (await rest.patch(Routes.channelMessage(place.channelId, messageId), options)) as APIMessage;
+    },
+
+    async message(place, messageId) {
+      if (place.by === 'token') {
+        const route = Routes.webhookMessage(applicationId, place.token, messageId);
+        return (await rest.get(route, { auth: false, signal: signal() })) as APIMessage;
+      }
+      const route = Routes.channelMessage(place.channelId, messageId);
+      return (await rest.get(route, { signal: signal() })) as APIMessage;
+    },
+
+    async find(channelId, containerId) {
+      const query = new URLSearchParams({ limit: String(LATEST) });
+      const [latest, author] = await Promise.all([
+        rest.get(Routes.channelMessages(channelId), { query, signal: signal() }) as Promise<APIMessage[]>,
+        ownId(),
+      ]);
+      const ours = latest.find(
+        (message) =>
+          message.author.id === author &&
+          message.components?.some((component) => component.id === containerId),
+      );
+      return ours ?? null;
+    },
+
+    async isThinking(token) {
+      const route = Routes.webhookMessage(applicationId, token, '@original');
+      try {
+        const original = (await rest.get(route, { auth: false, signal: signal() })) as APIMessage;
+        return ((original.flags ?? 0) & MessageFlags.Loading) !== 0;
+      } catch (error) {
+        // It was deleted, or there was none.
+        if (error instanceof DiscordAPIError && error.code === Refusal.UnknownMessage) return false;
+        throw error;
+      }
+    },
+
+    async startThread(channelId, messageId, name) {
+      try {
+        const body = { name: [...name].slice(0, THREAD_NAME_MAX).join('') || 'Pictures' };
+        const thread = await rest.post(Routes.threads(channelId, messageId), { body, signal: signal() });
+        return (thread as { id: string }).id;
+      } catch (error) {
+        // Started by a try whose answer was lost: a thread has the id of the message that it was started from.
+        if (error instanceof DiscordAPIError && error.code === Refusal.ThreadAlreadyCreatedForMessage)
+          return messageId;
+        throw error;
+      }
+    },
+
+    async reopenThread(threadId) {
+      await rest.patch(Routes.channel(threadId), { body: { archived: false }, signal: signal() });
+    },
+
+    async directChannel(userId) {
+      const channel = await rest.post(Routes.userChannels(), {
+        body: { recipient_id: userId },
+        signal: signal(),
+      });
+      return (channel as { id: string }).id;
+    },
+  };
+}
+
+/** Every body of ours is made here: without `allowed_mentions` Discord notifies everyone that a text names. */
+function requestOf({ container, files, kept, mentions }: Content) {
+  const body = {
+    flags: MessageFlags.IsComponentsV2,
+    components: [container],
+    allowed_mentions: { parse: [], users: [...mentions], replied_user: false },
+    attachments: [
+      ...kept.map((id) => ({ id })),
+      ...files.map(({ name, description, spoiler }, n) => ({
+        ...{ id: String(n), filename: name },
+        ...(description && { description }),
+        ...(spoiler && { is_spoiler: true }),
+      })),
+    ],
+  };
+  return { body, files: files.map(({ name, data }): RawFile => ({ name, data })) };
+}
