@@ -44,13 +44,14 @@ export function golden<S extends z.ZodType>(set: string, schema: S): GoldenCase<
     if (!entry) throw new Error(`No golden tensor ${name}`);
     const [from, to] = entry.data_offsets.map((at) => 8 + headerLength + at) as [number, number];
     const bytes = new Uint8Array(file.subarray(from, to)).buffer;
-    const data = {
+    const readers: Record<string, () => Float64Array> = {
       F32: () => Float64Array.from(new Float32Array(bytes)),
       F64: () => new Float64Array(bytes),
       I64: () => Float64Array.from(new BigInt64Array(bytes), Number),
       BOOL: () => Float64Array.from(new Uint8Array(bytes)),
       U8: () => Float64Array.from(new Uint8Array(bytes)),
-    }[entry.dtype]?.();
+    };
+    const data = readers[entry.dtype]?.();
     if (!data) throw new Error(`Golden tensor ${name} has the type ${entry.dtype}`);
     return { shape: entry.shape, data };
   };

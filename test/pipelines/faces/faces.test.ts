@@ -50,26 +50,25 @@ const Detect = z.object({
 const detections = golden('insightface', Detect);
 
 describe('detection', () => {
-  it('has pictures to look at', () => expect(detections.length).toBeGreaterThanOrEqual(3));
+  const decoded = detections.filter((c) => c.has('net_448'));
 
-  it.each(detections.map((c) => [c.name, c] as const))(
-    'decodes the network’s outputs exactly: %s',
-    (_, c) => {
-      const [[width, height]] = c.params.det_size_wh;
-      const nets = ['448', '471', '494', '451', '474', '497', '454', '477', '500'].map((n) =>
-        Float32Array.from(c.get(`net_${n}`).data),
-      );
-      const faces = suppress(decode(nets, width, height, c.params.det_thresh, c.get('det_scale').data[0]!));
-      const boxes = faces.flatMap(({ box, score }) => [box.left, box.top, box.right, box.bottom, score]);
-      expect(distance(boxes, c.get('det').data)).toBeLessThan(0.01);
-      expect(
-        distance(
-          faces.flatMap((face) => flat(face.points)),
-          c.get('kps').data,
-        ),
-      ).toBeLessThan(0.01);
-    },
-  );
+  it('has pictures to look at', () => expect(decoded.length).toBeGreaterThanOrEqual(3));
+
+  it.each(decoded.map((c) => [c.name, c] as const))('decodes the network’s outputs exactly: %s', (_, c) => {
+    const [[width, height]] = c.params.det_size_wh;
+    const nets = ['448', '471', '494', '451', '474', '497', '454', '477', '500'].map((n) =>
+      Float32Array.from(c.get(`net_${n}`).data),
+    );
+    const faces = suppress(decode(nets, width, height, c.params.det_thresh, c.get('det_scale').data[0]!));
+    const boxes = faces.flatMap(({ box, score }) => [box.left, box.top, box.right, box.bottom, score]);
+    expect(distance(boxes, c.get('det').data)).toBeLessThan(0.01);
+    expect(
+      distance(
+        faces.flatMap((face) => flat(face.points)),
+        c.get('kps').data,
+      ),
+    ).toBeLessThan(0.01);
+  });
 
   const square = detections.filter(
     ({
@@ -86,8 +85,14 @@ describe('detection', () => {
       const faces = await detect(networks.det, picture, { size, threshold: c.params.det_thresh });
       const wanted = c.get('det');
       expect(faces).toHaveLength(wanted.shape[0] ?? 0);
-      const boxes = faces.flatMap(({ box, score }) => [box.left, box.top, box.right, box.bottom, score]);
-      expect(distance(boxes, wanted.data)).toBeLessThan(0.5);
+      // Scores that are nearly equal may change places: each is looked for by where it is.
+      for (let i = 0; i < faces.length; i++) {
+        const one = wanted.data.subarray(i * 5, i * 5 + 5);
+        const apart = faces.map(({ box, score }) =>
+          distance([box.left, box.top, box.right, box.bottom, score], one),
+        );
+        expect(Math.min(...apart)).toBeLessThan(0.5);
+      }
     },
   );
 });
