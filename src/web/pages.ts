@@ -80,7 +80,8 @@ export async function photoPage(
   publicUrl: string | undefined,
 ): Promise<Page> {
   const { id, width, height, publishedAt } = picture;
-  const title = `Picture of ${date.format(publishedAt)}`;
+  // On a phone the date stays on one line.
+  const title = `Picture of ${date.format(publishedAt).replaceAll(' ', '\u00a0')}`;
   return page({
     title: `${title} · ${gallery.title}`,
     meta: html`<meta property="og:title" content="${title}">
@@ -127,8 +128,9 @@ export function aboutPage(bundles: readonly Terms[]): Page {
 <h1>About these pictures</h1>
 <p>Each of them was drawn by a machine because somebody asked for it in Discord. They are here because the person who
 asked, or somebody who looks after the place, chose to show them; they leave as soon as that choice is taken back.</p>
-<p>None of them is a photograph. Where one looks like somebody, that person agreed to be drawn. What the pictures were
-asked with stays with those who asked. Every file carries IPTC’s mark for pictures that an algorithm made.</p>
+<p>None of them is a photograph. Where one was drawn after photos of somebody’s face, their consent was recorded first.
+What the pictures were asked with stays with those who asked. Every file carries IPTC’s mark for pictures that an
+algorithm made.</p>
 ${bundles.map(
   ({ title, standIn, licence }) => html`<h2>${title}</h2>
 ${

@@ -67,7 +67,10 @@ export async function startWeb({
     },
   });
 
-  app.addHook('onRequest', async (_, reply) => void reply.headers(HEADERS));
+  app.addHook('onRequest', (_, reply, done) => {
+    reply.headers(HEADERS);
+    done();
+  });
 
   app.get('/', async (request, reply) => {
     const query = Before.safeParse(request.query);
