@@ -103,18 +103,18 @@ export async function publishImage(
 }
 
 /**
- * Takes a picture out of the gallery; one that is not there stays out.
+ * Takes a picture out of the gallery.
  *
- * @throws {UserError} `gone`, `not_yours`
+ * @throws {UserError} `gone`, `not_yours`, `already_done` when it is not there
  */
 export async function unpublishImage(actor: Actor, imageId: string): Promise<void> {
   await managed(actor, imageId);
-  await db.$transaction(async (tx) => {
+  const taken = await db.$transaction(async (tx) => {
     const { count } = await tx.image.updateMany({
       where: { id: imageId, visibility: 'published' },
       data: { visibility: 'private', publishedAt: null },
     });
-    if (!count) return;
+    if (!count) return false;
     await audit(tx, {
       actorId: actor.id,
       action: 'image.unpublish',
@@ -123,7 +123,9 @@ export async function unpublishImage(actor: Actor, imageId: string): Promise<voi
       before: { visibility: 'published' },
       after: { visibility: 'private' },
     });
+    return true;
   });
+  if (!taken) throw new UserError('already_done', { what: 'it is not in the gallery' });
   await clearTakenDown({ id: imageId });
 }
 

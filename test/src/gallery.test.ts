@@ -89,7 +89,7 @@ describe('taking down', () => {
     expect(await keptVariant(picture, '320.webp')).toEqual(Buffer.from('x'));
 
     await unpublishImage(owner, image.id);
-    await unpublishImage(owner, image.id);
+    await expect(unpublishImage(owner, image.id)).rejects.toMatchObject({ code: 'already_done' });
     expect(await findPublished(image.id)).toBeNull();
     expect(await keptVariant(picture, '320.webp')).toBeNull();
     expect(await hasFile(originalKey(image))).toBe(false);
