@@ -19,7 +19,7 @@ import { hashOf } from './canonical.ts';
 import { db, type FaceFolder, type FacePhoto, type Prisma } from './db.ts';
 import { UserError } from './errors.ts';
 import { type Actor, meet } from './people.ts';
-import { queues } from './queue.ts';
+import { type Queues, queues } from './queue.ts';
 import { deleteFile, deleteFolder, getFile, putFile } from './storage.ts';
 import type { Photo } from './uploads.ts';
 
@@ -52,6 +52,7 @@ export async function addPhotos(
   actor: Actor,
   name: string,
   photos: readonly Photo[],
+  via: Queues = queues(),
 ): Promise<{ folder: FaceFolder; ids: string[] }> {
   folderName(name);
   const full = new UserError('photos_limit', { max: PHOTOS_MAX });
@@ -80,7 +81,7 @@ export async function addPhotos(
     await removeEmptyFolder(folder.id, null);
     throw error;
   }
-  for (const { id } of rows) await queues().add('face-check', { photoId: id }, { id });
+  for (const { id } of rows) await via.add('face-check', { photoId: id }, { id });
   return { folder, ids: rows.map(({ id }) => id) };
 }
 

@@ -704,7 +704,7 @@ describe('/gallery', () => {
     expect((await me.type('gallery publish', { picture: link })).content).toMatch(
       /gardener.*is on the gallery page/,
     );
-    expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/done already/);
+    expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/in the gallery/);
     expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({
       visibility: 'published',
     });
