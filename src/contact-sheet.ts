@@ -283,7 +283,7 @@ async function measure(request: SheetRequest, plan: SheetPlan): Promise<Metrics>
   const gap = Math.max(4, Math.round(cellWidth / 40));
   // A phone shows the whole sheet on 400 px: labels grow with it, as far as the cells leave room.
   const longest = Math.max(columns * cellWidth, rows * cellHeight * 0.8);
-  const fontSize = clamp(Math.round(longest / 80), 15, Math.max(15, Math.min(36, cellWidth / 7)));
+  const fontSize = clamp(Math.round(longest / 64), 15, Math.max(15, Math.min(40, cellWidth / 6.5)));
   const margin = Math.round(fontSize * 1.4);
 
   const rowLabelWidths: number[] = [];
@@ -293,7 +293,8 @@ async function measure(request: SheetRequest, plan: SheetPlan): Promise<Metrics>
     const widths = await Promise.all(
       texts.map(async (text) => (await setText(text, { size: fontSize })).width),
     );
-    rowLabelWidths.push(Math.ceil(Math.min(most, Math.max(...widths))));
+    // A little more than the ink of the widest: laid out in less, it would be broken.
+    rowLabelWidths.push(Math.ceil(Math.min(most, Math.max(...widths) + fontSize / 3)));
   }
   const headerHeights: number[] = [];
   for (const headers of plan.columnHeaders) {

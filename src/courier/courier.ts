@@ -7,12 +7,13 @@
 import type { REST } from '@discordjs/rest';
 import { log } from '#src/log.ts';
 import { queues as ourQueues, type Queues } from '#src/queue.ts';
-import { deliver, dueDeliveries, wipeTokens } from './deliver.ts';
+import { deliver, dueDeliveries, refreshWaiting, wipeTokens } from './deliver.ts';
 import { makeRest, openDiscord } from './discord.ts';
 
 const LOOK_EVERY_MS = 1_000;
 /** Messages in hand at once; Discord takes 50 requests a second of one bot. */
 const AT_ONCE = 6;
+const REFRESH_EVERY_MS = 5_000;
 const WIPE_EVERY_MS = 60_000;
 /** Rows of one look; the others are due at the next. */
 const LOOK_AT = 60;
@@ -47,12 +48,11 @@ export async function startCourier({
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> = Promise.resolve();
-  let wipedAt = 0;
+  const refresh = every(REFRESH_EVERY_MS, refreshWaiting);
+  const wipe = every(WIPE_EVERY_MS, wipeTokens);
   const look = async () => {
-    if (Date.now() - wipedAt > WIPE_EVERY_MS) {
-      await wipeTokens();
-      wipedAt = Date.now();
-    }
+    await refresh();
+    await wipe();
     const due = await dueDeliveries(LOOK_AT);
     const lanes = Array.from({ length: AT_ONCE }, async () => {
       for (let id = due.shift(); id && !closed; id = due.shift()) await take(id);
@@ -76,5 +76,15 @@ export async function startCourier({
       await Promise.all([worker.close(), looking]);
       await Promise.all(inHand.values());
     },
+  };
+}
+
+/** Does `work` at the first call, and then at most once in `ms`. */
+function every(ms: number, work: () => Promise<void>): () => Promise<void> {
+  let after = 0;
+  return async () => {
+    if (Date.now() < after) return;
+    await work();
+    after = Date.now() + ms;
   };
 }

@@ -18,7 +18,8 @@ import { randomBytes } from 'node:crypto';
 import { ComponentType } from 'discord-api-types/v10';
 import { config } from '#config/env.ts';
 import { type Card, type CardFile, renderCard } from '#src/cards/cards.ts';
-import { type Batch, type Delivery, db, type Prisma } from '#src/db.ts';
+import { type Batch, type Delivery, type DeliveryKind, db, type Prisma } from '#src/db.ts';
+import { touch } from '#src/deliveries.ts';
 import { log, withContext } from '#src/log.ts';
 import { reviewChannel } from '#src/moderation.ts';
 import { type Discord, faultOf, type Place, type Posted } from './discord.ts';
@@ -66,6 +67,27 @@ export async function dueDeliveries(take: number): Promise<string[]> {
     take,
   });
   return rows.map(({ id }) => id);
+}
+
+/** ms; a place in line and an estimate are worth this much of an edit */
+const STALE_MS = 20_000;
+/** Cards refreshed at once: with a thousand waiting, each is refreshed seldom rather than all of them too often. */
+const REFRESH_MAX = 8;
+
+/** Cards that tell a place in line are shown anew from time to time: nobody touches them when others are drawn. */
+export async function refreshWaiting(now = new Date()): Promise<void> {
+  const stale = await db.delivery.findMany({
+    where: {
+      ...{ kind: { in: ['card', 'status'] }, state: 'active', messageId: { not: null } },
+      wanted: { equals: db.delivery.fields.posted },
+      notBefore: { lt: new Date(now.getTime() - STALE_MS) },
+      batch: { state: 'open', generations: { some: { state: 'queued' } } },
+    },
+    orderBy: { notBefore: 'asc' },
+    select: { id: true },
+    take: REFRESH_MAX,
+  });
+  await touch(db, { id: { in: stale.map(({ id }) => id) } });
 }
 
 /** An interaction's token that has expired is a secret without a use. */
@@ -129,7 +151,7 @@ async function show(delivery: Delivery, discord: Discord): Promise<void> {
   }
   const containerId = containerIdOf(delivery.nonce);
   const content = {
-    container: { ...displacedIn(card, delivery, batch, place), id: containerId },
+    container: { ...(await displacedIn(card, delivery, place)), id: containerId },
     mentions: card.mentions,
   };
   let messageId = delivery.messageId;
@@ -201,13 +223,14 @@ async function answered({ batchId }: Delivery, channelId: string): Promise<strin
   return other?.messageId ?? undefined;
 }
 
-/** Where it was meant for, when that is not where it is. */
-function displacedIn(card: Card, delivery: Delivery, batch: Batch | null, place: Place) {
-  const meant = batch?.threadId ?? batch?.channelId;
-  const there = [batch?.channelId, batch?.threadId].includes(place.channelId);
-  if (!batch?.guildId || !meant || there || delivery.kind === 'review') return card.container;
-  const says = `-# This belongs in <#${batch.channelId}>, where I could not show it.`;
-  const note = { type: ComponentType.TextDisplay, content: says } as const;
+/** With a line that says where it was meant for, when that is not where it is. */
+async function displacedIn(card: Card, { kind, batchId }: Delivery, place: Place) {
+  // Read now: placing it may have started the thread.
+  const batch = batchId ? await db.batch.findUnique({ where: { id: batchId } }) : null;
+  const there = batch?.channelId === place.channelId || batch?.threadId === place.channelId;
+  if (!batch?.guildId || there || kind === 'review') return card.container;
+  const content = `-# This belongs in <#${batch.channelId}>, where I could not show it.`;
+  const note = { type: ComponentType.TextDisplay, content } as const;
   return { ...card.container, components: [note, ...card.container.components] };
 }
 
@@ -239,7 +262,21 @@ async function placeOf(delivery: Delivery, batch: Batch | null, discord: Discord
     if (!messageId && young && (await discord.isThinking(token))) return { waitMs: NOT_READY_MS, why: null };
     return place;
   }
-  return channelId ? bot(channelId) : threadOf(batch, discord);
+  if (channelId) return bot(channelId);
+  if (await waitsForOther(delivery)) return { waitMs: NOT_READY_MS, why: null };
+  return threadOf(batch, discord);
+}
+
+/** In a thread stand the status, then the pictures, then the manifest: each waits for those before it. */
+const STANDS_AFTER: Partial<Record<DeliveryKind, DeliveryKind[]>> = {
+  pictures: ['status'],
+  manifest: ['status', 'pictures'],
+};
+
+async function waitsForOther({ batchId, kind }: Delivery): Promise<boolean> {
+  const earlier = STANDS_AFTER[kind] ?? [];
+  const where = { batchId, kind: { in: earlier }, state: 'active', messageId: null } as const;
+  return (await db.delivery.count({ where })) > 0;
 }
 
 /**

@@ -94,8 +94,8 @@ export function faultOf(error: unknown): Fault {
     return { kind: 'refused', code };
   }
   if (error instanceof HTTPError) return { kind: 'unknown', code: `http-${error.status}` };
-  const name = error instanceof Error ? error.name : 'error';
-  const code = error instanceof Error && 'code' in error ? String(error.code) : name;
+  if (!(error instanceof Error)) return { kind: 'unknown', code: 'error' };
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
   return { kind: 'unknown', code };
 }
 

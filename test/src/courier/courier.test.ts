@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { type APIMessage, MessageFlags } from 'discord-api-types/v10';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { textOf } from '#src/sandbox/person.ts';
@@ -151,6 +153,42 @@ describe('a card', () => {
     expect(textOf(find())).toContain('Deleted');
   });
 
+  it('is posted once though the process that posts it is killed in the middle', async () => {
+    const { batch, channelId: channel } = await openIn(sandbox, { prompt: 'killed in the middle' });
+    sandbox.misbehave({ answerAfterMs: 3_000 });
+    const killed = spawn(process.execPath, ['src/main.ts', 'courier'], { env: process.env, stdio: 'ignore' });
+    const ended = once(killed, 'exit');
+    // The work is done before the answer comes: by then it is dead.
+    await until(() => ours(channel, 'killed in the middle').length, 'the post', 20_000);
+    killed.kill('SIGKILL');
+    await ended;
+    expect(await deliveryOf(batch.id, 'card')).toMatchObject({ messageId: null, posted: 0, attempts: 1 });
+    sandbox.misbehave({ answerAfterMs: 0 });
+    await start();
+    const row = await until(
+      async () => {
+        const found = await deliveryOf(batch.id, 'card');
+        return found.messageId ? found : null;
+      },
+      'another courier',
+      25_000,
+    );
+    const posted = ours(channel, 'killed in the middle');
+    expect(posted.map(({ id }) => id)).toEqual([row.messageId]);
+  }, 60_000);
+
+  it('tells its place in line anew from time to time', async () => {
+    await start();
+    const { batch } = await openIn(sandbox, { prompt: 'a long wait' });
+    const before = await settled(batch.id);
+    const { refreshWaiting } = await import('#src/courier/deliver.ts');
+    await refreshWaiting();
+    expect((await deliveryOf(batch.id, 'card')).wanted).toBe(before.wanted);
+    await refreshWaiting(new Date(Date.now() + 30_000));
+    expect((await deliveryOf(batch.id, 'card')).wanted).toBe(before.wanted + 1);
+    await settled(batch.id);
+  });
+
   it('is shown by one of two couriers', async () => {
     await start();
     const second = await startCourier();
@@ -218,6 +256,9 @@ describe('a sweep', () => {
     const { threadId } = await db.batch.findUniqueOrThrow({ where: { id: batch.id } });
     expect(threadId).toBe(card.messageId);
     expect([status, pictures, manifest].map((row) => row.channelId)).toEqual(Array(3).fill(threadId));
+    const order = messagesIn(sandbox, threadId!).map(({ id }) => id);
+    expect(order).toEqual([status, pictures, manifest].map(({ messageId }) => messageId));
+    expect(messagesIn(sandbox, threadId!).map(textOf).join()).not.toContain('This belongs in');
     const find = (id: string | null) => messagesIn(sandbox, threadId!).find((message) => message.id === id)!;
     expect(textOf(find(status.messageId))).toMatch(/3 done · 1 failed/);
     expect(textOf(find(status.messageId))).not.toContain('Stop');
