@@ -430,7 +430,7 @@ async function paintCells(canvas: Canvas, plan: SheetPlan, m: Metrics): Promise<
 
 async function paintCell(canvas: Canvas, cell: SheetCell, x: number, y: number, m: Metrics): Promise<void> {
   const { cellWidth: w, cellHeight: h, gap } = m;
-  const small = clamp(Math.round(w / 14), 10, 18);
+  const small = clamp(Math.round(w / 12), 10, 24);
   const centred = async (text: string, colour: Colour) => {
     const set = await setText(text, {
       ...{
