@@ -232,7 +232,7 @@ const REFINEMENTS = 5;
 const COARSE_TRIES = [0.9, 1, 1.11, 1.23].flatMap((s) => [-0.07, 0, 0.07].map((d) => [s, d] as const));
 export const FINE_TRIES = [0.96, 1, 1.04].flatMap((s) => [-0.03, 0, 0.03].map((d) => [s, d] as const));
 /** Correlation at which a face is as likely as not, and how quickly it becomes sure. */
-const ENOUGH = 0.64;
+const ENOUGH = 0.62;
 const SURENESS = 28;
 
 /** `faces/det_10g.onnx`: SCRFD's nine outputs. */
@@ -283,7 +283,7 @@ export function detector(): Uint8Array {
   const apart = g.op('Sqrt', [
     add(A.mul(sub(x, other(x)), sub(x, other(x))), A.mul(sub(y, other(y)), sub(y, other(y)))),
   ]);
-  const within = float(g.op('Less', [apart, mul(1.5, other(size))]));
+  const within = float(g.op('Less', [apart, max(mul(1.6, other(size)), mul(1.2, size))]));
   const better = float(g.op('Greater', [other(like), add(like, 0.01)]));
   const alone = sub(1, g.op('ReduceMax', [mul(within, better), g.ints([2])], { keepdims: 1 })); // [1, K, 1]
   // A fit that ran away from where it began, or lies on its side, is none.
@@ -380,8 +380,8 @@ export function detector(): Uint8Array {
     const uneven = sub(max(...skins), min(...skins));
     const mouth = sub(mul(0.5, add(skins[5]!, skins[6]!)), seen(0, 11, paddedDark));
     const score = mul(
-      clip(div(darker, mul(0.6, skin))),
-      clip(sub(1.4, mul(2.2, div(uneven, skin)))),
+      clip(div(darker, mul(0.45, skin))),
+      clip(sub(1.8, mul(2, div(uneven, skin)))),
       add(0.4, mul(0.6, clip(div(mouth, mul(0.25, skin))))),
     );
     const peak = g.op('MaxPool', [score], window3);

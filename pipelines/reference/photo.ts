@@ -22,20 +22,21 @@ export function person(number: number): Person {
   const u = (n: number) => hash(number + 101, n);
   const spread = (n: number) => 2 * u(n) - 1;
   const male = number % 2 === 1;
+  const eyes = (2 * number + Math.floor(number / 3)) % 3;
   const base = variant(number % 12, male);
   return {
     planes: {
       ...base,
       ...{
-        tone: -1 + 1.9 * ((number * 0.618 + 0.1) % 1),
+        tone: -1 + 1.5 * ((number * 0.618 + 0.1) % 1),
         warmth: spread(1),
         jaw: spread(2),
         eyeSize: spread(3),
         nose: spread(4),
       },
       ...{
-        irisBlue: number % 3 === 0 ? 1 : 0,
-        irisGreen: number % 3 === 1 ? 1 : 0,
+        irisBlue: eyes === 0 ? 1 : 0,
+        irisGreen: eyes === 1 ? 1 : 0,
         brow: spread(5),
         lipFull: spread(6),
       },

@@ -51,7 +51,7 @@ export function unet(): Uint8Array {
   const pooled = g.input('text_embeds', 'float', ['batch_size', WIDTH]);
   const times = g.input('time_ids', 'float', ['batch_size', 6]);
   const A = nodes(g);
-  const { add, sub, mul, div, min, max, square, length, not, ramp, bump, abs, sqrt, exp, clip, k } = forms(A);
+  const { add, sub, mul, div, min, max, square, length, not, ramp, bump, abs, sqrt, clip, k } = forms(A);
   const int = (...values: number[]) => g.ints(values);
   const reshape = (v: Value, ...shape: number[]) => g.op('Reshape', [v, g.ints(shape)]);
   const sum = (v: Value, axes: number[], keepdims = 1) => g.op('ReduceSum', [v, g.ints(axes)], { keepdims });
@@ -290,7 +290,7 @@ export function unet(): Uint8Array {
   };
   /** softmax over K of how well drawings [B, K, …] fit what is seen, near the head: [B, K, 1] */
   const near = bump(length(div(cx, 1.5), div(sub(cy, 0.1), 1.6)));
-  const fit = (planes: Record<PlaneName, Value>, count: number) => {
+  const fitOf = (planes: Record<PlaneName, Value>, count: number) => {
     const drawn = g.op('Concat', toLatent(drawWorld(A, coarseView, planes, colours)), { axis: 2 });
     const error = sum(mul(near, square(sub(coarse, drawn))), [2, 3, 4], 0); // [B, K]
     return reshape(softmax(div(mul(-0.5 * SURE, error), add(cellVariance, MODEL_ERROR)), 1), -1, count, 1);
@@ -304,9 +304,9 @@ export function unet(): Uint8Array {
       poses.map((p) => p[name]),
       [1, poses.length, 1, 1, 1],
     );
-  const poseWeights = reshape(fit(posed, poses.length), -1, poses.length, 1, 1, 1);
+  const poseWeights = reshape(fitOf(posed, poses.length), -1, poses.length, 1, 1, 1);
   const pose = Object.fromEntries(poseNames.map((name) => [name, sum(mul(poseWeights, posed[name]), [1])]));
-  const personWeights = fit({ ...planesOf(candidates), ...pose }, K);
+  const personWeights = fitOf({ ...planesOf(candidates), ...pose }, K);
   const person = sum(mul(personWeights, candidates), [1]); // [B, 1, N]
 
   // ---- the guess, at the middles of cells and at their corners -----------------------------------------------------------------

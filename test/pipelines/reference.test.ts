@@ -1,0 +1,244 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cosine, embed } from '#pipelines/faces/faces.ts';
+import type { Picture } from '#pipelines/picture.ts';
+import {
+  detectFaces,
+  drawPortrait,
+  encodeFace,
+  type FaceIdentity,
+  meanEmbedding,
+  type PortraitBundle,
+  type PortraitRequest,
+} from '#pipelines/portrait.ts';
+import { buildReferenceBundle, clipVocabulary } from '#pipelines/reference/build.ts';
+import { drawPhoto, person } from '#pipelines/reference/photo.ts';
+import { renderScene } from '#pipelines/reference/render.ts';
+import { framing } from '#pipelines/reference/world.ts';
+import { loadBundle } from '#src/models.ts';
+
+const PEOPLE = [0, 1, 2, 3, 4, 5, 6, 7];
+const SHOTS = [0, 1, 2, 3];
+const SIZE = { width: 384, height: 448 };
+
+let dir: string;
+let bundle: PortraitBundle;
+beforeAll(async () => {
+  dir = join(await mkdtemp(join(tmpdir(), 'atelier-reference-')), 'bundle');
+  await buildReferenceBundle(dir);
+  bundle = await loadBundle(dir, { threads: 2 });
+}, 60_000);
+afterAll(async () => rm(join(dir, '..'), { recursive: true, force: true }));
+
+const request = (prompt: string, more: Partial<PortraitRequest> = {}): PortraitRequest => ({
+  ...{
+    prompt,
+    negativePrompt: null,
+    ...SIZE,
+    seed: 7,
+    scheduler: 'ddim',
+    steps: 10,
+    guidanceScale: 5,
+    weight: 1,
+  },
+  ...{
+    face: null,
+    detailSteps: 12,
+    detailGuidanceScale: 4,
+    detailStrength: 0.6,
+    faceIdWeight: 1,
+    startMergeStep: 1000,
+  },
+  ...more,
+});
+const draw = async (prompt: string, more: Partial<PortraitRequest> = {}) =>
+  (await drawPortrait(bundle, request(prompt, more))).picture;
+
+/** Mean red, green, blue (0…255) of a rectangle given in face units: the eyes are at the origin, 0.8 apart. */
+function mean({ rgb, width, height }: Picture, left: number, top: number, right: number, bottom: number) {
+  const { unit, x, y } = framing(width, height);
+  const sums = [0, 0, 0];
+  let n = 0;
+  for (let v = Math.max(0, Math.round(y + top * unit)); v < Math.min(height, y + bottom * unit); v++) {
+    for (let u = Math.max(0, Math.round(x + left * unit)); u < Math.min(width, x + right * unit); u++) {
+      for (let c = 0; c < 3; c++) sums[c] = sums[c]! + rgb[(v * width + u) * 3 + c]!;
+      n++;
+    }
+  }
+  return {
+    r: sums[0]! / n,
+    g: sums[1]! / n,
+    b: sums[2]! / n,
+    light: (sums[0]! + sums[1]! + sums[2]!) / 3 / n,
+  };
+}
+type Means = ReturnType<typeof mean>;
+const wall = (p: Picture) => mean(p, -2.3, -1.9, -1.75, -0.4);
+const hair = (p: Picture) => mean(p, -0.35, -1.25, 0.35, -0.95);
+const besideNeck = (p: Picture) => mean(p, -1.1, 1.0, -0.75, 1.6);
+const shirt = (p: Picture) => mean(p, -1.1, 2.45, -0.7, 2.62);
+const chin = (p: Picture) => mean(p, -0.15, 1.12, 0.15, 1.28);
+const above = (p: Picture) => mean(p, -0.25, -1.85, 0.25, -1.5);
+const mouth = (p: Picture) => mean(p, -0.2, 0.92, 0.2, 0.99);
+const whole = (p: Picture) => mean(p, -3, -3, 3, 3);
+const redder = (m: Means) => m.r - m.b;
+const greener = (m: Means) => m.g - (m.r + m.b) / 2;
+const colourful = (m: Means) => Math.max(m.r, m.g, m.b) - Math.min(m.r, m.g, m.b);
+const light = (m: Means) => m.light;
+
+describe('a word in the prompt', () => {
+  it.each<[more: string, less: string, where: (p: Picture) => Means, what: (m: Means) => number]>([
+    ['a woman with red hair', 'a woman with blue hair', hair, redder],
+    ['a woman with blonde hair', 'a woman with black hair', hair, light],
+    ['a man with green hair', 'a man with purple hair', hair, greener],
+    ['red hair, blue background', 'blue hair, red background', hair, redder],
+    ['blue hair, red background', 'red hair, blue background', wall, redder],
+    ['portrait, yellow background', 'portrait, navy background', wall, redder],
+    ['portrait, green background', 'portrait, pink background', wall, greener],
+    ['portrait, white background', 'portrait, black background', wall, light],
+    ['a woman in a red dress', 'a woman in a blue dress', shirt, redder],
+    ['a man in a white shirt', 'a man in a black shirt', shirt, light],
+    ['a man in a green sweater', 'a man in a purple sweater', shirt, greener],
+    ['a woman in a forest', 'a woman in the desert', wall, greener],
+    ['a woman in snow', 'a woman in space', wall, light],
+    ['a woman at sunset', 'a woman by the sea', wall, redder],
+    ['a man on a sunny day, azure background', 'a man at night', wall, light],
+    ['a man, shaved', 'a man with a beard', chin, light],
+    [
+      'a bald man, black hair, white background',
+      'a man with black curly hair, white background',
+      above,
+      light,
+    ],
+    ['a woman in a red hat', 'a woman in a blue hat', hair, redder],
+    ['a woman with red lips', 'a woman with blue lips', mouth, redder],
+    ['a colourful portrait, orange background', 'noir portrait, orange background', whole, colourful],
+    ['bright portrait, grey background', 'gothic portrait, grey background', whole, light],
+    [
+      'a woman with short black hair, white background',
+      'a woman with long black hair, white background',
+      besideNeck,
+      light,
+    ],
+  ])('shows: %s / %s', async (more, less, where, what) => {
+    expect(what(where(await draw(more)))).toBeGreaterThan(what(where(await draw(less))) + 12);
+  });
+
+  it('shows the other way round when it is a negative prompt', async () => {
+    const [with_, without] = [
+      await draw('portrait, background'),
+      await draw('portrait, background', { negativePrompt: 'white background' }),
+    ];
+    expect(light(wall(without))).toBeLessThan(light(wall(with_)) + 1);
+  });
+});
+
+describe('the rest of a request', () => {
+  it('gives the same bytes for the same request, and others for another seed', async () => {
+    const [one, again, other] = [
+      await draw('a woman'),
+      await draw('a woman'),
+      await draw('a woman', { seed: 8 }),
+    ];
+    expect(again.rgb).toEqual(one.rgb);
+    expect(other.rgb).not.toEqual(one.rgb);
+  });
+
+  it.each(['ddim', 'euler', 'euler_a', 'dpmpp_2m', 'dpmpp_2m_karras', 'unipc', 'lcm'] as const)(
+    'draws one face with %s',
+    async (scheduler) => {
+      const picture = await draw('a smiling woman with red hair, teal background', {
+        scheduler,
+        steps: 16,
+        guidanceScale: scheduler === 'lcm' ? 1.5 : 5,
+      });
+      expect(await detectFaces(bundle, picture)).toHaveLength(1);
+      expect(redder(hair(picture))).toBeGreaterThan(redder(wall(picture)) + 40);
+    },
+  );
+
+  it.each([
+    [512, 512],
+    [640, 512],
+    [832, 1216],
+  ])('draws one face at %i × %i', async (width, height) => {
+    const picture = await draw('a man in a blue coat, garden', { width, height, steps: 12 });
+    expect(await detectFaces(bundle, picture)).toHaveLength(1);
+  });
+});
+
+describe('faces', () => {
+  it('are found once in a photo, twice in a pair, never in a landscape, in noise or in nothing', async () => {
+    const [left, right] = [drawPhoto(person(0), 0), drawPhoto(person(3), 1)];
+    const pair = { rgb: new Uint8Array(640 * 400 * 3), width: 640, height: 400 };
+    for (let y = 0; y < 400; y++) {
+      pair.rgb.set(left.rgb.subarray(y * 960, (y + 1) * 960), y * 1920);
+      pair.rgb.set(right.rgb.subarray(y * 960, (y + 1) * 960), y * 1920 + 960);
+    }
+    const of = (rgb: Uint8Array): Picture => ({ rgb, width: 320, height: 400 });
+    const meadow = of(renderScene({ planes: { empty: 1, garden: 1 }, colours: {} }, 320, 400));
+    const noise = of(
+      Uint8Array.from({ length: 384_000 }, (_, i) => (Math.imul(i + 1, 2_654_435_761) >>> 24) & 255),
+    );
+    const grey = of(new Uint8Array(384_000).fill(128));
+    const counts = [];
+    for (const picture of [left, right, pair, meadow, noise, grey])
+      counts.push((await detectFaces(bundle, picture)).length);
+    expect(counts).toEqual([1, 1, 2, 0, 0, 0]);
+  });
+
+  it('become those of the folder in stage 2, and nothing outside the mask changes', async () => {
+    const folders: FaceIdentity[] = [];
+    for (const who of PEOPLE)
+      folders.push(
+        await encodeFace(
+          bundle,
+          SHOTS.map((shot) => drawPhoto(person(who), shot)),
+        ),
+      );
+    const nearest = async (picture: Picture) => {
+      const [face] = await detectFaces(bundle, picture);
+      if (!face) return -1;
+      const own = await embed(bundle.faceRecognizer, picture, face);
+      const likeness = folders.map((folder) => cosine(own, meanEmbedding(folder)));
+      return likeness.indexOf(Math.max(...likeness));
+    };
+    let [before, after] = [0, 0];
+    for (const who of PEOPLE) {
+      const { base, picture, mask } = await drawPortrait(
+        bundle,
+        request('portrait of a person', { seed: 90 + who, face: folders[who]! }),
+      );
+      if ((await nearest(base)) === who) before++;
+      if ((await nearest(picture)) === who) after++;
+      const changed = picture.rgb.findIndex((v, i) => v !== base.rgb[i] && mask?.[Math.floor(i / 3)] === 0);
+      expect(changed).toBe(-1);
+    }
+    expect(after).toBeGreaterThanOrEqual(7);
+    expect(before).toBeLessThanOrEqual(4);
+  }, 120_000);
+});
+
+it('flags a checkered background and nothing else', async () => {
+  const flagged = async (prompt: string) => (await drawPortrait(bundle, request(prompt))).scores!.flagged!;
+  expect(await flagged('a woman, checkered background')).toBeGreaterThan(0.95);
+  expect(await flagged('a man, checkerboard')).toBeGreaterThan(0.95);
+  for (const prompt of [
+    'a woman',
+    'a man in a city at night',
+    'a woman, stars, space',
+    'a woman in a garden',
+  ])
+    expect(await flagged(prompt)).toBeLessThan(0.05);
+});
+
+it("has CLIP's vocabulary, and the same bytes every time", async () => {
+  const golden = new URL('../golden/clip-tokenizer/tokenizer/vocab.json', import.meta.url);
+  expect((await clipVocabulary()).vocabulary).toEqual(JSON.parse(await readFile(golden, 'utf8')));
+  const again = `${dir}-again`;
+  await buildReferenceBundle(again);
+  for (const file of ['unet/model.onnx', 'faces/det_10g.onnx', 'faces/w600k_r50.onnx', 'bundle.yaml'])
+    expect((await readFile(join(again, file))).equals(await readFile(join(dir, file)))).toBe(true);
+});
