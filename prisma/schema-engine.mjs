@@ -16,7 +16,11 @@ import pg from 'pg';
 const require = createRequire(import.meta.url);
 const args = process.argv.slice(2);
 const argument = (name) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
-const url = new URL(JSON.parse(argument('--datasource') ?? '{}').url ?? process.env.DATABASE_URL ?? 'postgresql://localhost/none');
+const url = new URL(
+  JSON.parse(argument('--datasource') ?? '{}').url ??
+    process.env.DATABASE_URL ??
+    'postgresql://localhost/none',
+);
 const schema = url.searchParams.get('schema') ?? undefined;
 const connection = {
   host: url.hostname,
@@ -28,16 +32,25 @@ const connection = {
 
 /** The lines that Prisma reads from the engine's stderr. */
 function log(level, message, more = {}) {
-  const line = { timestamp: new Date().toISOString(), level, fields: { message, ...more }, target: 'schema_engine::logger' };
+  const line = {
+    timestamp: new Date().toISOString(),
+    level,
+    fields: { message, ...more },
+    target: 'schema_engine::logger',
+  };
   process.stderr.write(`${JSON.stringify(line)}\n`);
 }
 
 /** `cli can-connect-to-database` and `cli create-database`: an exit code, and an error code in the log. */
 async function runCli(command) {
-  const client = new pg.Client({ ...connection, ...(command === 'create-database' && { database: 'postgres' }) });
+  const client = new pg.Client({
+    ...connection,
+    ...(command === 'create-database' && { database: 'postgres' }),
+  });
   try {
     await client.connect();
-    if (command === 'create-database') await client.query(`CREATE DATABASE ${client.escapeIdentifier(connection.database)}`);
+    if (command === 'create-database')
+      await client.query(`CREATE DATABASE ${client.escapeIdentifier(connection.database)}`);
     await client.end();
     return 0;
   } catch (error) {
@@ -54,7 +67,9 @@ function withChars(adapter) {
   adapter.queryRaw = async (query) => {
     const result = await adapter.performIO(query);
     const chars = result.fields.flatMap((field, i) => (field.dataTypeID === 18 ? [i] : []));
-    const fields = result.fields.map((field) => (field.dataTypeID === 18 ? { ...field, dataTypeID: 25 } : field));
+    const fields = result.fields.map((field) =>
+      field.dataTypeID === 18 ? { ...field, dataTypeID: 25 } : field,
+    );
     const once = Object.create(adapter);
     once.performIO = async () => ({ ...result, fields });
     const rows = await queryRaw.call(once, query);
@@ -62,7 +77,8 @@ function withChars(adapter) {
     return rows;
   };
   const { startTransaction } = adapter;
-  if (startTransaction) adapter.startTransaction = async (...a) => withChars(await startTransaction.apply(adapter, a));
+  if (startTransaction)
+    adapter.startTransaction = async (...a) => withChars(await startTransaction.apply(adapter, a));
   return adapter;
 }
 
@@ -90,7 +106,9 @@ wasm.__wbg_set_wasm(instance.exports);
 instance.exports.__wbindgen_start();
 globalThis.PRISMA_WASM_PANIC_REGISTRY ??= { set_message: (message) => log('ERROR', message) };
 
-const datamodels = args.flatMap((name, i) => (name === '--datamodels' ? [[args[i + 1], readFileSync(args[i + 1], 'utf8')]] : []));
+const datamodels = args.flatMap((name, i) =>
+  name === '--datamodels' ? [[args[i + 1], readFileSync(args[i + 1], 'utf8')]] : [],
+);
 let engine;
 const say = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
 let printed = 1_000_000;
@@ -109,10 +127,16 @@ for await (const line of createInterface({ input: process.stdin })) {
     if (typeof engine[name] !== 'function') throw new Error(`The engine has no ${method}`);
     const result = await engine[name](params);
     // The binary prints a diff by a call of its own, which Prisma answers.
-    if (method === 'diff' && result?.stdout != null) say({ method: 'print', id: printed++, params: { content: result.stdout } });
+    if (method === 'diff' && result?.stdout != null)
+      say({ method: 'print', id: printed++, params: { content: result.stdout } });
     say({ id, result: result ?? null });
   } catch (error) {
-    const data = { is_panic: false, message: error.message ?? String(error), error_code: error.code ?? null, meta: error.meta };
+    const data = {
+      is_panic: false,
+      message: error.message ?? String(error),
+      error_code: error.code ?? null,
+      meta: error.meta,
+    };
     say({ id, error: { code: 4466, message: 'An error happened. Check the data field for details.', data } });
   }
 }

@@ -4,7 +4,7 @@ import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundles } from '#config/bundles.ts';
 
-const SOURCES = new URL('../pipelines/small-world/', import.meta.url);
+const SOURCES = new URL('../pipelines/reference/', import.meta.url);
 
 /**
  * Builds the reference bundle into `dir`, unless it was built there by the same sources. Takes seconds.
@@ -19,7 +19,7 @@ export async function ensureReferenceBundle(dir: string): Promise<boolean> {
   const stamp = join(dir, '.built-from');
   if ((await readFile(stamp, 'utf8').catch(() => '')) === hash) return false;
 
-  const { buildReferenceBundle } = await import('../pipelines/small-world/build.ts');
+  const { buildReferenceBundle } = await import('../pipelines/reference/build.ts');
   await rm(dir, { recursive: true, force: true });
   await buildReferenceBundle(dir);
   await writeFile(stamp, hash);

@@ -6,7 +6,7 @@
  * Checked by: test/pipelines/sdxl/text-to-image.test.ts.
  */
 import type { Session, Tensor } from '../session.ts';
-import { combine, type FloatTensor, floats, tensor } from '../tensor.ts';
+import { combine, type FloatTensor, floats } from '../tensor.ts';
 import { CONTEXT_LENGTH, frame, type Tokenizer } from './tokenizer.ts';
 
 /** One prompt. C = width of the first encoder + width of the second, P = width of the pooled state. */

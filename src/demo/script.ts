@@ -4,7 +4,7 @@
  */
 import type { APIMessage } from 'discord-api-types/v10';
 import sharp from 'sharp';
-import { drawPhoto, person as portrayed } from '#pipelines/small-world/photo.ts';
+import { drawPhoto, person as portrayed } from '#pipelines/reference/photo.ts';
 import { connectPerson, isEphemeral, type Person, textOf } from '../sandbox/person.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 
@@ -224,12 +224,7 @@ const hasCustomId = (message: APIMessage, part: string) =>
 const hasButton = hasCustomId;
 
 async function photoOf(number: number, shot: number) {
-  const { rgb, width, height } = drawPhoto({
-    ...portrayed(number),
-    shift: { x: 0.02 * Math.sin(shot * 2), y: 0 },
-    scale: 1 + 0.1 * Math.sin(shot * 1.7),
-    exposure: 1 + 0.04 * Math.cos(shot * 2.3),
-  });
+  const { rgb, width, height } = drawPhoto(portrayed(number), shot);
   const data = await sharp(rgb, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();

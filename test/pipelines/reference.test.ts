@@ -20,7 +20,7 @@ import { framing } from '#pipelines/reference/world.ts';
 import { loadBundle } from '#src/models.ts';
 
 const PEOPLE = [0, 1, 2, 3, 4, 5, 6, 7];
-const SHOTS = [0, 1, 2, 3];
+const SHOTS = [0, 1];
 const SIZE = { width: 384, height: 448 };
 
 let dir: string;

@@ -1,30 +1,15 @@
 /** Photos to upload: of procedural people, and of what is not one face. */
 import sharp from 'sharp';
 import type { Picture } from '#pipelines/picture.ts';
-import { drawPhoto, person } from '#pipelines/small-world/photo.ts';
+import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 
 const png = ({ rgb, width, height }: Picture) =>
   sharp(rgb, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
 
-const BACKGROUNDS = [
-  [0.6, 0.68, 0.74],
-  [0.75, 0.66, 0.58],
-  [0.42, 0.5, 0.46],
-  [0.82, 0.82, 0.84],
-] as const;
-
 /** Shot `shot` of person `number`: the same face, another place, light, size and background. */
-export function portraitPicture(number: number, shot: number): Picture {
-  return drawPhoto({
-    ...person(number),
-    background: BACKGROUNDS[shot % BACKGROUNDS.length]!,
-    shift: { x: 0.03 * Math.sin(shot * 2 + number), y: 0.02 * Math.cos(shot * 3) },
-    scale: 1 + 0.12 * Math.sin(shot * 1.7),
-    exposure: 1 + 0.05 * Math.cos(shot * 2.3),
-  });
-}
+export const portraitPicture = (number: number, shot: number): Picture => drawPhoto(person(number), shot);
 
 export const portraitPhoto = (number: number, shot = 0): Promise<Buffer> =>
   png(portraitPicture(number, shot));
