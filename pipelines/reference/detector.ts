@@ -245,7 +245,7 @@ export function detector(): Uint8Array {
     LUMA.map((v) => v * (128 / 255)),
     [1, 3, 1, 1],
   );
-  const grey = add(g.op('Conv', [input, toGrey]), 0.5);
+  const grey = g.reshapeUnplanned(add(g.op('Conv', [input, toGrey]), 0.5), [0, 0, 0, 0], input);
   const window3 = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] };
   const reshape = (v: Value, ...shape: number[]) => g.op('Reshape', [v, g.ints(shape)]);
 

@@ -53,7 +53,7 @@ export function unet(): Uint8Array {
   const A = nodes(g);
   const { add, sub, mul, div, min, max, square, length, not, ramp, bump, abs, sqrt, clip, k } = forms(A);
   const int = (...values: number[]) => g.ints(values);
-  const reshape = (v: Value, ...shape: number[]) => g.op('Reshape', [v, g.ints(shape)]);
+  const reshape = (v: Value, ...shape: number[]) => g.reshapeUnplanned(v, shape, sample);
   const sum = (v: Value, axes: number[], keepdims = 1) => g.op('ReduceSum', [v, g.ints(axes)], { keepdims });
   const slice = (v: Value, axis: number, from: number, to: number) =>
     g.op('Slice', [v, int(from), int(to), int(axis)]);

@@ -447,7 +447,8 @@ export function drawWorld<T, C>(
   picture = paint(picture, constant('ffffff'), mul(glint, p.glasses));
   picture = paint(picture, constant('23202a'), mul(frame, p.glasses));
 
-  return grade(paint(picture, scene, p.empty), Y);
+  const lit = bump(length(div(px, 1.15), div(sub(py, 0.25), 1.4)));
+  return grade(paint(picture, scene, p.empty), Y, not(mul(0.75, lit)));
 
   // ---- parts -----------------------------------------------------------------------------------------------------------
 
@@ -581,17 +582,25 @@ export function drawWorld<T, C>(
     return inside(sub(length(dx, dy), radius));
   }
 
-  /** Light and mood over all. */
-  function grade(picture: C, height: T): C {
+  /**
+   * Light and mood over all. A portrait's face has a light of its own: where `away` is small, moods are too. Several share
+   * one place: in full, "a moody night, soft and cold" would be mud, and guidance makes it muddier.
+   */
+  function grade(picture: C, height: T, away: T): C {
+    const share = div(away, max(1, add(p.dark, p.night, p.cool, p.pastel, p.neon)));
     let out = picture;
-    out = paint(out, A.scaleColour(out, k(0.55)), p.dark);
-    out = paint(out, A.addColours(A.scaleColour(out, k(0.84)), constant('080c24')), p.night);
+    out = paint(out, A.scaleColour(out, k(0.55)), mul(share, p.dark));
+    out = paint(out, A.addColours(A.scaleColour(out, k(0.84)), constant('080c24')), mul(share, p.night));
     out = paint(out, A.addColours(A.scaleColour(out, k(0.9)), constant('2a1400')), mul(0.8, p.sunset));
     out = paint(out, A.addColours(A.scaleColour(out, k(0.9)), constant('281603')), p.warm);
-    out = paint(out, A.addColours(A.scaleColour(out, k(0.88)), constant('050e22')), p.cool);
-    out = paint(out, A.addColours(A.scaleColour(out, k(0.62)), constant('635c5e')), p.pastel);
+    out = paint(out, A.addColours(A.scaleColour(out, k(0.88)), constant('050e22')), mul(share, p.cool));
+    out = paint(out, A.addColours(A.scaleColour(out, k(0.62)), constant('635c5e')), mul(share, p.pastel));
     const rim = A.mixColours(constant('3cc8ff'), constant('ff3ca8'), ramp(X, -1.2, 1.2));
-    out = paint(out, A.addColours(A.scaleColour(out, k(0.74)), A.scaleColour(rim, k(0.3))), p.neon);
+    out = paint(
+      out,
+      A.addColours(A.scaleColour(out, k(0.74)), A.scaleColour(rim, k(0.3))),
+      mul(share, p.neon),
+    );
     out = paint(out, A.addColours(A.scaleColour(out, k(1.1)), constant('0a0806')), p.bright);
     const silver = A.addColours(
       A.scaleColour(A.grey(out), add(1.12, mul(-0.05, ramp(height, 0, 3)))),
