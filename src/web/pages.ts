@@ -41,7 +41,7 @@ ${pictures.map(
     i,
   ) => html`<li class="${ratioClass(picture)}"><a id="p-${picture.id}" href="/pictures/${picture.id}">${pictureElement(
     picture,
-    '(max-width: 40rem) 48vw, 22rem',
+    '(min-width: 100rem) 19vw, (min-width: 64rem) 23vw, (min-width: 40rem) 31vw, 46vw',
     first && i < EAGER,
   )}</a></li>
 `,
@@ -183,7 +183,11 @@ ${parts.body}
 /** What differs from page to page: placeholders, and the proportions that occur. */
 async function stylesOf(pictures: readonly PublishedPicture[]): Promise<string> {
   const ratios = new Map(
-    pictures.map((picture) => [ratioClass(picture), (picture.width / picture.height).toFixed(4)]),
+    pictures.map((picture) => [
+      ratioClass(picture),
+      // In the wall's rows: a column is sixty of them wide, and three stay free below.
+      { ratio: picture.width / picture.height, rows: Math.round((60 * picture.height) / picture.width) + 3 },
+    ]),
   );
   const blurs = await Promise.all(
     pictures.map(async (picture) => {
@@ -191,7 +195,11 @@ async function stylesOf(pictures: readonly PublishedPicture[]): Promise<string> 
       return url ? `#p-${picture.id}{background-image:url(${url})}` : '';
     }),
   );
-  return [...ratios].map(([name, ratio]) => `.${name}{--r:${ratio}}`).join('') + blurs.join('');
+  return (
+    [...ratios]
+      .map(([name, { ratio, rows }]) => `.${name}{--r:${ratio.toFixed(4)};--rows:${rows}}`)
+      .join('') + blurs.join('')
+  );
 }
 
 const ratioClass = ({ width, height }: PublishedPicture) => `r${width}x${height}`;
