@@ -12,7 +12,7 @@ import { mustPost } from '#src/bot/permissions.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { turnPage } from '#src/deliveries.ts';
 import { quote, UserError } from '#src/errors.ts';
-import { publishImage } from '#src/gallery.ts';
+import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations.ts';
 import { getPicture, type Picture, pictureBytes } from '#src/messages.ts';
 import { mayBeShown, reportImage } from '#src/moderation.ts';
@@ -56,7 +56,16 @@ export const picturePresses = {
       const { image } = await visiblePicture(asking, id);
       if (!image) throw new UserError('gone', {});
       await publishImage(asking.actor, image.id);
-      return 'The picture is in the gallery now. Take it back with `/gallery unpublish`.';
+      return 'The picture is in the gallery now. Take it back with its button or `/gallery unpublish`.';
+    },
+  },
+  'picture.unpublish': {
+    answers: 'reply',
+    async run({ id, asking }) {
+      const { image } = await visiblePicture(asking, id);
+      if (!image) throw new UserError('gone', {});
+      await unpublishImage(asking.actor, image.id);
+      return 'The picture is no longer in the gallery.';
     },
   },
   'picture.report': {
@@ -109,7 +118,13 @@ async function pictureCard(picture: Picture): Promise<Answer> {
       button('picture.details', 'Details'),
     ),
     new ActionRowBuilder<ButtonBuilder>().addComponents(
-      ...(batch.production ? [button('picture.publish', 'Publish', ButtonStyle.Primary)] : []),
+      ...(batch.production
+        ? [
+            image.visibility === 'published'
+              ? button('picture.unpublish', 'Take down')
+              : button('picture.publish', 'Publish', ButtonStyle.Primary),
+          ]
+        : []),
       button('picture.report', 'Report'),
       button('picture.delete', 'Delete', ButtonStyle.Danger),
     ),

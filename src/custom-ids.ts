@@ -22,6 +22,7 @@ export const actions = {
   'picture.delete': 'generation',
   'picture.details': 'generation',
   'picture.publish': 'generation',
+  'picture.unpublish': 'generation',
   'picture.report': 'generation',
   'queue.cancel': 'user', // select; its values are batches
   'queue.post': 'user', // select; its values are deliveries

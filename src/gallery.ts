@@ -10,6 +10,7 @@
 import { z } from 'zod';
 import { audit } from './audit.ts';
 import { db, type Image, type Prisma } from './db.ts';
+import { touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import { mayBeShown } from './moderation.ts';
 import { type Actor, isModerator, isOperator } from './people.ts';
@@ -55,7 +56,7 @@ const PUBLISHED: Prisma.ImageWhereInput = {
 const WITH = {
   review: { select: { state: true } },
   generation: {
-    select: { bundle: true, batch: { select: { ownerId: true, guildId: true, production: true } } },
+    select: { bundle: true, batch: { select: { id: true, ownerId: true, guildId: true, production: true } } },
   },
 } as const satisfies Prisma.ImageInclude;
 type Found = Prisma.ImageGetPayload<{ include: typeof WITH }>;
@@ -95,6 +96,7 @@ export async function publishImage(
       before: { visibility: 'private' },
       after: { visibility: 'published', collection },
     });
+    await touch(tx, { batchId: image.generation.batch.id });
     return true;
   });
   if (published || (await findPublished(imageId))) return;
@@ -108,7 +110,7 @@ export async function publishImage(
  * @throws {UserError} `gone`, `not_yours`, `already_done` when it is not there
  */
 export async function unpublishImage(actor: Actor, imageId: string): Promise<void> {
-  await managed(actor, imageId);
+  const { generation } = await managed(actor, imageId);
   const taken = await db.$transaction(async (tx) => {
     const { count } = await tx.image.updateMany({
       where: { id: imageId, visibility: 'published' },
@@ -123,6 +125,7 @@ export async function unpublishImage(actor: Actor, imageId: string): Promise<voi
       before: { visibility: 'published' },
       after: { visibility: 'private' },
     });
+    await touch(tx, { batchId: generation.batch.id });
     return true;
   });
   if (!taken) throw new UserError('already_done', { what: 'it is not in the gallery' });

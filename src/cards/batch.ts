@@ -321,12 +321,15 @@ function accentOf(batch: Batch, pictures: readonly Picture[]): number {
 
 function pictureRow(picture: Picture, batch: Batch, one: boolean): APIComponentInContainer | null {
   const label = (word: string) => (one ? word : `${picture.index + 1} · ${word}`);
-  const publishable = batch.production && picture.image?.visibility === 'private';
+  const { visibility } = picture.image ?? {};
   return row(
     button('picture.again', picture.id, label('Again')),
     button('picture.vary', picture.id, label('Vary')),
     button('picture.details', picture.id, label('Details')),
-    ...(publishable ? [button('picture.publish', picture.id, label('Publish'), ButtonStyle.Primary)] : []),
+    ...(batch.production && visibility === 'private'
+      ? [button('picture.publish', picture.id, label('Publish'), ButtonStyle.Primary)]
+      : []),
+    ...(visibility === 'published' ? [button('picture.unpublish', picture.id, label('Take down'))] : []),
     button('picture.delete', picture.id, label('Delete'), ButtonStyle.Danger),
   );
 }

@@ -6,6 +6,7 @@ import { openBatch } from '#src/batches.ts';
 import { renderCard } from '#src/cards/cards.ts';
 import { type Card, plain } from '#src/cards/parts.ts';
 import { type DeliveryKind, db } from '#src/db.ts';
+import { publishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations.ts';
 import { picturesOf } from '#src/messages.ts';
 import { decide, reportImage } from '#src/moderation.ts';
@@ -92,12 +93,23 @@ describe('the card of /imagine', () => {
   });
 
   it('has each picture with its buttons; Publish in production alone', async () => {
-    const { batch } = await opened([{}, {}, {}, {}], { production: true });
+    const { batch, person } = await opened([{}, {}, {}, {}], { production: true });
     await drawAll(batch.id);
     const card = await render({ batchId: batch.id }, 'card');
     expect(card.files).toHaveLength(4);
     expect(buttons(card).filter((action) => action === 'picture.publish')).toHaveLength(4);
     expect(words(card)).toContain('4 · Again');
+
+    const [first] = await db.generation.findMany({ where: { batchId: batch.id }, include: { image: true } });
+    const wanted = async () =>
+      (await db.delivery.findMany({ where: { batchId: batch.id } })).map((d) => d.wanted);
+    const before = await wanted();
+    await publishImage(person, first?.image?.id ?? '');
+    expect(await wanted()).toEqual(before.map((n) => n + 1));
+    const shown = await render({ batchId: batch.id }, 'card');
+    expect(buttons(shown).filter((action) => action === 'picture.publish')).toHaveLength(3);
+    expect(buttons(shown).filter((action) => action === 'picture.unpublish')).toHaveLength(1);
+    expect(words(shown)).toContain('in the gallery');
 
     const tests = await opened();
     await drawAll(tests.batch.id);

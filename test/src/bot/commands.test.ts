@@ -708,6 +708,9 @@ describe('/gallery', () => {
     expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({
       visibility: 'published',
     });
+    const taken = await postCard(production.id, 'card', [button(`v1:picture.unpublish:${id}`)]);
+    expect((await me.press(taken, 'v1:picture.unpublish')).content).toMatch(/no longer in the gallery/);
+    expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/in the gallery/);
     const offered = await me.suggest('gallery unpublish', { picture: 'gard' }, 'picture');
     expect(offered).toEqual([{ name: 'portrait of a gardener · seed 3', value: id }]);
     expect((await me.type('gallery unpublish')).content).toMatch(/gardener.*is off/);
