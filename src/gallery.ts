@@ -13,7 +13,7 @@ import { db, type Image, type Prisma } from './db.ts';
 import { touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import { mayBeShown } from './moderation.ts';
-import { type Actor, isModerator, isOperator } from './people.ts';
+import { type Actor, actorIn, isModerator, isOperator } from './people.ts';
 import { deleteFolder, getFile, putFile } from './storage.ts';
 
 export interface PublishedPicture {
@@ -138,9 +138,7 @@ async function managed(actor: Actor, imageId: string): Promise<Found> {
   if (!image || image.deletedAt) throw new UserError('gone', {});
   const { ownerId, guildId } = image.generation.batch;
   if (ownerId === actor.id) return image;
-  // What a guild lets its people do counts for what was drawn there.
-  const here = guildId !== null && guildId === actor.guildId;
-  const judge = here ? actor : { ...actor, guildId: null, roleIds: [], managesGuild: false };
+  const judge = actorIn(actor, guildId);
   if ((await isOperator(judge)) || (await isModerator(judge))) return image;
   throw new UserError('not_yours', {});
 }

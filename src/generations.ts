@@ -23,7 +23,7 @@ import {
 import { announce, touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import { openReview } from './moderation.ts';
-import { type Actor, isModerator } from './people.ts';
+import { type Actor, actorIn, isModerator } from './people.ts';
 import { deleteFile, getFile, putFile } from './storage.ts';
 import { refund } from './tokens.ts';
 
@@ -201,9 +201,13 @@ async function endIfBatchEnded(tx: Transaction, generation: Generation): Promise
 
 /** Deletes a picture's bytes; its row and its generation's stay. @throws {UserError} `gone`, `not_yours` */
 export async function deleteImage(actor: Actor, generationId: string): Promise<Image> {
-  const image = await db.image.findUnique({ where: { generationId }, include: { generation: true } });
+  const image = await db.image.findUnique({
+    where: { generationId },
+    include: { generation: { include: { batch: true } } },
+  });
   if (!image || image.deletedAt) throw new UserError('gone', {});
-  if (image.generation.userId !== actor.id && !(await isModerator(actor)))
+  const { userId, batch } = image.generation;
+  if (userId !== actor.id && !(await isModerator(actorIn(actor, batch.guildId))))
     throw new UserError('not_yours', {});
 
   const deleted = await db.$transaction(async (tx) => {

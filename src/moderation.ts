@@ -25,7 +25,7 @@ import {
 } from './db.ts';
 import { announce, deliver, touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
-import { type Actor, guildSettings, mustBeModerator } from './people.ts';
+import { type Actor, actorIn, guildSettings, mustBeModerator } from './people.ts';
 import { deleteFile, hasFile, moveFile } from './storage.ts';
 
 /** Letters that look like a–z and that Unicode's own decomposition leaves as they are: Cyrillic, Greek, Latin's own. */
@@ -308,9 +308,8 @@ export async function decide(
     where: { id: reviewId },
     include: { image: { include: { generation: { include: { batch: true } } } } },
   });
-  // What a guild lets its people do counts there alone; a picture from a DM is for our own moderators.
-  const inside = review?.guildId != null && review.guildId === actor.guildId;
-  await mustBeModerator(inside ? actor : { ...actor, guildId: null, roleIds: [], managesGuild: false });
+  // A picture from a DM is for our own moderators.
+  await mustBeModerator(actorIn(actor, review?.guildId ?? null));
   if (!review) throw new UserError('gone', {});
 
   const { image } = review;

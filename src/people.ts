@@ -57,6 +57,12 @@ async function has(actor: Actor, role: User['role'], roles: (settings: GuildSett
   return settings !== null && roles(settings).some((id) => actor.roleIds.includes(id));
 }
 
+/** The same person before what belongs to a guild: what another guild lets them do does not count for it. */
+export function actorIn(actor: Actor, guildId: string | null): Actor {
+  if (guildId !== null && guildId === actor.guildId) return actor;
+  return { ...actor, guildId: null, roleIds: [], managesGuild: false };
+}
+
 /** @throws {UserError} `operators_only` */
 export async function mustBeOperator(actor: Actor): Promise<void> {
   if (!(await isOperator(actor))) throw new UserError('operators_only', {});

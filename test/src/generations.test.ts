@@ -16,7 +16,7 @@ import {
 } from '#src/generations.ts';
 import { getFile, hasFile } from '#src/storage.ts';
 import { balanceOf } from '#src/tokens.ts';
-import { actor, asking, cell, request } from '../support/requests.ts';
+import { actor, asking, cell, request, snowflake } from '../support/requests.ts';
 
 const drawn = (changes: Partial<Drawn> = {}): Drawn => ({
   png: Buffer.from('the bytes'),
@@ -167,6 +167,23 @@ describe('deleteImage', () => {
     await expect(deleteImage(actor(), id)).rejects.toMatchObject({ code: 'not_yours' });
     await deleteImage(person, id);
     await expect(deleteImage(person, id)).rejects.toMatchObject({ code: 'gone' });
+  });
+
+  it('is for moderators of its own guild, and from a DM for our own', async () => {
+    const ours = actor();
+    await db.user.create({ data: { id: ours.id, role: 'moderator' } });
+    for (const guildId of [snowflake(), null]) {
+      const { id } = await opened({ prompt: `portrait ${Math.random()}` }, actor({ guildId }));
+      await finishGeneration((await startGeneration(id, 'w1'))!, 'w1', drawn());
+
+      const elsewhere = actor({ managesGuild: true });
+      const withRole = actor({ roleIds: ['9'] });
+      await db.guildSettings.create({ data: { id: withRole.guildId!, moderatorRoleIds: ['9'] } });
+      for (const nobody of [elsewhere, withRole, actor({ guildId: null, managesGuild: true })])
+        await expect(deleteImage(nobody, id)).rejects.toMatchObject({ code: 'not_yours' });
+      expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({ deletedAt: null });
+      await deleteImage(guildId ? actor({ guildId, managesGuild: true }) : ours, id);
+    }
   });
 });
 
