@@ -13,7 +13,6 @@ import {
   TextInputStyle,
 } from 'discord.js';
 import { z } from 'zod';
-import { parameters } from '#config/parameters.ts';
 import {
   type Asking,
   type Cell,
@@ -69,8 +68,11 @@ export async function makePlan(
 ): Promise<Exclude<Answer, string>> {
   const { actor } = asking;
   mustPost(interaction, kind, asking.botInside);
-  const definition = await parseSweep(source.yaml);
-  const folders = await checkAgainst(asking, definition);
+  const folders = new Map<string, string>();
+  const definition = await parseSweep(source.yaml, {
+    operator: await isOperator(actor),
+    findFace: async (name) => void folders.set(name, (await usableFolder(actor.id, name)).id),
+  });
   const cells = expandSweep(definition);
 
   const own = await resolveParameters(actor);
@@ -95,36 +97,6 @@ export async function makePlan(
     production,
   });
   return planCard(definition, plan, tier, production);
-}
-
-/** What only the person's own rows can tell. Returns their folders, name → id. @throws {UserError} `plan_faults` */
-async function checkAgainst({ actor }: Asking, definition: SweepDefinition): Promise<Map<string, string>> {
-  const faults: string[] = [];
-  const attempt = async (check: () => Promise<void> | void) => {
-    try {
-      await check();
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      if (!faults.includes(error.userMessage)) faults.push(error.userMessage);
-    }
-  };
-  const folders = new Map<string, string>();
-  for (const name of definition.faces)
-    await attempt(async () => void folders.set(name, (await usableFolder(actor.id, name)).id));
-
-  const operator = await isOperator(actor);
-  const varied = [
-    ...definition.axes.map(({ name }) => name),
-    ...[definition.set, ...definition.cells].flatMap(Object.keys),
-  ];
-  for (const name of new Set(varied)) {
-    if (parameters.get(name)?.operators && !operator)
-      await attempt(() => {
-        throw new UserError('parameter_operators', { name });
-      });
-  }
-  if (faults.length) throw new UserError('plan_faults', { faults });
-  return folders;
 }
 
 function planCard(

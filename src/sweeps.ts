@@ -120,66 +120,106 @@ const Sweep = z.strictObject(
   },
 );
 
+/** What only the rows of who asks can tell. */
+export interface SweepAsker {
+  readonly operator: boolean;
+  /** @throws {UserError} told beside what is wrong with the YAML itself */
+  findFace(name: string): Promise<void>;
+}
+const ANYBODY: SweepAsker = { operator: true, findFace: async () => {} };
+
 /**
  * @param withinMs of parsing, before it is given up
  * @throws {UserError} `file_large`, `yaml_broken`, `plan_faults` with every fault at once, each with its line
  */
-export async function parseSweep(text: string, withinMs = PARSE_WITHIN_MS): Promise<SweepDefinition> {
+export async function parseSweep(
+  text: string,
+  asker: SweepAsker = ANYBODY,
+  withinMs = PARSE_WITHIN_MS,
+): Promise<SweepDefinition> {
   const bytes = Buffer.byteLength(text);
   if (bytes > SWEEP_BYTES_MAX)
     throw new UserError('file_large', { what: 'The YAML', bytes, max: SWEEP_BYTES_MAX });
   const { value, lines } = await parseInThread(text, withinMs);
-  const parsed = Sweep.safeParse(value);
-  if (!parsed.success) throw planFaults(parsed.error.issues.flatMap((issue) => sentences(issue, lines)));
-  return checkSweep(parsed.data, lines);
+  const faults = new Faults(lines);
+  const { raw, unread } = shapeOf(value, faults);
+  const definition = checkSweep(raw, unread, asker.operator, faults);
+  for (const [index, name] of raw.faces.entries())
+    await faults.attempt(`faces.${index}`, async () => asker.findFace(folderName(name)));
+  faults.throwIfAny();
+  return definition;
 }
 
-/** What the shape alone does not say: parameters and their ranges, prompts, names, and what does not go together. */
-function checkSweep(raw: z.output<typeof Sweep>, lines: Lines): SweepDefinition {
-  const faults = new Set<string>();
-  const fault = (path: string, says: string) => faults.add(`${lineOf(path, lines)}${says}`);
-  const attempt = <T>(path: string, work: () => T, otherwise: T): T => {
-    if (faults.size >= FAULTS_MAX) return otherwise;
-    try {
-      return work();
-    } catch (error) {
-      if (error instanceof AxisFault) fault(path, error.message);
-      else if (error instanceof UserError) fault(path, error.userMessage);
-      else throw error;
-      return otherwise;
+/** All that has the right shape. What has not is noted, and left out, so that the rest can be checked as well. */
+function shapeOf(
+  value: unknown,
+  faults: Faults,
+): { raw: z.output<typeof Sweep>; unread: ReadonlySet<string> } {
+  const whole = Sweep.safeParse(value);
+  if (whole.success) return { raw: whole.data, unread: new Set() };
+  const unread = new Set<string>();
+  const rest = structuredClone(value) as Record<string, Record<string, unknown>>;
+  for (const issue of whole.error.issues) {
+    faults.issue(issue);
+    const [key, inner] = issue.path.map(String);
+    if (key === undefined) {
+      if (issue.code !== 'unrecognized_keys') throw faults.error();
+      for (const unknown of issue.keys) delete rest[unknown];
+    } else if (inner !== undefined && (key === 'axes' || key === 'set')) {
+      delete rest[key]?.[inner];
+    } else {
+      delete rest[key];
+      unread.add(key);
     }
-  };
+  }
+  return { raw: Sweep.parse(rest), unread };
+}
+
+/**
+ * What the shape alone does not say: parameters and their ranges, prompts, names, and what does not go together.
+ *
+ * @param unread keys that are there, and not in `raw`
+ */
+function checkSweep(
+  raw: z.output<typeof Sweep>,
+  unread: ReadonlySet<string>,
+  operator: boolean,
+  faults: Faults,
+): SweepDefinition {
   const settings = (path: string, given: ResolvedParameters): ResolvedParameters =>
     Object.fromEntries(
-      Object.entries(given).map(([name, value]) => {
-        const at = `${path}.${name}`;
-        return [name, attempt(at, () => parseVaried(name, value), null)];
-      }),
+      Object.entries(given).map(([name, value]) => [
+        name,
+        faults.try(`${path}.${name}`, () => parseVaried(name, value, operator), null),
+      ]),
     );
 
   const prompts = distinct(raw.prompts ?? (raw.prompt === undefined ? [] : [raw.prompt]));
-  if (raw.prompt !== undefined && raw.prompts) fault('prompts', 'Give `prompt` or `prompts`, not both.');
-  if (!prompts.length) fault('', '`prompt` is missing: say what to draw.');
+  if (raw.prompt !== undefined && raw.prompts) faults.add('prompts', 'Give `prompt` or `prompts`, not both.');
+  if (!prompts.length && !unread.has('prompt') && !unread.has('prompts'))
+    faults.add('', '`prompt` is missing: say what to draw.');
   for (const [index, prompt] of prompts.entries())
-    attempt(raw.prompts ? `prompts.${index}` : 'prompt', () => checkPrompt(prompt), undefined);
+    faults.try(raw.prompts ? `prompts.${index}` : 'prompt', () => checkPrompt(prompt), undefined);
 
-  if (raw.method === 'list' && !raw.cells) fault('method', '`method: list` needs `cells`.');
-  if (raw.method !== 'list' && raw.cells) fault('cells', '`cells` goes with `method: list`.');
+  if (raw.method === 'list' && !raw.cells && !unread.has('cells'))
+    faults.add('method', '`method: list` needs `cells`.');
+  if (raw.method !== 'list' && raw.cells && !unread.has('method'))
+    faults.add('cells', '`cells` goes with `method: list`.');
   if (raw.method === 'list' && Object.keys(raw.axes).length)
-    fault('axes', '`axes` does not go with `method: list`; use `cells`.');
+    faults.add('axes', '`axes` does not go with `method: list`; use `cells`.');
   const varied = new Set([...Object.keys(raw.axes), ...(raw.cells ?? []).flatMap(Object.keys)]);
   for (const name of Object.keys(raw.set).filter((name) => varied.has(name)))
-    fault(`set.${name}`, `\`${name}\` is varied and in \`set\`: it can be only one.`);
+    faults.add(`set.${name}`, `\`${name}\` is varied and in \`set\`: it can be only one.`);
 
   const axes = Object.entries(raw.axes).map(([name, given]) => {
     const at = `axes.${name}`;
-    const values = attempt(at, () => spread(name, given), []);
+    const values = faults.try(at, () => spread(name, given), []);
     return {
       name,
-      values: distinct(values.map((value) => attempt(at, () => parseVaried(name, value), null))),
+      values: distinct(values.map((value) => faults.try(at, () => parseVaried(name, value, operator), null))),
     };
   });
-  const definition: SweepDefinition = {
+  return {
     name: raw.name,
     method: raw.method,
     prompts,
@@ -188,14 +228,12 @@ function checkSweep(raw: z.output<typeof Sweep>, lines: Lines): SweepDefinition 
     seeds: distinct(
       typeof raw.seeds === 'number' ? Array.from({ length: raw.seeds }, (_, i) => i + 1) : raw.seeds,
     ),
-    faces: distinct(raw.faces.map((name, index) => attempt(`faces.${index}`, () => folderName(name), name))),
+    faces: distinct(raw.faces),
     set: settings('set', raw.set),
     samples: raw.samples,
     randomSeed: raw.random_seed,
     limit: raw.limit ?? null,
   };
-  if (faults.size) throw planFaults([...faults]);
-  return definition;
 }
 
 /** What has a key of its own here, or is the same for a whole batch. */
@@ -205,10 +243,12 @@ const NOT_VARIED: Readonly<Record<string, string>> = {
   production_mode: 'it is the same for the whole sweep: use `/set`.',
 };
 
-/** @throws {UserError} as `parseParameter` @throws {AxisFault} */
-function parseVaried(name: string, value: ParameterJson): ParameterJson {
+/** @throws {UserError} as `parseParameter`, and `parameter_operators` @throws {AxisFault} */
+function parseVaried(name: string, value: ParameterJson, operator: boolean): ParameterJson {
   if (Object.hasOwn(NOT_VARIED, name)) throw new AxisFault(name, `can't be varied here; ${NOT_VARIED[name]}`);
-  return parseParameter(name, value);
+  const parsed = parseParameter(name, value);
+  if (parameters.get(name)?.operators && !operator) throw new UserError('parameter_operators', { name });
+  return parsed;
 }
 
 /** `[10, 20, 30]`, `"10, 20, .., 30"` and `{ from: 10, to: 30, step: 10 }` are the same. */
@@ -438,23 +478,65 @@ class AxisFault extends Error {
   }
 }
 
-function planFaults(faults: readonly string[]): UserError {
-  const more = faults.length - FAULTS_MAX;
-  const told = more > 0 ? [...faults.slice(0, FAULTS_MAX), `… and ${more} more.`] : [...faults];
-  return new UserError('plan_faults', { faults: told });
-}
+/** What is wrong with a sweep, one sentence a fault, to be told all at once. */
+class Faults {
+  readonly #lines: Lines;
+  readonly #found = new Set<string>();
 
-/** What zod found, one sentence a fault. */
-function sentences(issue: z.core.$ZodIssue, lines: Lines): string[] {
-  const path = issue.path.join('.');
-  if (issue.code === 'unrecognized_keys') {
-    const known = (path ? ['from', 'to', 'step'] : Object.keys(Sweep.shape)).map((key) => `\`${key}\``);
-    return issue.keys.map((key) => {
-      const line = lineOf(path ? `${path}.${key}` : key, lines);
-      return `${line}${quote(key)} is not known here. There are ${known.join(', ')}.`;
-    });
+  constructor(lines: Lines) {
+    this.#lines = lines;
   }
-  return [`${lineOf(path, lines)}${path ? quote(path) : 'A sweep'}: ${issue.message}.`];
+
+  add(path: string, says: string): void {
+    this.#found.add(`${lineOf(path, this.#lines)}${says}`);
+  }
+
+  /** What zod found. */
+  issue(issue: z.core.$ZodIssue): void {
+    const path = issue.path.join('.');
+    if (issue.code !== 'unrecognized_keys') {
+      this.add(path, `${path ? quote(path) : 'A sweep'}: ${issue.message}.`);
+      return;
+    }
+    const known = (path ? ['from', 'to', 'step'] : Object.keys(Sweep.shape)).map((key) => `\`${key}\``);
+    for (const key of issue.keys) {
+      const says = `${quote(key)} is not known here. There are ${known.join(', ')}.`;
+      this.add(path ? `${path}.${key}` : key, says);
+    }
+  }
+
+  /** `otherwise` where `work` throws what is told to people, and where more is wrong than would be told. */
+  try<T>(path: string, work: () => T, otherwise: T): T {
+    if (this.#found.size >= FAULTS_MAX) return otherwise;
+    try {
+      return work();
+    } catch (error) {
+      this.#note(path, error);
+      return otherwise;
+    }
+  }
+
+  async attempt(path: string, work: () => Promise<void>): Promise<void> {
+    if (this.#found.size >= FAULTS_MAX) return;
+    await work().catch((error: unknown) => this.#note(path, error));
+  }
+
+  #note(path: string, error: unknown): void {
+    if (error instanceof AxisFault) this.add(path, error.message);
+    else if (error instanceof UserError) this.add(path, error.userMessage);
+    else throw error;
+  }
+
+  error(): UserError {
+    const faults = [...this.#found];
+    const more = faults.length - FAULTS_MAX;
+    if (more > 0) faults.splice(FAULTS_MAX, more, `… and ${more} more.`);
+    return new UserError('plan_faults', { faults });
+  }
+
+  throwIfAny(): void {
+    if (this.#found.size) throw this.error();
+  }
 }
 
 /** `Line 7: `, of the deepest part of a path that has a line. */

@@ -175,6 +175,51 @@ set:
     expect(says).toContain("- Line 9: `tier` can't be varied here; it is the same for the whole sweep");
   });
 
+  it('tells what is misspelt, out of range, and not the asker’s at once', async () => {
+    const text = `promt: a woman
+prompts: [a nude woman]
+axes:
+  steps: { from: 1, to: 9, by: 2 }
+  stepz: [1]
+  scheduler: [magic]
+seeds: [-1]
+method: list
+cells: many
+faces: [ada, ../etc, ghost]
+`;
+    const findFace = async (name: string) => {
+      if (name !== 'ada') throw new UserError('folder_unknown', { name, mine: ['ada'] });
+    };
+    const refused = await parseSweep(text, { operator: false, findFace }).catch((error: UserError) => error);
+    const { userMessage: says } = refused as UserError;
+    expect(says).toMatch(/^Nothing was started. 10 things need mending:/);
+    for (const fault of [
+      'Line 1: `promt` is not known here',
+      "Line 2: I can't draw that",
+      'Line 4: `axes.steps`: must be a list',
+      'Line 5: There is no parameter named `stepz`',
+      'Line 6: `scheduler` must be one of',
+      'Line 7: `seeds.0`: Too small',
+      'Line 9: `cells`:',
+      'Line 3: `axes` does not go with `method: list`',
+      "Line 10: `../etc` can't be a face folder",
+      'Line 10: You have no face folder named `ghost`. Yours: `ada`.',
+    ])
+      expect(says).toContain(`- ${fault}`);
+  });
+
+  it('asks nobody’s rows for more faces than faults are told', async () => {
+    const asked: string[] = [];
+    const faces = Array.from({ length: 1_000 }, (_, i) => `face-${i}`);
+    const findFace = async (name: string) => {
+      asked.push(name);
+      throw new UserError('folder_unknown', { name, mine: [] });
+    };
+    const refused = parseSweep(`${MINIMAL}faces: [${faces}]`, { operator: false, findFace });
+    await expect(refused).rejects.toMatchObject({ code: 'plan_faults' });
+    expect(asked).toHaveLength(12);
+  });
+
   it.each([
     ['promt: a\n', /Line 1: `promt` is not known here. There are `name`/],
     [`${MINIMAL}axes:\n  steps: { from: 1, to: 3, by: 1 }`, /Line 3: `axes.steps`: must be a list of up to/],
@@ -283,7 +328,7 @@ describe('YAML that attacks', () => {
   });
 
   it('that takes too long is given up, with its thread', async () => {
-    await expect(parseSweep(`[${','.repeat(60_000)}]`, 5)).rejects.toMatchObject({
+    await expect(parseSweep(`[${','.repeat(60_000)}]`, undefined, 5)).rejects.toMatchObject({
       code: 'yaml_broken',
       userMessage: expect.stringContaining('it takes too long to read'),
     });
