@@ -408,9 +408,8 @@ async function priceCells(request: BatchRequest): Promise<PricedCell[]> {
   const { cells, tier } = request;
   if (cells.length > limits.batch)
     throw new UserError('batch_limit', { pictures: cells.length, max: limits.batch });
-  for (const text of new Set(cells.flatMap((c) => [c.prompt, String(c.parameters.negative_prompt ?? '')]))) {
-    if (text) checkPrompt(text);
-  }
+  // A negative prompt may name what the rules refuse: it says what to keep out of the picture.
+  for (const prompt of new Set(cells.map((cell) => cell.prompt))) checkPrompt(prompt);
   const faces = new Map<string, string>();
   for (const id of new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])))
     faces.set(id, await folderHash(id));

@@ -65,11 +65,22 @@ describe('openBatch', () => {
     });
   });
 
-  it('charges nothing for a prompt that a rule refuses', async () => {
+  it.each([
+    ['', 'prompt_empty'],
+    ['x'.repeat(6_000), 'prompt_long'],
+    ['a naked man', 'prompt_blocked'],
+  ])('refuses the prompt %.20s of one cell, and writes nothing', async (prompt, code) => {
     const me = asking();
-    await expect(openBatch(me, request([cell({ prompt: '' })]))).resolves.toBeDefined();
-    const long = cell({ prompt: 'x'.repeat(6_000) });
-    await expect(openBatch(me, request([long]))).rejects.toMatchObject({ code: 'prompt_long' });
+    const ask = request([cell(), cell({ prompt })]);
+    await expect(openBatch(me, ask)).rejects.toMatchObject({ code });
+    await expect(planBatch(me, ask)).rejects.toMatchObject({ code });
+    expect(await db.batch.count({ where: { ownerId: me.actor.id } })).toBe(0);
+    expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(0);
+  });
+
+  it('lets a negative prompt name what the rules refuse', async () => {
+    const negative = cell({}, { negative_prompt: 'nsfw, nude, gore' });
+    await expect(openBatch(asking(), request([negative]))).resolves.toBeDefined();
   });
 });
 
