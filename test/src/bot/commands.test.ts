@@ -108,7 +108,7 @@ describe('a guild that is new', () => {
     const [guild] = local.sandbox.state.world.guilds;
     const role = (name: string) => guild.roles.find((one) => one.name === name)?.id;
     await expect
-      .poll(() => db.guildSettings.findUnique({ where: { id: guild.id } }))
+      .poll(() => db.guildSettings.findUnique({ where: { id: guild.id } }), { timeout: 10_000 })
       .toMatchObject({
         reviewChannelId: await local.channel('review'),
         operatorRoleIds: [role('Operators')],
