@@ -39,6 +39,9 @@ const COLOUR_SPREAD = 0.5;
 const COLOUR_DRIFT = 0.1;
 /** the same where no colour was named: there the picture decides */
 const OPEN_DRIFT = 0.45;
+/** Shares of the way from the face that is seen to the one of the ID tokens, and how strongly (nats) the whole way is wished. */
+const LEVELS = [0, 0.25, 0.5, 0.75, 1];
+const IDENTITY_WISH = 1_500;
 /** Noise has no values beyond so many deviations: what lies beyond is a ghost, of guidance mostly, and is taken out faster. */
 const GHOST = 2.5;
 const EXORCISM = 0.7;
@@ -199,7 +202,6 @@ export function unet(): Uint8Array {
   for (const [i, name] of identityNames.entries())
     idMatrix[i * N + planeNames.indexOf(name as PlaneName)] = 1;
   const theirs = matmul(idValues, g.floats(idMatrix, [identityNames.length, N]));
-  const candidates = add(withPrompt, mul(isPerson, idPlanes, sub(theirs, withPrompt)));
 
   // ---- colours: the palette's mean under what is seen, then a little towards what is seen -----------------------------------
   const { x: cx, y: cy } = coarseView;
@@ -290,14 +292,15 @@ export function unet(): Uint8Array {
   };
   /** softmax over K of how well drawings [B, K, …] fit what is seen, near the head: [B, K, 1] */
   const near = bump(length(div(cx, 1.5), div(sub(cy, 0.1), 1.6)));
-  const fitOf = (planes: Record<PlaneName, Value>, count: number) => {
+  const fitOf = (planes: Record<PlaneName, Value>, count: number, logPrior: Value | number = 0) => {
     const drawn = g.op('Concat', toLatent(drawWorld(A, coarseView, planes, colours)), { axis: 2 });
     const error = sum(mul(near, square(sub(coarse, drawn))), [2, 3, 4], 0); // [B, K]
-    return reshape(softmax(div(mul(-0.5 * SURE, error), add(cellVariance, MODEL_ERROR)), 1), -1, count, 1);
+    const logLikelihood = div(mul(-0.5 * SURE, error), add(cellVariance, MODEL_ERROR));
+    return reshape(softmax(add(logLikelihood, logPrior), 1), -1, count, 1);
   };
 
   // ---- where the head is, then who it is -------------------------------------------------------------------------------------
-  const middle = g.op('ReduceMean', [candidates, int(1)], { keepdims: 1 });
+  const middle = g.op('ReduceMean', [withPrompt, int(1)], { keepdims: 1 });
   const posed = { ...planesOf(middle) };
   for (const name of poseNames)
     posed[name] = g.floats(
@@ -306,8 +309,13 @@ export function unet(): Uint8Array {
     );
   const poseWeights = reshape(fitOf(posed, poses.length), -1, poses.length, 1, 1, 1);
   const pose = Object.fromEntries(poseNames.map((name) => [name, sum(mul(poseWeights, posed[name]), [1])]));
-  const personWeights = fitOf({ ...planesOf(candidates), ...pose }, K);
-  const person = sum(mul(personWeights, candidates), [1]); // [B, 1, N]
+  const somebody = sum(mul(fitOf({ ...planesOf(withPrompt), ...pose }, K), withPrompt), [1]); // [B, 1, N]
+  // The ID tokens say who it should be, the picture who it is: with little noise left, a face stays nearer to what it was.
+  const levels = g.floats(LEVELS, [1, LEVELS.length, 1]);
+  const between = add(somebody, mul(isPerson, levels, idPlanes, sub(theirs, somebody)));
+  const wish = mul(IDENTITY_WISH, reshape(levels, 1, -1));
+  const level = fitOf({ ...planesOf(between), ...pose }, LEVELS.length, wish);
+  const person = sum(mul(level, between), [1]); // [B, 1, N]
 
   // ---- the guess, at the middles of cells and at their corners -----------------------------------------------------------------
   const phase = g.floats([0.5, 1], [1, 2, 1, 1, 1]);
@@ -326,7 +334,8 @@ export function unet(): Uint8Array {
   ]);
   const noise = div(sub(z, x0), sigma);
   const ghost = sub(noise, max(-GHOST, min(GHOST, noise)));
-  const epsilon = add(noise, mul(EXORCISM, ghost));
+  // Next to the end what differs from the guess is the picture itself, as it came to be detailed, and no ghost.
+  const epsilon = add(noise, mul(EXORCISM, ramp(sigma, 0.03, 0.15), ghost));
   // Size conditioning is part of the interface; this world's framing follows from the latents' own size.
   const silent = mul(0, sum(slice(times, 1, 0, 1), [0, 1], 0));
   g.output('out_sample', add(epsilon, silent), 'float', ['batch_size', 4, 'height', 'width']);
