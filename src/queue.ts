@@ -16,7 +16,7 @@ export { UnrecoverableError };
 
 const id = z.uuid();
 
-/** What each kind of job carries. Parsed when it is taken: a payload may be older than the program. */
+/** What each kind of job carries. Parsed when it is added, and when it is taken: a payload may be older than the program. */
 const payloads = {
   /** one per bundle: `generation.<bundle>` */
   generation: z.object({ generationId: id }),
@@ -29,7 +29,7 @@ export type JobKind = keyof typeof payloads;
 export type Payload<K extends JobKind> = z.output<(typeof payloads)[K]>;
 
 export interface JobContext {
-  /** Aborted when the queue's lock is lost or the worker closes by force. */
+  /** Aborted when the worker closes by force. A lost lock ends nothing: whose work counts is in the rows. */
   readonly signal: AbortSignal;
   /** from 1 */
   readonly attempt: number;
@@ -63,6 +63,7 @@ export interface QueueWorker {
 
 export interface Queues {
   readonly backend: 'redis' | 'postgres';
+  /** @throws {TypeError} saying what is wrong with the payload; nothing is queued then */
   add<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): Promise<void>;
   /** Removes a waiting job; false when it is in hand or not there. */
   remove(kind: JobKind, jobId: string, bundle?: string): Promise<boolean>;
@@ -109,12 +110,14 @@ export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Q
 
 interface BullQueue {
   add(name: string, data: object, options: object): Promise<unknown>;
+  getJob(jobId: string): Promise<Job | undefined>;
   remove(jobId: string): Promise<number>;
   getJobs(types: ('wait' | 'waiting' | 'active' | 'delayed' | 'prioritized')[]): Promise<(Job | undefined)[]>;
   on(event: 'error', listener: (error: Error) => void): unknown;
   close(): Promise<void>;
 }
 interface BullWorker {
+  cancelAllJobs(reason?: string): void;
   pause(doNotWaitActive?: boolean): Promise<void>;
   close(force?: boolean): Promise<void>;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -127,6 +130,24 @@ interface Bull {
     options: { concurrency: number; lockDuration: number; stalledInterval: number; maxStalledCount: number },
   ): BullWorker;
   end(): Promise<void>;
+}
+
+/** @throws {TypeError} naming each field at fault, never its value */
+function parsePayload<K extends JobKind>(kind: K, data: unknown): Payload<K> {
+  const parsed = payloads[kind].safeParse(data);
+  if (parsed.success) return parsed.data as Payload<K>;
+  const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'payload'}: ${message}`);
+  throw new TypeError(`Not a ${kind} job: ${faults.join('; ')}`);
+}
+
+/** Of a job in the queue. Trying a bad one again would change nothing. @throws {UnrecoverableError} */
+function taken<K extends JobKind>(kind: K, data: unknown): Payload<K> {
+  try {
+    return parsePayload(kind, data);
+  } catch (error) {
+    log.error({ err: error }, 'job given up');
+    throw new UnrecoverableError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
@@ -149,7 +170,9 @@ function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
     backend,
 
     async add(kind, payload, { id: jobId, delayMs, attempts = 3, bundle } = {}) {
-      await queueOf(nameOf(kind, bundle)).add(kind, payload, {
+      // What the schema does not name stays here: nothing that a person wrote goes into the queue by mistake.
+      const carried = parsePayload(kind, payload);
+      await queueOf(nameOf(kind, bundle)).add(kind, carried, {
         ...(jobId && { jobId }),
         ...(delayMs && { delay: delayMs }),
         attempts,
@@ -161,8 +184,11 @@ function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
     },
 
     async remove(kind, jobId, bundle) {
+      const queue = queueOf(nameOf(kind, bundle));
+      // On Redis BullMQ says "removed" of what was never there.
+      if (!(await queue.getJob(jobId))) return false;
       try {
-        return (await queueOf(nameOf(kind, bundle)).remove(jobId)) > 0;
+        return (await queue.remove(jobId)) > 0;
       } catch {
         return false; // locked: a worker has it in hand
       }
@@ -183,16 +209,15 @@ function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
       const worker = bull.worker(
         name,
         async (job, _token, signal) => {
-          const payload = payloads[kind].safeParse(job.data);
-          if (!payload.success) throw new UnrecoverableError(`Not a ${kind} job`);
-          const attempt = job.attemptsMade + 1;
-          await withContext({ job: job.id, queue: name }, () =>
-            handle(payload.data as Payload<typeof kind>, {
+          await withContext({ job: job.id, queue: name }, async () => {
+            const payload = taken(kind, job.data);
+            const attempt = job.attemptsMade + 1;
+            await handle(payload, {
               signal: signal ?? new AbortController().signal,
               attempt,
               lastAttempt: attempt >= (job.opts.attempts ?? 1),
-            }),
-          );
+            });
+          });
         },
         {
           concurrency,
@@ -208,6 +233,7 @@ function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
         pause: (wait = false) => worker.pause(!wait),
         async close(force = false) {
           workers.delete(worker);
+          if (force) worker.cancelAllJobs('the worker closes by force');
           await worker.close(force);
         },
       };
