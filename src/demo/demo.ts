@@ -38,7 +38,7 @@ export async function startDemo(args: readonly string[]): Promise<Service> {
 
   const group = await startGroup({ local: !config.discord.token, checked: scripted });
   if (group.pageUrl) say(`\n  Channel page  ${group.pageUrl}`);
-  say(`  Gallery       ${group.webUrl}\n  Logs          ${relative(process.cwd(), group.logDir)}/`);
+  say(`  Gallery       ${group.webUrl}/\n  Logs          ${relative(process.cwd(), group.logDir)}/`);
   if (!scripted || !group.sandbox) {
     say('\nOpen the channel page and type /imagine. Ctrl-C stops everything.');
     return group;
