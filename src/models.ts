@@ -78,6 +78,16 @@ const contracts: Record<
   safety: { inputs: { pixel_values: [4] }, outputs: ['logits'] },
 };
 
+/** What pipelines compute with; a bundle's half precision is converted at the border. */
+const REAL: readonly TensorType[] = ['float32', 'float16'];
+const WHOLE: readonly TensorType[] = ['int64', 'int32'];
+/** Inputs of other types: ids of tokens, and what is a whole number in some exports. */
+const INPUT_TYPES: Readonly<Record<string, readonly TensorType[]>> = {
+  input_ids: WHOLE,
+  timestep: [...REAL, ...WHOLE],
+  time_ids: [...REAL, ...WHOLE],
+};
+
 /** @throws {Error} `bundle.yaml:3: …` */
 export async function readManifest(dir: string): Promise<BundleManifest> {
   let text: string;
@@ -171,9 +181,14 @@ function breaches(
 ): string[] {
   const has = (infos: readonly TensorInfo[]) => infos.map(({ name }) => name).join(', ') || 'none';
   const faults: string[] = [];
+  const check = (what: 'input' | 'output', { name, type }: TensorInfo, types: readonly TensorType[]) => {
+    if (!types.includes(type))
+      faults.push(`${path}: ${what} ${name} is ${type}, and ${types.join(' or ')} is needed`);
+  };
   if (typeof inputs === 'number') {
     if (session.inputs.length !== inputs)
       faults.push(`${path}: needs ${inputs} input, has ${has(session.inputs)}`);
+    for (const input of session.inputs) check('input', input, REAL);
   } else {
     for (const [name, ranks] of Object.entries(inputs)) {
       const input = session.inputs.find((info) => info.name === name);
@@ -182,17 +197,18 @@ function breaches(
         faults.push(
           `${path}: input ${name} has ${input.shape.length} axes, and ${ranks.join(' or ')} are needed`,
         );
-      }
+      } else check('input', input, INPUT_TYPES[name] ?? REAL);
     }
   }
   if (typeof outputs === 'number') {
     if (session.outputs.length !== outputs)
       faults.push(`${path}: needs ${outputs} outputs, has ${session.outputs.length}`);
+    for (const output of session.outputs) check('output', output, REAL);
   } else {
     for (const name of outputs) {
-      if (!session.outputs.some((info) => info.name === name)) {
-        faults.push(`${path}: has no output ${name}; its outputs are ${has(session.outputs)}`);
-      }
+      const output = session.outputs.find((info) => info.name === name);
+      if (!output) faults.push(`${path}: has no output ${name}; its outputs are ${has(session.outputs)}`);
+      else check('output', output, REAL);
     }
   }
   return faults;
