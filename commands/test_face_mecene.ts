@@ -20,6 +20,8 @@ const IDEAS_MAX = 10;
 const GENERATIONS_MAX = 10;
 /** A language model takes seconds for each; the built-in composer none. */
 const IDEAS_WITHIN_MS = 120_000;
+/** characters of a name of a prompt */
+const LABEL_MAX = 60;
 const FALLBACK = 'Mecene’s language model was away: the built-in composer wrote these prompts.';
 /** Of an autocomplete's choice. */
 const CHOICE_MAX = 100;
@@ -71,10 +73,15 @@ export default {
 
     const ideas = await imagineScenes(asking, words);
     const seed = randomSeed() % (2 ** 32 - GENERATIONS_MAX);
+    const labels = words.map((text) => text.slice(0, LABEL_MAX).trim()).filter(Boolean);
     const yaml = stringify(
       {
         name: `${counted(folders.length, 'face')} in ${counted(ideas.length, 'idea')}`,
-        prompts: ideas.map(({ prompt }) => prompt),
+        // By the words they are about, where those tell them apart: a sheet is labelled with them.
+        prompts:
+          new Set(labels).size === ideas.length
+            ? Object.fromEntries(ideas.map(({ prompt }, i) => [labels[i], prompt]))
+            : ideas.map(({ prompt }) => prompt),
         faces: folders,
         seeds: Array.from({ length: generations }, (_, i) => seed + i),
       },

@@ -284,7 +284,7 @@ async function measure(request: SheetRequest, plan: SheetPlan): Promise<Metrics>
   // A phone shows the whole sheet on 400 px: labels grow with it, as far as the cells leave room.
   const longest = Math.max(columns * cellWidth, rows * cellHeight * 0.8);
   const room = Math.min(40, cellWidth / 6.5, (rows * cellHeight) / 13);
-  const fontSize = clamp(Math.round(longest / 64), 15, Math.max(15, room));
+  const fontSize = clamp(Math.round(longest / 40), 15, Math.max(15, room));
   const margin = Math.round(fontSize * 1.4);
 
   const rowLabelWidths: number[] = [];

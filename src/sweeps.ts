@@ -3,7 +3,8 @@
  *
  * ```yaml
  * name: strength against steps
- * prompts: [portrait of a woman in a garden, portrait of a man by the sea]   # or `prompt: …`
+ * prompts: [portrait of a woman in a garden, portrait of a man by the sea]   # or `prompt: …`, or by name, as
+ *                                 # { garden: portrait of a woman in a garden, sea: portrait of a man by the sea }
  * method: grid                    # every combination; `random` draws `samples` of them; `list` takes `cells`
  * axes:                           # any parameter but seed, tier and production_mode
  *   detail_strength: 0.2, 0.4, .., 0.8
@@ -56,6 +57,8 @@ export interface SweepDefinition {
   readonly name: string;
   readonly method: 'grid' | 'random' | 'list';
   readonly prompts: readonly string[];
+  /** of each prompt, as it stands on a contact sheet */
+  readonly promptLabels: readonly string[];
   readonly axes: readonly { readonly name: string; readonly values: readonly ParameterJson[] }[];
   /** of `method: list` */
   readonly cells: readonly ResolvedParameters[];
@@ -97,7 +100,17 @@ const Sweep = z.strictObject(
     name: z.string().trim().min(1).max(80).default('Sweep'),
     method: z.enum(['grid', 'random', 'list']).default('grid'),
     prompt: z.string().optional(),
-    prompts: z.array(z.string()).min(1).max(PROMPTS_MAX).optional(),
+    prompts: z
+      .union(
+        [
+          z.array(z.string()).min(1).max(PROMPTS_MAX),
+          z
+            .record(z.string().min(1).max(LABEL_LENGTH), z.string())
+            .refine((named) => Object.keys(named).length <= PROMPTS_MAX),
+        ],
+        `must be a list of up to ${PROMPTS_MAX} prompts, or lines of \`name: prompt\` with names of up to ${LABEL_LENGTH} characters`,
+      )
+      .optional(),
     axes: z.record(z.string(), Values).default({}),
     cells: z.array(Settings).min(1).max(VALUES_MAX).optional(),
     seeds: z
@@ -194,12 +207,12 @@ function checkSweep(
       ]),
     );
 
-  const prompts = distinct(raw.prompts ?? (raw.prompt === undefined ? [] : [raw.prompt]));
+  const named = promptsOf(raw);
+  const prompts = [...named.keys()];
   if (raw.prompt !== undefined && raw.prompts) faults.add('prompts', 'Give `prompt` or `prompts`, not both.');
   if (!prompts.length && !unread.has('prompt') && !unread.has('prompts'))
     faults.add('', '`prompt` is missing: say what to draw.');
-  for (const [index, prompt] of prompts.entries())
-    faults.try(raw.prompts ? `prompts.${index}` : 'prompt', () => checkPrompt(prompt), undefined);
+  for (const [prompt, { path }] of named) faults.try(path, () => checkPrompt(prompt), undefined);
 
   if (raw.method === 'list' && !raw.cells && !unread.has('cells'))
     faults.add('method', '`method: list` needs `cells`.');
@@ -223,6 +236,7 @@ function checkSweep(
     name: raw.name,
     method: raw.method,
     prompts,
+    promptLabels: [...named.values()].map((one) => one.label),
     axes,
     cells: (raw.cells ?? []).map((cell, index) => settings(`cells.${index}`, cell)),
     seeds: distinct(
@@ -310,7 +324,7 @@ export function expandSweep(definition: SweepDefinition): SweepCell[] {
 }
 
 function* cellsOf(definition: SweepDefinition): Generator<SweepCell, undefined> {
-  const { method, faces, prompts, seeds, set } = definition;
+  const { method, faces, prompts, promptLabels, seeds, set } = definition;
   let combinationIndex = 0;
   for (const combination of combinationsOf(definition)) {
     combinationIndex++;
@@ -334,7 +348,7 @@ function* cellsOf(definition: SweepDefinition): Generator<SweepCell, undefined> 
             coordinates: {
               ...place,
               ...(faces.length > 1 && faceName && { face: faceName }),
-              ...(prompts.length > 1 && { prompt: label(promptIndex + 1, prompt) }),
+              ...(prompts.length > 1 && { prompt: promptLabels[promptIndex] ?? '' }),
               ...(seeds.length > 1 && { seed: String(seed) }),
             },
             parameters: { ...set, ...combination },
@@ -423,7 +437,28 @@ function mulberry32(seed: number): () => number {
 
 /** The number keeps labels apart that begin alike. */
 function label(number: number, text: string): string {
-  return [...`${number}: ${text}`].slice(0, LABEL_LENGTH).join('').trim();
+  const letters = [...`${number}: ${text}`];
+  if (letters.length <= LABEL_LENGTH) return letters.join('');
+  return `${letters
+    .slice(0, LABEL_LENGTH - 1)
+    .join('')
+    .trimEnd()}…`;
+}
+
+/** prompt → its label, and where it stands in the YAML. A prompt that is there twice counts once. */
+function promptsOf({
+  prompt,
+  prompts = prompt === undefined ? [] : [prompt],
+}: z.output<typeof Sweep>): Map<string, { label: string; path: string }> {
+  const found = new Map<string, { label: string; path: string }>();
+  const put = (text: string, label: string, path: string) => {
+    if (!found.has(text)) found.set(text, { label, path });
+  };
+  if (Array.isArray(prompts))
+    for (const [i, text] of prompts.entries())
+      put(text, label(found.size + 1, text), prompt === undefined ? `prompts.${i}` : 'prompt');
+  else for (const [name, text] of Object.entries(prompts)) put(text, name.trim(), `prompts.${name}`);
+  return found;
 }
 
 function distinct<T>(values: readonly T[]): T[] {

@@ -50,7 +50,7 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
 
   await step('/faces add', async () => {
     const photos = await Promise.all(
-      [0, 1, 2].map(async (shot) => [`photo${shot + 1}`, await photoOf(3, shot)] as const),
+      [0, 1, 2].map(async (shot) => [`photo${shot + 1}`, await photoOf(0, shot)] as const),
     );
     await member.command('faces add', { name: 'ada' }, Object.fromEntries(photos));
     const card = await reply(member);
@@ -80,11 +80,11 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
   await step('/sweep', () =>
     batch(sweeper, 'sweep', {
       config: [
-        'name: strength and steps',
-        'prompt: portrait of a woman, curly black hair, garden',
+        'name: strength by scheduler',
+        'prompt: portrait of a woman, auburn hair, garden',
         'faces: [ada]',
         'axes:',
-        '  detail_strength: [0.2, 0.6, 0.9]',
+        '  detail_strength: [0.4, 0.6, 0.9]',
         '  scheduler: [ddim, euler, dpmpp_2m]',
         'seeds: [7]',
       ].join('\n'),

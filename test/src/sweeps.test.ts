@@ -53,6 +53,20 @@ set: { guidance_scale: 6 }
     expect(new Set(cells.map((cell) => JSON.stringify(cell))).size).toBe(96);
   });
 
+  it('takes prompts by name, and shortens the labels of long ones', async () => {
+    const named = await expand('prompts: { garden: a woman in a garden, sea: a man by the sea }');
+    expect(named.map(({ prompt, coordinates }) => [coordinates.prompt, prompt])).toEqual([
+      ['garden', 'a woman in a garden'],
+      ['sea', 'a man by the sea'],
+    ]);
+    const [long] = await expand(`prompts: [${'portrait '.repeat(20)}, portrait]`);
+    expect(long?.coordinates.prompt).toMatch(/^1: portrait .*…$/);
+    expect([...(long?.coordinates.prompt ?? '')].length).toBeLessThanOrEqual(60);
+    await expect(parseSweep('prompts:\n  garden: a woman\n  sea: { a: man }')).rejects.toMatchObject({
+      userMessage: expect.stringMatching(/Line 1: `prompts`: must be a list of up to 200 prompts, or lines/),
+    });
+  });
+
   it('needs a prompt and nothing else', async () => {
     expect(await expand(MINIMAL)).toEqual([
       { coordinates: {}, parameters: {}, prompt: 'portrait of a woman', seed: 1, faceName: null },
