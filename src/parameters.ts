@@ -7,6 +7,7 @@ import type { ResolvedParameters } from './batches.ts';
 import { db, Prisma, type Transaction } from './db.ts';
 import { UserError } from './errors.ts';
 import { type Actor, isOperator, meet } from './people.ts';
+import { isKeepable } from './text.ts';
 
 /** A choice of an autocomplete: Discord takes 25, of 100 characters each. */
 export interface Suggestion {
@@ -33,7 +34,7 @@ function definition(name: string): Parameter {
  * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML. null and `default` mean
  * the default; `none` too, where the default is "not set".
  *
- * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`
+ * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `text_unkeepable`
  */
 export function parseParameter(name: string, input: ParameterJson): ParameterJson {
   const parameter = definition(name);
@@ -58,6 +59,7 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     case 'text': {
       if (typeof input !== 'string') throw wrong('text');
       const text = input.trim();
+      if (!isKeepable(text)) throw new UserError('text_unkeepable', { what: `\`${name}\`` });
       const got = [...text].length;
       if (got > parameter.maxLength)
         throw new UserError('parameter_length', { name, max: parameter.maxLength, got });
@@ -216,6 +218,9 @@ export async function suggestValues(userId: string, name: string, typed: string)
       offer(showValue(name, parseParameter(name, typed)), 'as typed');
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
+      // Enter takes the first line: without this one, a value out of range would silently become another.
+      if (parameter.type === 'number' || parameter.type === 'integer')
+        offer(typed.trim(), `must be from ${parameter.min} to ${parameter.max}`);
     }
   }
   offer(now, 'your value now');

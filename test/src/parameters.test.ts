@@ -229,6 +229,10 @@ describe('suggestions', () => {
       { name: '1 · least', value: '1' },
       { name: '150 · most', value: '150' },
     ]);
+    expect((await suggestValues(person.id, 'steps', '999'))[0]).toEqual({
+      name: '999 · must be from 1 to 150',
+      value: '999',
+    });
     expect((await suggestValues(person.id, 'scheduler', 'eul')).map(({ value }) => value)).toContain(
       'euler_a',
     );
