@@ -23,6 +23,8 @@ const messages = {
   parameter_operators: (d: { name: string }) => `Only operators may set \`${d.name}\`.`,
 
   // prompts and batches
+  text_unkeepable: (d: { what: string }) =>
+    `${d.what} has a character that can't be kept, such as NUL or half of an emoji. Leave it out.`,
   prompt_empty: (_: object) => 'The prompt is empty: say in a few words what to draw.',
   prompt_long: (d: { max: number; got: number }) =>
     `A prompt may have ${d.max} characters; yours has ${d.got}. Shorten it.`,
@@ -80,6 +82,8 @@ const messages = {
   administrators_only: (_: object) => 'Only people who may Manage Server may do that.',
   already_done: (d: { what: string }) => `That was done already: ${d.what}.`,
   gone: (_: object) => 'That is not there any more.',
+  command_old: (_: object) =>
+    'Your Discord shows an older form of this command. Reload it (Ctrl+R) and type the command again.',
   card_old: (_: object) => 'This button is not one I know. Run the command again for a fresh card.',
 
   // pictures
@@ -113,7 +117,10 @@ export class UserError<C extends UserErrorCode = UserErrorCode> extends Error {
 
 /** A person's own words inside a sentence of ours: short, on one line, and without markdown or mentions. */
 export function quote(text: string): string {
-  const line = text.replace(/\s+/g, ' ').replaceAll('`', 'ˋ').trim();
+  const line = text
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .replaceAll('`', 'ˋ')
+    .trim();
   return `\`${line.length > 60 ? `${line.slice(0, 59)}…` : line || ' '}\``;
 }
 

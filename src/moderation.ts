@@ -27,6 +27,7 @@ import { announce, deliver, touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import { type Actor, actorIn, guildSettings, mustBeModerator } from './people.ts';
 import { deleteFile, hasFile, moveFile } from './storage.ts';
+import { isKeepable } from './text.ts';
 
 /** Letters that look like a–z and that Unicode's own decomposition leaves as they are: Cyrillic, Greek, Latin's own. */
 const LOOKS_LIKE: Readonly<Record<string, string>> = Object.fromEntries(
@@ -115,9 +116,10 @@ const RULE_WORDS = new Set(
 );
 const LONGEST = Math.max(...[...RULE_WORDS].map((word) => word.length));
 
-/** @throws {UserError} `prompt_empty`, `prompt_long`, `prompt_blocked` */
+/** @throws {UserError} `prompt_empty`, `prompt_long`, `prompt_blocked`, `text_unkeepable` */
 export function checkPrompt(text: string): void {
   const { promptMax: max } = safety;
+  if (!isKeepable(text)) throw new UserError('text_unkeepable', { what: 'The prompt' });
   // A character has at most two code units: most of what is too long is not even counted.
   const got = text.length > 2 * max ? text.length : [...text].length;
   if (got > max) throw new UserError('prompt_long', { max, got });

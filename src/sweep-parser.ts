@@ -7,6 +7,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { isKeepable } from './text.ts';
 
 /** What a text holds, or why it does not parse. */
 export type Parsed =
@@ -20,6 +21,7 @@ export type Parsed =
 /** `cells.3.steps` is the deepest that a sweep has. */
 const LINES_DEPTH = 3;
 const TOO_DEEP = 'it is nested too deep.';
+const UNKEEPABLE = "a character here can't be kept, such as NUL or half of an emoji. Leave it out.";
 
 parentPort?.once('message', (text: string) => parentPort?.postMessage(parse(text)));
 parentPort?.postMessage('ready');
@@ -38,6 +40,8 @@ function parse(text: string): Parsed {
       prettyErrors: false,
       logLevel: 'error', // `silent` would let a second document pass
     });
+    // In a comment too: the text is kept as it is, to be edited.
+    if (!isKeepable(text)) return fault(text.search(/\p{Cs}|\0/u), UNKEEPABLE);
     const [error] = document.errors;
     if (error) {
       const deep = error.message.includes('call stack');
@@ -46,6 +50,11 @@ function parse(text: string): Parsed {
 
     let refused: Parsed | undefined;
     visit(document, {
+      Scalar(_, scalar) {
+        if (isKeepable(String(scalar.value))) return;
+        refused = fault(offsetOf(scalar), UNKEEPABLE);
+        return visit.BREAK;
+      },
       Alias(_, alias) {
         refused = fault(offsetOf(alias), 'aliases (`*name`) are not allowed. Write the value out.');
         return visit.BREAK;
