@@ -61,7 +61,9 @@ export default {
     if (!prompt) throw new UserError('prompt_empty', {});
     const face = options.getString('face');
     const folder = face === null ? null : await usableFolder(actor.id, face);
-    const count = Math.min(Math.max(options.getInteger('count') ?? 1, 1), COUNT_MAX);
+    const count = options.getInteger('count') ?? 1;
+    if (count < 1 || count > COUNT_MAX)
+      throw new UserError('parameter_range', { name: 'count', min: 1, max: COUNT_MAX, got: count });
 
     const given: ResolvedParameters = {};
     for (const name of ['shape', 'seed', 'tier']) {

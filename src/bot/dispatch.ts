@@ -9,6 +9,7 @@ import {
   type AutocompleteInteraction,
   type ChatInputCommandInteraction,
   DiscordAPIError,
+  DiscordjsTypeError,
   type Interaction,
   type InteractionEditReplyOptions,
   type MessageComponentInteraction,
@@ -53,10 +54,15 @@ export async function dispatch(interaction: Interaction): Promise<void> {
 
 async function runCommand(interaction: ChatInputCommandInteraction): Promise<void> {
   const command = slashCommands.get(interaction.commandName);
-  const form = command?.form?.(interaction);
+  let form: ModalBuilder | null | undefined;
+  try {
+    form = command?.form?.(interaction);
+  } catch (error) {
+    return void (await interaction.reply(below(error)));
+  }
   if (form) return void (await interaction.showModal(form));
   await answer(interaction, 'reply', async () => {
-    if (!command) throw new UserError('card_old', {});
+    if (!command) throw new UserError('command_old', {});
     return command.run(interaction, askingOf(interaction));
   });
 }
@@ -64,7 +70,7 @@ async function runCommand(interaction: ChatInputCommandInteraction): Promise<voi
 async function runMessageCommand(interaction: MessageContextMenuCommandInteraction): Promise<void> {
   await answer(interaction, 'reply', async () => {
     const command = messageCommands.get(interaction.commandName);
-    if (!command) throw new UserError('card_old', {});
+    if (!command) throw new UserError('command_old', {});
     return command.run(interaction, askingOf(interaction));
   });
 }
@@ -105,7 +111,7 @@ async function answer(
     outcome = await work();
   } catch (error) {
     if (how === 'update') return void (await interaction.followUp(below(error)));
-    outcome = explain(error);
+    outcome = sentenceFor(error);
   }
   if (outcome !== null) await interaction.editReply(whole(outcome));
 }
@@ -140,7 +146,13 @@ async function suggest(interaction: AutocompleteInteraction): Promise<void> {
 
 /** A sentence of its own, for who pressed alone. */
 function below(error: unknown) {
-  return { content: clip(explain(error)), flags: MessageFlags.Ephemeral } as const;
+  return { content: clip(sentenceFor(error)), flags: MessageFlags.Ephemeral } as const;
+}
+
+/** What discord.js throws of an option: the person's client still shows the command as it once was. */
+function sentenceFor(error: unknown): string {
+  const isOld = error instanceof DiscordjsTypeError && error.code.startsWith('CommandInteractionOption');
+  return explain(isOld ? new UserError('command_old', {}, { cause: error }) : error);
 }
 
 /** An answer takes the place of all that was there. */
