@@ -9,6 +9,7 @@ import {
   CONSENT_TEXT,
   folderName,
   folderPhotos,
+  forgetRejected,
   getFolder,
   giveConsent,
   listFolders,
@@ -86,6 +87,7 @@ export default {
     const photos = await readAll(uploads);
     const { folder, ids } = await addPhotos(actor, name, photos);
     const checked = await waitForChecks(ids, CHECKED_WITHIN_MS);
+    await forgetRejected(ids);
     const files = new Map(ids.map((id, i) => [id, uploads[i]?.name ?? 'photo']));
     return consentCard(folder.id, name, checked, files);
   },

@@ -99,6 +99,11 @@ export async function waitForChecks(ids: readonly string[], timeoutMs: number): 
   }
 }
 
+/** Removes what is left of photos that were rejected, and folders that are empty by that. */
+export async function forgetRejected(ids: readonly string[]): Promise<void> {
+  await deleteWithFolders({ id: { in: [...ids] }, state: 'rejected' });
+}
+
 /** The bytes of a photo that is still to be looked at; null when it is gone or done. */
 export async function photoToCheck(photoId: string): Promise<Buffer | null> {
   const photo = await db.facePhoto.findFirst({ where: { id: photoId, state: 'checking' } });
