@@ -4,7 +4,7 @@
  */
 import sharp, { type Metadata } from 'sharp';
 import { config } from '#config/env.ts';
-import { UserError } from './errors.ts';
+import { quote, UserError } from './errors.ts';
 import { log } from './log.ts';
 
 export interface Upload {
@@ -37,7 +37,7 @@ const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 /** @throws {UserError} `file_large`, `upload_gone` */
 export async function fetchUpload({ url, name, size }: Upload, bytesMax: number): Promise<Buffer> {
   const tooLarge = (bytes: number) =>
-    new UserError('file_large', { what: name.slice(0, 60), bytes, max: bytesMax });
+    new UserError('file_large', { what: quote(name), bytes, max: bytesMax });
   if (size > bytesMax) throw tooLarge(size);
   const from = permitted(url);
   if (!from) {

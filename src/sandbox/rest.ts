@@ -43,6 +43,7 @@ export interface RestOptions {
   readonly limits: RateLimits | null;
   /** opened on first use; null: nothing is judged */
   readonly judge: (() => Promise<Judge>) | null;
+  readonly onRequest?: (route: string, body: unknown) => void;
   readonly onViolation: (violation: Violation) => void;
   readonly onLog: (line: string) => void;
 }
@@ -141,6 +142,7 @@ export function createRest(
       return { status: broken, body: { message: `${broken}: asked for, before the work`, code: 0 } };
 
     const { body, files } = await readBody(request);
+    options.onRequest?.(name, body);
     const judge = await options.judge?.();
     const faults = judge?.request(method, template, body) ?? [];
     if (faults.length) violate(name, 'request', faults);

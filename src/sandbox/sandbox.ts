@@ -41,6 +41,8 @@ export interface SandboxOptions {
   readonly answerWithinMs?: number;
   /** 900,000 at Discord. */
   readonly tokenLifeMs?: number;
+  /** Every REST request, as `POST /channels/{channel_id}/messages` and the JSON that came with it. */
+  readonly onRequest?: (route: string, body: unknown) => void;
   /** One line a request or gateway event; never a token. */
   readonly onLog?: (line: string) => void;
 }
@@ -99,6 +101,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     troubles,
     limits: options.rateLimits === false ? null : new RateLimits(),
     judge: options.check ? () => (judge ??= openJudge()) : null,
+    ...(options.onRequest && { onRequest: options.onRequest }),
     onViolation: (violation) => {
       violations.push(violation);
       onLog(`violation: ${JSON.stringify(violation)}`);
