@@ -67,7 +67,7 @@ export interface Queues {
   add<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): Promise<void>;
   /** Removes a waiting job; false when it is in hand or not there. */
   remove(kind: JobKind, jobId: string, bundle?: string): Promise<boolean>;
-  /** Ids of the jobs that wait or are in hand. */
+  /** Ids of the jobs that wait or are in hand. On Postgres one that is moving between the two may be missing. */
   ids(kind: JobKind, bundle?: string): Promise<Set<string>>;
   work<K extends JobKind>(
     kind: K,

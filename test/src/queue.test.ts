@@ -91,8 +91,8 @@ describe.each(queueBackends)('a queue on $name', ({ name, options }) => {
     await add(good);
     const seen: string[] = [];
     work(async (id) => void seen.push(id));
+    await vi.waitFor(() => expect(seen).toEqual([good]), WAIT);
     await emptied();
-    expect(seen).toEqual([good]);
     const job = await raw((queue) => queue.getJob(bad));
     expect(job).toMatchObject({
       attemptsMade: 1,
@@ -160,11 +160,15 @@ describe.each(queueBackends)('a queue on $name', ({ name, options }) => {
       tries.push([attempt, lastAttempt]);
       throw new Error('a fault of ours');
     });
+    await vi.waitFor(
+      () =>
+        expect(tries).toEqual([
+          [1, false],
+          [2, true],
+        ]),
+      WAIT,
+    );
     await emptied();
-    expect(tries).toEqual([
-      [1, false],
-      [2, true],
-    ]);
   });
 
   it('tries nothing again that is unrecoverable', async () => {
@@ -175,6 +179,7 @@ describe.each(queueBackends)('a queue on $name', ({ name, options }) => {
       tries++;
       throw new UnrecoverableError('there is no such row');
     });
+    await vi.waitFor(() => expect(tries).toBe(1), WAIT);
     await emptied();
     expect(tries).toBe(1);
   });
@@ -261,8 +266,8 @@ describe.each(queueBackends)('a queue on $name', ({ name, options }) => {
     holder.kill('SIGKILL');
     const seen: [id: string, attempt: number][] = [];
     work(async (one, { attempt }) => void seen.push([one, attempt]), { lockMs: 1_000 });
+    await vi.waitFor(() => expect(seen).toEqual([[id, 1]]), WAIT);
     await emptied();
-    expect(seen).toEqual([[id, 1]]);
   });
 });
 
