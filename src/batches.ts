@@ -330,7 +330,12 @@ export async function settleBatch(tx: Transaction, batchId: string): Promise<voi
   const batch = ended[0];
   if (!batch) return;
   await tx.batch.updateMany({ where: { id: batchId, state: 'open' }, data: { state: 'finished' } });
-  if (batch.kind === 'imagine') return;
+  if (batch.kind === 'imagine') {
+    // The picture itself need not wait for the next edit's turn. With an attempt it is in the courier's hand, which sees to it.
+    const idle = { batchId, kind: 'card', state: 'active', attempts: 0 } as const;
+    await tx.delivery.updateMany({ where: idle, data: { notBefore: new Date() } });
+    return;
+  }
   const [status] = await tx.delivery.findMany({ where: { batchId, kind: 'status' } });
   const to = {
     batchId,

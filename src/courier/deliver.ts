@@ -186,13 +186,19 @@ async function settle(delivery: Delivery, posted: Posted, place: Place, card: Ca
       if (count && kind === 'card' && batchId)
         await tx.batch.update({ where: { id: batchId }, data: { messageId: posted.id } });
     }
+    const batch =
+      kind === 'card' && batchId
+        ? await tx.batch.findUnique({ where: { id: batchId }, select: { kind: true, endedAt: true } })
+        : null;
+    // Ended while this was posted: the finished picture comes at once.
+    const pauseMs = batch?.kind === 'imagine' && batch.endedAt ? 0 : config.editIntervalMs;
     await tx.delivery.updateMany({
       where: { id, attempts: delivery.attempts },
       data: {
         posted: wanted,
         attempts: 0,
         lastError: null,
-        notBefore: new Date(Date.now() + config.editIntervalMs),
+        notBefore: new Date(Date.now() + pauseMs),
         ...(closed && { state: 'closed', token: null, tokenExpiresAt: null }),
       },
     });

@@ -111,8 +111,8 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
   await step('/gallery publish', async () => {
     await answered(operator, 'set', { parameter: 'production_mode', value: 'on' }, /on/);
     const posted: APIMessage[] = [];
-    for (const prompt of GALLERY) {
-      const [card] = await imagined(operator, { prompt }, 1);
+    for (const wish of GALLERY) {
+      const [card] = await imagined(operator, wish, 1);
       if (!card) throw new Error('no picture came');
       posted.push(card);
       await operator.press(card, 'v1:picture.publish');
@@ -134,12 +134,14 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
 
 /** Pictures for the gallery: as varied as the reference bundle's words. */
 const GALLERY = [
-  'portrait of a woman, silver bob, crimson coat, city, dusk',
-  'portrait of a man with a beard, navy suit, mountains',
-  'smiling woman, curly copper hair, yellow dress, sea',
-  'old man, glasses, green sweater, forest',
-  'pastel portrait of a woman, lavender hair, garden',
-  'portrait of a queen, gold crown, earrings, night',
+  { prompt: 'portrait of a woman, silver bob, crimson coat, city, dusk' },
+  { prompt: 'portrait of a man with a beard, navy suit, mountains', shape: 'square' },
+  { prompt: 'smiling woman, curly copper hair, yellow dress, sea' },
+  { prompt: 'old man, glasses, green sweater, forest' },
+  { prompt: 'pastel portrait of a woman, lavender hair, garden', shape: 'square' },
+  { prompt: 'portrait of a queen, gold crown, earrings, night' },
+  { prompt: 'noir portrait of a man, hat, snow' },
+  { prompt: 'woman with a long braid of chestnut hair, desert, sunset', shape: 'square' },
 ];
 
 /** Types a command; its answer must not be a refusal. */

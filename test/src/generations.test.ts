@@ -73,6 +73,20 @@ describe('a generation', () => {
     expect(card.wanted).toBeGreaterThan(1);
   });
 
+  it('has its picture shown at once, unless the courier has the message in hand', async () => {
+    const later = new Date(Date.now() + 60_000);
+    for (const [attempts, soon] of [
+      [0, true],
+      [1, false],
+    ] as const) {
+      const { drawing, batch } = await started();
+      await db.delivery.updateMany({ where: { batchId: batch.id }, data: { notBefore: later, attempts } });
+      await finishGeneration(drawing, 'w1', drawn());
+      const { notBefore } = await db.delivery.findFirstOrThrow({ where: { batchId: batch.id } });
+      expect(notBefore < later).toBe(soon);
+    }
+  });
+
   it('that another worker took over is not ended by the first, and leaves no bytes of it', async () => {
     const { drawing, id } = await started('w1');
     await handBack(id, 'w1', true);
