@@ -53,7 +53,7 @@ await box.pressSequentially('/sweep');
 await option('/sweep').click();
 await page.keyboard.press('Enter');
 await page
-  .locator('textarea')
+  .getByRole('textbox', { name: /YAML/ })
   .fill(
     'prompt: portrait of a woman\naxes:\n  detail_strenght: [0.4, 0.6]\n  steps: [10, 500]\nfaces: [bob]',
   );
