@@ -1,5 +1,5 @@
 /**
- * Starts one service, or all of them: `node src/main.ts bot|worker|courier|mecene|web|sandbox|all|demo`.
+ * Starts one service, or all of them: `node src/main.ts bot|worker|courier|mecene|web|all|demo`.
  *
  * A service runs until SIGTERM or SIGINT, or until the process that started it is gone; then it closes what it opened and
  * ends with 0.

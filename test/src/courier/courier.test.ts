@@ -132,8 +132,9 @@ describe('a card', () => {
     await drawAll(batch.id);
     await settled(batch.id);
     const times = sent.filter(({ route }) => route.endsWith(messageId!)).map(({ at }) => at);
-    const pauses = times.slice(1).map((at, i) => at - times[i]!);
-    expect(times.length).toBeGreaterThan(1);
+    // The last one is the finished picture of /imagine, which does not wait for its turn.
+    const pauses = times.slice(1, -1).map((at, i) => at - times[i]!);
+    expect(pauses.length).toBeGreaterThan(1);
     expect(Math.min(...pauses)).toBeGreaterThanOrEqual(EDIT_INTERVAL_MS - 5);
   });
 
