@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { parseConfig, required } from '#config/env.ts';
+
+/** What a refused environment is told. */
+function saysOf(env: Record<string, string>): string {
+  try {
+    parseConfig(env);
+  } catch (error) {
+    return String(error);
+  }
+  throw new Error('it was accepted');
+}
+
+describe('the environment', () => {
+  it('needs nothing', () => {
+    expect(parseConfig({})).toMatchObject({
+      dataDir: '.atelier',
+      bundle: 'reference',
+      databaseUrl: undefined,
+      web: { host: '127.0.0.1', port: 8080 },
+      mecene: { model: 'composer' },
+    });
+  });
+
+  it('takes an empty variable for an absent one, as .env.example has them', () => {
+    expect(parseConfig({ DISCORD_TOKEN: '', REDIS_URL: '', PUBLIC_URL: '' })).toEqual(parseConfig({}));
+  });
+
+  it.each([
+    ['DISCORD_TOKEN', 'short-secret'],
+    ['DISCORD_APPLICATION_ID', 'not-an-id'],
+    ['DISCORD_API_URL', 'ftp://secret.example'],
+    ['SHARDS', 'several'],
+    ['DATABASE_URL', 'mysql://somebody:hidden-password@db.example/atelier'],
+    ['REDIS_URL', 'http://:hidden-password@cache.example'],
+    ['ONNX_THREADS', '-7'],
+    ['WEB_PORT', '70000'],
+    ['PUBLIC_URL', 'gallery-of-mine'],
+    ['MECENE_MODEL', 'oracle'],
+    ['MECENE_BASE_URL', 'oracle-of-mine'],
+    ['EDIT_INTERVAL_MS', 'rarely'],
+    ['LOG_LEVEL', 'loudly'],
+    ['CI', 'perhaps'],
+  ])('names %s when it is bad, and keeps its value to itself', (name, value) => {
+    const says = saysOf({ [name]: value });
+    expect(says).toContain(`  ${name}: `);
+    expect(says).not.toContain(value);
+    expect(says.match(/^ {2}\w+: /gm)).toEqual([`  ${name}: `]);
+  });
+
+  it('names all that are bad at once', () => {
+    const says = saysOf({ WEB_PORT: 'x', DATABASE_URL: 'y', SHARDS: '0' });
+    for (const name of ['WEB_PORT', 'DATABASE_URL', 'SHARDS']) expect(says).toContain(`  ${name}: `);
+    expect(says).toContain('.env.example');
+  });
+
+  it('is told by name what a part cannot work without', () => {
+    expect(() => required(undefined, 'DISCORD_TOKEN')).toThrow('DISCORD_TOKEN is not set');
+    expect(required('x', 'DISCORD_TOKEN')).toBe('x');
+  });
+});
