@@ -104,8 +104,10 @@ async function createDatabase(databaseUrl: string): Promise<void> {
   try {
     await client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`);
   } catch (error) {
-    // 42P04: another process was first
-    if (!(error instanceof Error && 'code' in error && error.code === '42P04')) throw error;
+    // Another process was first: 42P04 when it has finished, 23505 when it is at it.
+    const first =
+      error instanceof Error && 'code' in error && ['42P04', '23505'].includes(String(error.code));
+    if (!first) throw error;
   } finally {
     await client.end();
   }

@@ -1,0 +1,31 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ensureBundle, ensureReferenceBundle } from '#src/bundles.ts';
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'atelier-bundles-'));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+it('builds the reference bundle where it is missing, once, and again when its sources changed', async () => {
+  const bundle = await ensureBundle('reference', dir);
+  const builtAt = async () => (await stat(join(bundle, 'unet/model.onnx'))).mtimeMs;
+  const first = await builtAt();
+  expect(await readFile(join(bundle, 'bundle.yaml'), 'utf8')).toContain('reference');
+
+  expect(await ensureReferenceBundle(bundle)).toBe(false);
+  expect(await builtAt()).toBe(first);
+
+  await writeFile(join(bundle, '.built-from'), 'other sources');
+  expect(await ensureReferenceBundle(bundle)).toBe(true);
+  expect(await builtAt()).toBeGreaterThan(first);
+});
+
+it('names a bundle that is not configured, and those that are', async () => {
+  await expect(ensureBundle('nowhere', dir)).rejects.toThrow(
+    /^BUNDLE: config\/bundles\.yaml has no entry of that name; it has reference/,
+  );
+});
