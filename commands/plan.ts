@@ -106,7 +106,7 @@ function planCard(
   production: boolean,
 ): Exclude<Answer, string> {
   const { pictures, reused, tokens, balance, minutes, batchId, hash } = plan;
-  const { name, axes, prompts, faces, seeds, set, cells } = definition;
+  const { name, axes, prompts, promptLabels, faces, seeds, set, cells } = definition;
   const short = tokens > balance;
   const asked = countCells(definition);
   const cut = asked > BigInt(pictures) ? ` (the first of ${asked.toLocaleString('en')}, by \`limit\`)` : '';
@@ -128,7 +128,12 @@ function planCard(
     `Seeds: ${some(seeds.map(String))}`,
     ...(prompts.length === 1
       ? [`Prompt: ${quote(prompts[0] ?? '')}`]
-      : ['Prompts:', ...prompts.slice(0, PROMPTS_SHOWN).map((prompt, i) => `${i + 1}. ${quote(prompt)}`)]),
+      : [
+          'Prompts:',
+          ...prompts
+            .slice(0, PROMPTS_SHOWN)
+            .map((prompt, i) => `${i + 1}. ${namedPrompt(prompt, promptLabels[i])}`),
+        ]),
     ...(prompts.length > PROMPTS_SHOWN ? [`… and ${prompts.length - PROMPTS_SHOWN} more`] : []),
   ];
   const button = (action: Action, label: string, style: ButtonStyle, argument?: string) =>
@@ -142,6 +147,11 @@ function planCard(
     button('plan.cancel', 'Cancel', ButtonStyle.Secondary),
   );
   return { content: lines.join('\n'), components: [buttons] };
+}
+
+/** Labels that only repeat the prompt begin with its number. */
+function namedPrompt(prompt: string, label = ''): string {
+  return /^\d+: /.test(label) ? quote(prompt) : `**${quote(label)}** ${quote(prompt)}`;
 }
 
 /** The form with a sweep's YAML in it. @throws {UserError} `plan_long` when a form can't hold it */

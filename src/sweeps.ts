@@ -396,9 +396,15 @@ function* product(axes: SweepDefinition['axes']): Generator<ResolvedParameters, 
   }
 }
 
+/** Width over height that a contact sheet should have: a card in Discord is wider than high. */
+const SHEET_ASPECT = 1.2;
+/** of most pictures */
+const CELL_ASPECT = 0.8;
+
 /**
- * How a contact sheet lays cells out: the fastest axis makes the columns, all others combine into rows. Takes the stored
- * coordinates of a batch in its order, so that a sheet needs no YAML.
+ * How a contact sheet lays cells out: some of the axes make the columns, the others the rows, faster ones inside slower
+ * ones; which is decided by the sheet's shape, as a strip of 2 × 20 cells can't be read. Takes the stored coordinates of
+ * a batch in its order, so that a sheet needs no YAML.
  *
  * Postgres forgets the order of keys (jsonb sorts them), so the order of the axes is read off the cells: the sooner an
  * axis leaves its first label, the faster it is.
@@ -420,8 +426,15 @@ export function sheetAxes(coordinates: readonly Readonly<Record<string, string>>
     .filter(([, { labels }]) => labels.size > 1)
     .sort(([, a], [, b]) => b.leaves - a.leaves)
     .map(([name, { labels }]) => ({ name, labels: [...labels] }));
-  const columns = axes.splice(-1);
-  return { rows: axes, columns };
+  const count = (some: readonly Axis[]) => some.reduce((product, { labels }) => product * labels.length, 1);
+  const layouts = [
+    ...axes.map((_, at) => ({ rows: axes.slice(0, at), columns: axes.slice(at) })),
+    ...axes.map((_, at) => ({ rows: axes.slice(at + 1), columns: axes.slice(0, at + 1) })),
+  ];
+  const strain = ({ rows, columns }: (typeof layouts)[number]) =>
+    Math.abs(Math.log((count(columns) * CELL_ASPECT) / count(rows) / SHEET_ASPECT));
+  // Of equally good ones the first: sorting keeps the order of equals.
+  return layouts.sort((a, b) => strain(a) - strain(b))[0] ?? { rows: [], columns: [] };
 }
 
 /** Tommy Ettinger's mulberry32: a small generator of 0…1, the same for the same seed. */

@@ -462,7 +462,7 @@ describe('/faces and /test_face_mecene', () => {
     });
     await thinking.stop();
     expect(card.content).toMatch(/\*\*6 pictures\*\*/);
-    expect(card.content).toMatch(/1\. `portrait of a person, tea in a garden`/);
+    expect(card.content).toMatch(/1\. \*\*`tea in a garden`\*\* `portrait of a person, tea in a garden`/);
     await me.press(card, 'v1:plan.run');
     const { kind, generations } = await latestBatch(me.id);
     expect(kind).toBe('face_test');
