@@ -217,7 +217,7 @@ describe('faces', () => {
       expect(changed).toBe(-1);
     }
     expect(after).toBeGreaterThanOrEqual(7);
-    expect(before).toBeLessThanOrEqual(4);
+    expect(before).toBeLessThanOrEqual(3);
   }, 120_000);
 });
 
