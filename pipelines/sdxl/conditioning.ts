@@ -3,7 +3,7 @@
  *
  * Source: Podell et al. 2023 (arXiv:2307.01952) §2; huggingface/diffusers@58eb52c
  * `pipeline_stable_diffusion_xl.py` `encode_prompt`.
- * Checked by: test/pipelines/sdxl/text-to-image.test.ts.
+ * Checked by: test/pipelines/sdxl/runs.test.ts.
  */
 import type { Session, Tensor } from '../session.ts';
 import { combine, type FloatTensor, floats } from '../tensor.ts';

@@ -4,7 +4,7 @@
  * Source: Ho & Salimans 2022 (classifier-free guidance, arXiv:2207.12598); Levin & Fried 2023 (differential diffusion,
  * arXiv:2306.00950); huggingface/diffusers@58eb52c `pipeline_stable_diffusion_xl.py`,
  * `examples/community/pipeline_stable_diffusion_xl_differential_img2img.py`.
- * Checked by: test/pipelines/sdxl/text-to-image.test.ts.
+ * Checked by: test/pipelines/sdxl/runs.test.ts.
  */
 import type { Scheduler } from '../schedulers.ts';
 import type { Session } from '../session.ts';

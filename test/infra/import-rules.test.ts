@@ -1,4 +1,4 @@
-/** Who may import whom (design.md, section 3), as the linter sees it: one planted file for each rule. */
+/** Who may import whom, as the linter sees it: one planted file for each rule. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
