@@ -17,7 +17,7 @@ export async function prisma(
   output: 'inherit' | 'ignore' = 'inherit',
 ): Promise<number> {
   const dir = await mkdtemp(join(tmpdir(), 'atelier-prisma-'));
-  const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), durable: false });
+  const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), keep: false });
   try {
     await migrate(postgres.url('atelier'));
     // `env node` could be an older one than this.

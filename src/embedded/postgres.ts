@@ -4,7 +4,7 @@
  * Two things decide how:
  * - Postgres refuses to run as root. As root it runs as `nobody`, from a copy of its binaries in a folder that `nobody`
  *   may enter; and when the data folder lies under one that only root may enter, its data are kept below the same place
- *   and `<dataDir>/where` says so.
+ *   and `<dataDir>/where` says so. Without that note whatever is there is of a folder that somebody deleted, and goes.
  * - A killed parent leaves Postgres running. `postmaster.pid` in the data folder finds it; it is stopped before a new one
  *   starts, so there are never two on one data folder.
  *
@@ -39,10 +39,9 @@ export interface EmbeddedPostgres {
 }
 
 export interface PostgresOptions {
-  /** kept over starts */
   readonly dataDir: string;
-  /** false: faster, and lost when the machine loses power. For tests. */
-  readonly durable?: boolean;
+  /** false: faster, and gone when it stops. For tests. */
+  readonly keep?: boolean;
   /** Told when Postgres ends by itself. */
   readonly onExit?: (reason: string) => void;
 }
@@ -54,7 +53,7 @@ interface Runner {
 
 /** @throws {Error} in words, when there are no binaries for this platform or Postgres does not start */
 export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
-  const { dataDir, durable = true, onExit } = options;
+  const { dataDir, keep = true, onExit } = options;
   const asRoot = process.getuid?.() === 0;
   const runner: Runner = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
   const native = asRoot ? await sharedBinaries() : ownBinaries();
@@ -71,7 +70,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
     [
       ...['-D', data, '-p', String(port)],
       ...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'max_connections=200'],
-      ...(durable ? [] : ['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off']),
+      ...(keep ? [] : ['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off']),
     ],
     // A group of its own: Ctrl-C in the terminal must not end it before the services that write to it have closed.
     { ...runner, cwd: data, detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
@@ -106,6 +105,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
       const late = setTimeout(() => child.kill('SIGKILL'), STOPS_WITHIN_MS);
       await ended;
       clearTimeout(late);
+      if (!keep) await Promise.all([home, dataDir].map((dir) => rm(dir, { recursive: true, force: true })));
     },
   };
 }
@@ -159,8 +159,13 @@ async function homeOf(dataDir: string, asRoot: boolean): Promise<string> {
   const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
   await ownedByRoot(SHARED);
   const home = join(SHARED, name);
+  const note = join(dataDir, 'where');
+  if (!existsSync(note)) {
+    await stopLeftOver(join(home, 'data'));
+    await rm(home, { recursive: true, force: true });
+    await writeFile(note, `${home}\n`);
+  }
   await mkdir(home, { recursive: true });
-  await writeFile(join(dataDir, 'where'), `${home}\n`);
   return home;
 }
 

@@ -25,19 +25,18 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const dir = await mkdtemp(join(tmpdir(), 'atelier-test-'));
-  const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), durable: false });
-  await migrate(postgres.url('template_atelier'));
-
   const given = process.env.REDIS_URL;
   const binary = given ? null : findRedis(process.env.PATH ?? '');
-  const redis = binary ? await startRedis(binary, await freePort()) : null;
-  const redisUrl = given || redis?.url || null;
-
   const required = (process.env.ATELIER_REQUIRE ?? '').split(',').filter(Boolean);
-  const present = new Set([...(redisUrl ? ['redis'] : []), ...(findChromium() ? ['chromium'] : [])]);
+  const present = new Set([...(given || binary ? ['redis'] : []), ...(findChromium() ? ['chromium'] : [])]);
   const missing = required.filter((name) => !present.has(name));
   if (missing.length) throw new Error(`ATELIER_REQUIRE names ${missing.join(', ')}, which was not found.`);
+
+  const dir = await mkdtemp(join(tmpdir(), 'atelier-test-'));
+  const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), keep: false });
+  await migrate(postgres.url('template_atelier'));
+  const redis = binary ? await startRedis(binary, await freePort()) : null;
+  const redisUrl = given || redis?.url || null;
 
   const bundleDir = join(process.cwd(), '.atelier/test-bundle');
   await ensureReferenceBundle(bundleDir);

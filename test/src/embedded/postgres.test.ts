@@ -21,8 +21,8 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-async function start(dataDir = join(dir, 'postgres')): Promise<EmbeddedPostgres> {
-  const postgres = await startPostgres({ dataDir, durable: false });
+async function start(dataDir = join(dir, 'postgres'), keep = true): Promise<EmbeddedPostgres> {
+  const postgres = await startPostgres({ dataDir, keep });
   running.add(postgres);
   return postgres;
 }
@@ -79,20 +79,26 @@ it('replaces one that a killed process left running, and keeps what was committe
   expect(await ask(postgres.url('postgres'), 'SELECT n FROM kept')).toEqual([{ n: 8 }]);
 });
 
-it('works under a folder that only its owner may enter', async () => {
+it('works under a folder that only its owner may enter, and forgets what was deleted there', async () => {
   const closed = join(dir, 'closed');
   await mkdir(closed, { mode: 0o700 });
   const dataDir = join(closed, 'postgres');
-  const postgres = await start(dataDir);
-  expect(await ask(postgres.url('postgres'), 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+  const first = await start(dataDir);
+  await ask(first.url('postgres'), 'CREATE TABLE kept AS SELECT 9 AS n');
   // As root it runs as another user, who may not enter: then its data are elsewhere, and a note says where.
-  const where = await readFile(join(dataDir, 'where'), 'utf8').catch(() => dataDir);
-  expect(existsSync(join(where.trim(), 'data/PG_VERSION'))).toBe(true);
-  expect(where.trim() === dataDir).toBe(!asRoot);
-  if (where.trim() !== dataDir) {
-    await stop(postgres);
-    await rm(where.trim(), { recursive: true });
-  }
+  const noted = (await readFile(join(dataDir, 'where'), 'utf8').catch(() => dataDir)).trim();
+  expect(existsSync(join(noted, 'data/PG_VERSION'))).toBe(true);
+  expect(noted === dataDir).toBe(!asRoot);
+  await stop(first);
+  const second = await start(dataDir);
+  expect(await ask(second.url('postgres'), 'SELECT n FROM kept')).toEqual([{ n: 9 }]);
+  await stop(second);
+
+  await rm(dataDir, { recursive: true });
+  const third = await start(dataDir, false);
+  await expect(ask(third.url('postgres'), 'SELECT n FROM kept')).rejects.toThrow(/does not exist/);
+  await stop(third);
+  expect(existsSync(noted)).toBe(false);
 });
 
 it('makes its data folder anew when the first try was cut off', async () => {
@@ -103,7 +109,7 @@ it('makes its data folder anew when the first try was cut off', async () => {
 
 it('tells when it ends by itself', async () => {
   const ended = new Promise<string>((told) => {
-    void startPostgres({ dataDir: join(dir, 'postgres'), durable: false, onExit: told }).then((postgres) =>
+    void startPostgres({ dataDir: join(dir, 'postgres'), onExit: told }).then((postgres) =>
       process.kill(postgres.pid, 'SIGQUIT'),
     );
   });
