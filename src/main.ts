@@ -5,9 +5,6 @@
  * ends with 0.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { closeDb } from './db.ts';
-import { log } from './log.ts';
-import { closeQueues } from './queue.ts';
 
 export interface Service {
   /** where it listens, for services that do */
@@ -33,6 +30,9 @@ if (!Object.hasOwn(services, name)) {
   process.stderr.write(`Usage: node src/main.ts ${Object.keys(services).join('|')}\n`);
   process.exit(2);
 }
+
+// Not imported above: what they read first, the environment, may be bad, and a person reads why.
+const { closeDb, closeQueues, log } = await doors().catch(fail);
 
 let closing = false;
 let started: Service | undefined;
@@ -69,8 +69,21 @@ try {
   started = service;
   if (!closing) process.send?.({ ready: true, url: service.url });
 } catch (error) {
-  // A person reads this: what is wrong, without a stack, and not as JSON.
-  process.stderr.write(`\n${name}: ${error instanceof Error ? error.message : String(error)}\n`);
   log.debug({ err: error }, 'did not start');
+  fail(error);
+}
+
+async function doors() {
+  const [{ closeDb }, { closeQueues }, { log }] = await Promise.all([
+    import('./db.ts'),
+    import('./queue.ts'),
+    import('./log.ts'),
+  ]);
+  return { closeDb, closeQueues, log };
+}
+
+/** Tells a person what is wrong, without a stack, and not as JSON. */
+function fail(error: unknown): never {
+  process.stderr.write(`\n${name}: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);
 }

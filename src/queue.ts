@@ -78,6 +78,26 @@ export interface Queues {
 }
 
 const BACKOFF_MS = 1_000;
+const REACH_WITHIN_MS = 3_000;
+
+/** For a start: later, a Redis that is away is waited for. @throws {Error} naming the variable, never its value */
+export async function reachQueues({ redisUrl }: Pick<Config, 'redisUrl'>): Promise<void> {
+  if (!redisUrl) return; // on Postgres, which was reached before
+  const redis = new Redis(redisUrl, {
+    lazyConnect: true,
+    connectTimeout: REACH_WITHIN_MS,
+    retryStrategy: () => null,
+  });
+  redis.on('error', () => {}); // told by what fails below
+  try {
+    await redis.connect();
+    await redis.ping();
+  } catch (error) {
+    throw new Error('Redis cannot be reached: check REDIS_URL.', { cause: error });
+  } finally {
+    redis.disconnect();
+  }
+}
 
 export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Queues {
   const { redisUrl } = from;
@@ -88,7 +108,11 @@ export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Q
         return {
           queue: (name) => new Queue(name, { connection }),
           worker: (name, run, options) => new Worker(name, run, { connection, ...options }),
-          end: async () => void (await connection.quit().catch(() => connection.disconnect())),
+          isAway: () => connection.status !== 'ready',
+          end: async () => {
+            if (connection.status === 'ready') await connection.quit().catch(() => {});
+            connection.disconnect();
+          },
         };
       })
     : makeQueues('postgres', () => {
@@ -103,6 +127,7 @@ export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Q
           queue: (name) => new backend.Queue(name, { connection }),
           worker: (name, run, options) =>
             new backend.Worker(name, run, { connection: { ...connection, max: 3 }, ...options }),
+          isAway: () => false,
           end: async () => {},
         };
       });
@@ -129,6 +154,8 @@ interface Bull {
     run: (job: Job, token?: string, signal?: AbortSignal) => Promise<void>,
     options: { concurrency: number; lockDuration: number; stalledInterval: number; maxStalledCount: number },
   ): BullWorker;
+  /** Whatever asks it now waits until it is back. */
+  isAway(): boolean;
   end(): Promise<void>;
 }
 
@@ -234,13 +261,14 @@ function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
         async close(force = false) {
           workers.delete(worker);
           if (force) worker.cancelAllJobs('the worker closes by force');
-          await worker.close(force);
+          // A gentle close would wait for a Redis that may not come back before we are killed.
+          await worker.close(force || bull.isAway());
         },
       };
     },
 
     async close() {
-      await Promise.all([...workers].map((worker) => worker.close()));
+      await Promise.all([...workers].map((worker) => worker.close(bull.isAway())));
       await Promise.all([...open.values()].map((queue) => queue.close()));
       await bull.end();
     },

@@ -12,6 +12,7 @@ import { ensureBundle } from '../bundles.ts';
 import { startPostgres } from '../embedded/postgres.ts';
 import type { Service } from '../main.ts';
 import { migrate } from '../migrate.ts';
+import { reachQueues } from '../queue.ts';
 import { startSandbox } from '../sandbox/sandbox.ts';
 import { claimInstance } from './instance.ts';
 import { type RunningService, startProcess } from './processes.ts';
@@ -77,6 +78,7 @@ async function startGroup({ local, checked }: { local: boolean; checked: boolean
       say(`Another instance runs here: this one keeps its data in ${relative('', instance.dir)}/`);
     const logDir = join(instance.dir, 'logs');
 
+    await reachQueues(config);
     const databaseUrl = config.databaseUrl ?? (await embeddedDatabase(instance.dir, closers));
     await step('Migrating the database', migrate(databaseUrl, {}));
     await step(`Preparing the bundle ${config.bundle}`, ensureBundle(config.bundle, instance.dir));

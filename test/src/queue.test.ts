@@ -5,7 +5,9 @@ import { once } from 'node:events';
 import { createPostgresBackend, Queue, withBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { connectQueues, type JobContext, type Queues, type QueueWorker } from '#src/queue.ts';
+import { findRedis, startRedis } from '#src/embedded/redis.ts';
+import { connectQueues, type JobContext, type Queues, type QueueWorker, reachQueues } from '#src/queue.ts';
+import { freePort } from '../support/ports.ts';
 import { queueBackends } from '../support/queue-backends.ts';
 
 const WAIT = { timeout: 20_000, interval: 25 };
@@ -268,6 +270,28 @@ describe.each(queueBackends)('a queue on $name', ({ name, options }) => {
     work(async (one, { attempt }) => void seen.push([one, attempt]), { lockMs: 1_000 });
     await vi.waitFor(() => expect(seen).toEqual([[id, 1]]), WAIT);
     await emptied();
+  });
+});
+
+const redisServer = findRedis(process.env.PATH ?? '');
+describe.skipIf(!redisServer)('a Redis that is away', () => {
+  it('is told at the start by its variable, without the password', async () => {
+    const redisUrl = `redis://:hidden-password@127.0.0.1:${await freePort()}`;
+    const told = await reachQueues({ redisUrl }).catch(String);
+    expect(told).toBe('Error: Redis cannot be reached: check REDIS_URL.');
+    await expect(reachQueues({ redisUrl: undefined })).resolves.toBeUndefined();
+  });
+
+  it('does not keep a process from closing', async () => {
+    const redis = await startRedis(redisServer ?? '', await freePort());
+    await reachQueues({ redisUrl: redis.url });
+    const away = connectQueues({ redisUrl: redis.url, databaseUrl: undefined });
+    const worker = away.work('idea', async () => {});
+    await away.add('idea', { ideaId: randomUUID() });
+    await vi.waitFor(async () => expect(await away.ids('idea')).toEqual(new Set()), WAIT);
+    await redis.stop();
+    await worker.close();
+    await away.close();
   });
 });
 
