@@ -178,26 +178,45 @@ function pass(
   const filterScale = Math.max(scale, 1);
   const support = reach * filterScale;
   const out = new Uint8Array(lines * to * channels);
-  // Distance between neighbours along the axis, and between lines.
-  const [along, acrossIn, acrossOut] = down
-    ? [lines * channels, channels, channels]
-    : [channels, from * channels, to * channels];
-  for (let i = 0; i < to; i++) {
+  const half = 2 ** (BITS - 1);
+  // Sums of integers below 2⁵³: doubles hold them exactly.
+  const store = (at: number, total: number) => {
+    out[at] = Math.min(Math.max(Math.floor(total / 2 ** BITS), 0), 255);
+  };
+  const taps = Array.from({ length: to }, (_, i) => {
     const centre = (i + 0.5) * scale;
     const low = Math.max(Math.trunc(centre - support + 0.5), 0);
     const high = Math.min(Math.trunc(centre + support + 0.5), from);
     const raw = Array.from({ length: high - low }, (_, k) => at((low + k - centre + 0.5) / filterScale));
     const sum = raw.reduce((total, w) => total + w, 0);
-    const weights = raw.map((w) => {
+    const weights = Float64Array.from(raw, (w) => {
       const fixed = (w / sum) * 2 ** BITS;
       return fixed < 0 ? Math.trunc(fixed - 0.5) : Math.trunc(fixed + 0.5);
     });
-    for (let line = 0; line < lines; line++) {
+    return { low, weights };
+  });
+  if (down) {
+    // Whole rows at a time: neighbours in memory, where columns would be far apart.
+    const row = lines * channels;
+    const totals = new Float64Array(row);
+    for (const [i, { low, weights }] of taps.entries()) {
+      totals.fill(half);
+      for (let k = 0; k < weights.length; k++) {
+        const [weight, start] = [weights[k]!, (low + k) * row];
+        for (let x = 0; x < row; x++) totals[x] = totals[x]! + weight * rgb[start + x]!;
+      }
+      for (let x = 0; x < row; x++) store(i * row + x, totals[x]!);
+    }
+    return out;
+  }
+  for (let line = 0; line < lines; line++) {
+    for (let i = 0; i < to; i++) {
+      const { low, weights } = taps[i]!;
       for (let c = 0; c < channels; c++) {
-        let total = 2 ** (BITS - 1);
-        for (let k = 0; k < weights.length; k++)
-          total += weights[k]! * rgb[line * acrossIn + (low + k) * along + c]!;
-        out[line * acrossOut + i * along + c] = Math.min(Math.max(Math.floor(total / 2 ** BITS), 0), 255);
+        let total = half;
+        let p = (line * from + low) * channels + c;
+        for (let k = 0; k < weights.length; k++, p += channels) total += weights[k]! * rgb[p]!;
+        store((line * to + i) * channels + c, total);
       }
     }
   }
