@@ -32,12 +32,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const missing = required.filter((name) => !present.has(name));
   if (missing.length) throw new Error(`ATELIER_REQUIRE names ${missing.join(', ')}, which was not found.`);
 
+  say('Starting Postgres, and Redis where there is one …');
   const dir = await mkdtemp(join(tmpdir(), 'atelier-test-'));
   const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), keep: false });
   await migrate(postgres.url('template_atelier'));
   const redis = binary ? await startRedis(binary, await freePort()) : null;
   const redisUrl = given || redis?.url || null;
 
+  say('Preparing the reference bundle (seconds, when it changed) …');
   const bundleDir = join(process.cwd(), '.atelier/test-bundle');
   await ensureReferenceBundle(bundleDir);
 
@@ -57,4 +59,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     const browser = findChromium() ? 'chromium' : 'none found: browser tests were skipped';
     process.stdout.write(`\nqueue backends: ${backends}\nbrowser: ${browser}\n`);
   };
+}
+
+function say(what: string): void {
+  process.stdout.write(`${what}\n`);
 }
