@@ -79,8 +79,12 @@ function onEvent(event) {
     }
     return;
   }
-  if (event.type === 'message_create') fill(byId('typing'));
-  drawMessages();
+  if (event.type !== 'message_create') return drawMessages();
+  fill(byId('typing'));
+  // What one said or asked for oneself is brought into view, wherever one was reading.
+  const { message } = event;
+  const own = message.author.id === client.view?.me.id || isEphemeral(message);
+  drawMessages(own);
 }
 
 /**
