@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,18 +7,43 @@ import { claimInstance, type Instance } from '#src/demo/instance.ts';
 
 let dir: string;
 const held: Instance[] = [];
-const claim = async () => {
-  const instance = await claimInstance(dir);
-  held.push(instance);
-  return instance;
-};
+const children: ChildProcess[] = [];
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'atelier-instance-'));
 });
 afterEach(async () => {
   for (const instance of held.splice(0)) await instance.release();
+  for (const child of children.splice(0)) await kill(child);
   await rm(dir, { recursive: true, force: true });
 });
+
+async function claim(): Promise<Instance> {
+  const instance = await claimInstance(dir);
+  held.push(instance);
+  return instance;
+}
+
+/** Claims in a process of its own, which keeps nothing of it but the process, and waits. */
+async function claimElsewhere(): Promise<{ number: number; child: ChildProcess }> {
+  const script = `import { claimInstance } from '#src/demo/instance.ts';
+    const { number } = await claimInstance(${JSON.stringify(dir)});
+    await new Promise(setImmediate);
+    gc();
+    console.log(number);
+    setInterval(() => {}, 1_000);`;
+  const child = spawn(process.execPath, ['--expose-gc', '--input-type=module-typescript', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  const number = Number(await new Promise<Buffer>((done) => child.stdout.once('data', done)));
+  return { number, child };
+}
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((done) => child.on('exit', done));
+  child.kill('SIGKILL');
+  await ended;
+}
 
 it('gives each running instance a folder of its own, and a stopped one its folder back', async () => {
   const first = await claim();
@@ -28,26 +53,30 @@ it('gives each running instance a folder of its own, and a stopped one its folde
   expect((await claim()).number).toBe(1);
 });
 
-it('gives instances that start in the same moment different folders', async () => {
-  const all = await Promise.all(Array.from({ length: 5 }, claim));
-  expect(new Set(all.map(({ number }) => number)).size).toBe(5);
+it('gives all that start in the same moment the first numbers, each once', async () => {
+  const [elsewhere, here] = await Promise.all([
+    Promise.all([claimElsewhere(), claimElsewhere(), claimElsewhere()]),
+    Promise.all(Array.from({ length: 9 }, claim)),
+  ]);
+  const numbers = [...elsewhere, ...here].map(({ number }) => number).sort((a, b) => a - b);
+  expect(numbers).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 });
 
 it('takes the folder of one that was killed', async () => {
-  const script = `import { claimInstance } from '#src/demo/instance.ts';
-    await claimInstance(${JSON.stringify(dir)});
-    console.log('claimed');
-    setInterval(() => {}, 1_000);`;
-  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const ended = new Promise((done) => child.on('exit', done));
-  try {
-    await new Promise((done) => child.stdout.once('data', done));
-    expect((await claim()).number).toBe(2);
-  } finally {
-    child.kill('SIGKILL');
-    await ended;
-  }
+  const { number, child } = await claimElsewhere();
+  expect(number).toBe(1);
+  expect((await claim()).number).toBe(2);
+  await kill(child);
   expect((await claim()).number).toBe(1);
+});
+
+it('leaves the folder to one that is suspended: it goes on later', async () => {
+  const { child } = await claimElsewhere();
+  child.kill('SIGSTOP');
+  expect((await claim()).number).toBe(2);
+});
+
+it('refuses a seventeenth, and says where the others run', async () => {
+  for (let number = 1; number <= 16; number++) expect((await claim()).number).toBe(number);
+  await expect(claim()).rejects.toThrow(`16 instances run under ${dir} already.`);
 });
