@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
 
 /** @param file absolute path or URL of a YAML file. @throws {Error} `parameters.yaml:12: guidance_scale.max: expected number` */
@@ -18,24 +18,39 @@ export function parseYaml<T extends z.ZodType>(text: string, schema: T, name: st
   const [broken] = document.errors;
   if (broken) throw new Error(`${name}:${broken.linePos?.[0].line ?? 1}: ${broken.message.split('\n')[0]}`);
 
-  const parsed = schema.safeParse(document.toJS({ maxAliasCount: 0 }));
+  visit(document, {
+    Alias(_, { range }) {
+      const { line } = lineCounter.linePos(range?.[0] ?? 0);
+      throw new Error(`${name}:${line}: aliases are not allowed: write the value out`);
+    },
+  });
+
+  const parsed = schema.safeParse(document.toJS());
   if (parsed.success) return parsed.data;
 
   const faults = parsed.error.issues.map((issue) => {
-    // The deepest node that exists: a missing key is reported where its parent stands.
-    let line = 1;
-    for (let depth = issue.path.length; depth >= 0; depth--) {
-      const node: unknown = document.getIn(issue.path.slice(0, depth), true);
-      if (hasRange(node)) {
-        line = lineCounter.linePos(node.range[0]).line;
-        break;
-      }
-    }
+    const [unknown] = issue.code === 'unrecognized_keys' ? issue.keys : [];
+    const path = unknown === undefined ? issue.path : [...issue.path, unknown];
+    const { line } = lineCounter.linePos(positionOf(document, path));
     return `${name}:${line}: ${issue.path.join('.') || '(file)'}: ${issue.message}`;
   });
   throw new Error(faults.join('\n'));
 }
 
-function hasRange(node: unknown): node is { range: [number, number, number] } {
-  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
+/** Where a path begins, or as much of it as is there: a missing key is reported where its parent stands. */
+function positionOf(document: Document, path: readonly PropertyKey[]): number {
+  let node: unknown = document.contents;
+  let position = 0;
+  for (const part of path) {
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(part));
+      if (!pair) break;
+      position = (isScalar(pair.key) && pair.key.range?.[0]) || position;
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(part)];
+      position = (isNode(node) && node.range?.[0]) || position;
+    } else break;
+  }
+  return position;
 }

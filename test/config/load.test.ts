@@ -1,53 +1,76 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { parseYaml } from '#config/load.ts';
+import { loadYaml, parseYaml } from '#config/load.ts';
 
 const Schema = z.strictObject({
   steps: z.strictObject({ min: z.number(), max: z.number() }),
   names: z.array(z.string()).default([]),
 });
-const saysOf = (text: string): string => {
+const GOOD = 'steps: { min: 1, max: 2 }\n';
+
+function saysOf(text: string): string {
   try {
     parseYaml(text, Schema, 'parameters.yaml');
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
   throw new Error('it was accepted');
-};
+}
 
 describe("an operators' file", () => {
   it('is read by its schema', () => {
-    expect(parseYaml('steps: { min: 1, max: 2 }', Schema, 'x')).toEqual({
-      steps: { min: 1, max: 2 },
-      names: [],
-    });
+    expect(parseYaml(GOOD, Schema, 'x')).toEqual({ steps: { min: 1, max: 2 }, names: [] });
   });
 
   it.each([
-    ['that does not parse', 'steps:\n  min: 1\n max: 2\n', /^parameters\.yaml:3: /],
-    ['with a key twice', 'steps: { min: 1, max: 2 }\nnames: []\nnames: [a]', /^parameters\.yaml:3: /],
-    ['with the wrong type', 'steps:\n  min: 1\n  max: many', /^parameters\.yaml:3: steps\.max: /],
-    [
-      'with a wrong entry',
-      'steps: { min: 1, max: 2 }\nnames:\n  - a\n  - 7',
-      /^parameters\.yaml:4: names\.1: /,
-    ],
-    [
-      'that lacks a key, where its parent is',
-      'names: []\nsteps:\n  min: 1',
-      /^parameters\.yaml:[23]: steps\.max: /,
-    ],
-    ['with a key nobody knows', 'steps: { min: 1, max: 2 }\nstep: 3', /^parameters\.yaml:\d: .*step/],
-    ['that is empty', '', /^parameters\.yaml:1: \(file\): /],
-  ])('%s is refused with its line', (_, text, says) => {
-    expect(saysOf(text)).toMatch(says);
+    ['that does not parse', 'steps:\n  min: 1\n max: 2\n', 3, ''],
+    ['of two documents', `${GOOD}---\n${GOOD}`, 2, ''],
+    ['with a key twice', `${GOOD}names: []\nnames: [a]`, 3, 'Map keys must be unique'],
+    ['with the wrong type', 'steps:\n  min: 1\n  max: many', 3, 'steps.max: '],
+    ['with a wrong entry', `${GOOD}names:\n  - a\n  - 7`, 4, 'names.1: '],
+    ['that lacks a key, where its parent is', 'names: []\nsteps:\n  min: 1', 2, 'steps.max: '],
+    ['with a key nobody knows', `${GOOD}names: []\nstep:\n  - 3`, 3, '(file): Unrecognized key: "step"'],
+    ['with one deeper down', 'steps:\n  min: 1\n  max: 2\n  mix: 3', 4, 'steps: Unrecognized key: "mix"'],
+    ['that is empty', '', 1, '(file): '],
+    ['with an alias, of which a few lines are gigabytes', `${GOOD}names: &a [x]\nmore: *a`, 3, 'alias'],
+    ['with an alias of nothing', `names: []\nsteps: *a`, 2, 'alias'],
+    ['with an alias as a key', `${GOOD}? &a names\n: []\n? *a\n: []`, 4, 'alias'],
+  ])('%s is refused, with its line', (_, text, line, says) => {
+    expect(saysOf(text).startsWith(`parameters.yaml:${line}: `)).toBe(true);
+    expect(saysOf(text)).toContain(says);
   });
 
   it('has every fault told at once', () => {
-    expect(saysOf('steps:\n  min: a\n  max: b').split('\n')).toHaveLength(2);
+    expect(saysOf('steps:\n  min: a\n  max: b')).toMatch(
+      /^parameters\.yaml:2: steps\.min: .*\nparameters\.yaml:3: steps\.max: .*$/,
+    );
   });
 
-  it('may not use aliases: a few lines of them are gigabytes', () => {
-    expect(() => parseYaml('names: &a [x]\nsteps: *a', Schema, 'x')).toThrow(/alias/i);
+  it('is named by the last part of its path', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'atelier-yaml-'));
+    try {
+      const file = join(dir, 'tiers.yaml');
+      await writeFile(file, '\nsteps: 3\n');
+      for (const named of [file, pathToFileURL(file)])
+        expect(() => loadYaml(named, Schema)).toThrow(/^tiers\.yaml:2: steps: /);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+});
+
+describe('config/', () => {
+  it('has a schema for each of its files, and each file keeps to it', async () => {
+    const files = (await readdir('config')).filter((file) => file.endsWith('.yaml'));
+    expect(files).toContain('parameters.yaml');
+    for (const file of files) {
+      // Reading it is what the module does when it is loaded; a bad file would end that.
+      const module: object = await import(`../../config/${basename(file, '.yaml')}.ts`);
+      expect(Object.keys(module), file).not.toEqual([]);
+    }
   });
 });
