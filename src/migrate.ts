@@ -40,7 +40,7 @@ export async function migrate(
   { migrations }: { migrations?: readonly Migration[] } = {},
 ): Promise<string[]> {
   await createDatabase(databaseUrl);
-  const client = new pg.Client({ connectionString: databaseUrl });
+  const client = clientFor(databaseUrl);
   await client.connect();
   const applied: string[] = [];
   try {
@@ -70,7 +70,8 @@ export async function migrate(
         );
         await client.query('COMMIT');
       } catch (error) {
-        await client.query('ROLLBACK');
+        // Where the connection is lost, so is the transaction.
+        await client.query('ROLLBACK').catch(() => {});
         throw new Error(`Migration ${name} failed and was rolled back: ${String(error)}`, { cause: error });
       }
       applied.push(name);
@@ -86,7 +87,7 @@ export async function migrate(
 async function createDatabase(databaseUrl: string): Promise<void> {
   const url = new URL(databaseUrl);
   const name = decodeURIComponent(url.pathname.slice(1));
-  const probe = new pg.Client({ connectionString: databaseUrl });
+  const probe = clientFor(databaseUrl);
   try {
     await probe.connect();
     return;
@@ -99,7 +100,7 @@ async function createDatabase(databaseUrl: string): Promise<void> {
     await probe.end().catch(() => {});
   }
   url.pathname = '/postgres';
-  const client = new pg.Client({ connectionString: url.href });
+  const client = clientFor(url.href);
   await client.connect();
   try {
     await client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`);
@@ -111,4 +112,11 @@ async function createDatabase(databaseUrl: string): Promise<void> {
   } finally {
     await client.end();
   }
+}
+
+/** A lost connection fails the query under way, which says so; unheard, its `error` event would end the process as well. */
+function clientFor(databaseUrl: string): pg.Client {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  client.on('error', () => {});
+  return client;
 }

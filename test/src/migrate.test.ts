@@ -60,6 +60,15 @@ it('rolls one that fails back whole, names it, and can be tried again', async ()
   expect(await migrate(url, { migrations: [one, two] })).toEqual(['2_two']);
 });
 
+it('names the one during which the connection was lost, and can be tried again', async () => {
+  const cut = {
+    name: '2_two',
+    sql: 'ALTER TABLE one ADD m int; SELECT pg_terminate_backend(pg_backend_pid())',
+  };
+  await expect(migrate(url, { migrations: [one, cut] })).rejects.toThrow(/^Migration 2_two failed/);
+  expect(await migrate(url, { migrations: [one, two] })).toEqual(['2_two']);
+});
+
 it('says which variable to look at when there is no database, and not the password', async () => {
   const nowhere = new URL(url);
   nowhere.port = '1';
