@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type BundleEntry, bundles } from '#config/bundles.ts';
 import { ensureBundle, ensureReferenceBundle } from '#src/bundles.ts';
 
 let dir: string;
@@ -28,4 +29,17 @@ it('names a bundle that is not configured, and those that are', async () => {
   await expect(ensureBundle('nowhere', dir)).rejects.toThrow(
     /^BUNDLE: config\/bundles\.yaml has no entry of that name; it has reference/,
   );
+});
+
+it('takes a bundle of the operator’s from its folder, and says which file is missing there', async () => {
+  // As config/bundles.yaml would have it.
+  const entry: BundleEntry = { path: 'bundles/mine', shapes: {}, seconds: 1 };
+  (bundles as Map<string, BundleEntry>).set('mine', entry);
+  const folder = join(dir, 'bundles/mine');
+  await mkdir(folder, { recursive: true });
+  await expect(ensureBundle('mine', dir)).rejects.toThrow(
+    `Bundle mine: ${folder}/bundle.yaml is missing. Put the bundle's folder there.`,
+  );
+  await writeFile(join(folder, 'bundle.yaml'), '');
+  expect(await ensureBundle('mine', dir)).toBe(folder);
 });

@@ -39,7 +39,13 @@ async function ask(url: string, sql: string): Promise<unknown[]> {
     await client.end();
   }
 }
-const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 it('listens on the loopback alone, asks for its password, and keeps its data over starts', async () => {
   const first = await start();
@@ -72,11 +78,14 @@ it('replaces one that a killed process left running, and keeps what was committe
   const orphan = Number(await new Promise<Buffer>((done) => child.stdout.once('data', done)));
   child.kill('SIGKILL');
   await ended;
-  expect(isAlive(orphan)).toBe(true);
-
-  const postgres = await start(dataDir);
-  expect(isAlive(orphan)).toBe(false);
-  expect(await ask(postgres.url('postgres'), 'SELECT n FROM kept')).toEqual([{ n: 8 }]);
+  try {
+    expect(isAlive(orphan)).toBe(true);
+    const postgres = await start(dataDir);
+    expect(isAlive(orphan)).toBe(false);
+    expect(await ask(postgres.url('postgres'), 'SELECT n FROM kept')).toEqual([{ n: 8 }]);
+  } finally {
+    if (isAlive(orphan)) process.kill(orphan, 'SIGQUIT');
+  }
 });
 
 it('works under a folder that only its owner may enter, and forgets what was deleted there', async () => {
@@ -114,4 +123,16 @@ it('tells when it ends by itself', async () => {
     );
   });
   expect(await ended).toMatch(/^Postgres ended/);
+});
+
+it('says what to do on a machine that there is no Postgres for', async () => {
+  const arch = Object.getOwnPropertyDescriptor(process, 'arch') ?? {};
+  Object.defineProperty(process, 'arch', { ...arch, value: 'riscv64' });
+  try {
+    await expect(start()).rejects.toThrow(
+      /^There is no embedded Postgres for \w+-riscv64 \(there is for .*linux-x64.*\)\. Set DATABASE_URL/,
+    );
+  } finally {
+    Object.defineProperty(process, 'arch', arch);
+  }
 });
