@@ -1,7 +1,7 @@
 // Runs Atelier on a machine that has only Node ≥ 20 and npm: installs what is missing, generates the Prisma client, and
 // goes on with the Node that Atelier is written for. Plain JavaScript without dependencies, as nothing is installed yet.
 //
-//   node infra/run.mjs demo|test|start|generate|migrate|check-migrations|bench [arguments]
+//   node infra/run.mjs demo|test|start|generate|migrate|check-migrations|bench|golden|bundle [arguments]
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,6 +21,8 @@ const tasks = {
   start: () => [join(root, 'src/main.ts'), ...args],
   test: () => [join(modules, 'vitest/vitest.mjs'), 'run', ...args],
   bench: () => [join(root, 'test/bench/bench.ts'), ...args],
+  golden: () => [join(root, 'test/golden-runs/run.ts'), ...args],
+  bundle: () => [join(root, 'infra/bundle.ts'), ...args],
   migrate: () => [join(root, 'infra/migrate-dev.ts'), ...args],
   'check-migrations': () => [join(root, 'infra/check-migrations.ts'), ...args],
   generate: () => null,

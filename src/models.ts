@@ -12,6 +12,7 @@ import { pipeline } from 'node:stream/promises';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { z } from 'zod';
 import { parseYaml } from '#config/load.ts';
+import { fromHalves, toHalves } from '#pipelines/half.ts';
 import type { PortraitBundle } from '#pipelines/portrait.ts';
 import { makeTokenizer, type Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import type { Session, Tensor, TensorData, TensorInfo, TensorType } from '#pipelines/session.ts';
@@ -302,7 +303,7 @@ function fitted(value: Tensor, { type, shape }: TensorInfo): Tensor {
         : type === 'float32'
           ? Float32Array.from(numbers)
           : type === 'float16'
-            ? Uint16Array.from(numbers, toHalf)
+            ? toHalves(Float32Array.from(numbers))
             : null;
   return data ? { type, data, shape: wanted.shape } : wanted;
 }
@@ -310,42 +311,7 @@ function fitted(value: Tensor, { type, shape }: TensorInfo): Tensor {
 function fromOrt(value: OrtTensor): Tensor {
   const shape = [...value.dims];
   if (value.type === 'float16') {
-    return { type: 'float32', data: Float32Array.from(value.data as Uint16Array, fromHalf), shape };
+    return { type: 'float32', data: fromHalves(value.data as Uint16Array), shape };
   }
   return { type: value.type as TensorType, data: value.data as TensorData, shape };
-}
-
-const view = new DataView(new ArrayBuffer(4));
-
-/** IEEE 754 binary16, rounded to nearest even. */
-export function toHalf(x: number): number {
-  view.setFloat32(0, x);
-  const bits = view.getUint32(0);
-  const sign = (bits >>> 16) & 0x8000;
-  const exponent = (bits >>> 23) & 0xff;
-  const fraction = bits & 0x7f_ffff;
-  if (exponent === 0xff) return sign | 0x7c00 | (fraction ? 0x200 : 0);
-  const e = exponent - 112;
-  if (e >= 0x1f) return sign | 0x7c00;
-  if (e <= 0) {
-    if (e < -10) return sign;
-    const whole = fraction | 0x80_0000;
-    const shift = 14 - e;
-    const half = whole >>> shift;
-    const rest = whole & ((1 << shift) - 1);
-    const middle = 1 << (shift - 1);
-    return sign | (half + (rest > middle || (rest === middle && half & 1) ? 1 : 0));
-  }
-  const half = (e << 10) | (fraction >>> 13);
-  const rest = fraction & 0x1fff;
-  return sign | (half + (rest > 0x1000 || (rest === 0x1000 && half & 1) ? 1 : 0));
-}
-
-export function fromHalf(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >>> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -2,7 +2,8 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { bundleHash, fromHalf, loadBundle, toHalf } from '#src/models.ts';
+import { fromHalf, toHalf } from '#pipelines/half.ts';
+import { bundleHash, loadBundle } from '#src/models.ts';
 
 let dir: string;
 beforeAll(async () => {
