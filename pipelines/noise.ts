@@ -1,30 +1,42 @@
 /**
- * Seeded normals: the numbers that `torch.randn` draws on the CPU, so that a seed means the same here and in the
- * reference implementations.
+ * Seeded random numbers: those that torch draws on the CPU, so that a seed means the same here and in the reference
+ * implementations.
  *
  * Source: Matsumoto & Nishimura 1998 (mt19937); Box & Muller 1958, in the order of pytorch@v2.13
- * aten/src/ATen/native/cpu/DistributionTemplates.h `normal_fill` and ATen/core/DistributionsHelper.h `normal_distribution`.
- * Checked by test/pipelines/noise.test.ts against vectors of torch 2.13.
+ * aten/src/ATen/native/cpu/DistributionTemplates.h `normal_fill` and ATen/core/DistributionsHelper.h `normal_distribution`,
+ * `uniform_int_from_to_distribution`, `uniform_real_distribution`.
+ * Checked by: test/golden-runs/noise.ts against vectors of torch 2.13.
  */
 const N = 624;
 const M = 397;
 
-/** A stream of normals; each call goes on where the last one stopped. */
-export interface Normals {
-  /** `count` draws from N(0, 1) */
-  draw(count: number): Float32Array;
+/**
+ * `torch.Generator("cpu")`: one stream that every kind of draw takes from, each call going on where the last one stopped.
+ * Pipelines draw normals alone; the other kinds are what a recorded stream may have between them.
+ */
+export interface Generator {
+  /** `torch.randn`: `count` draws from N(0, 1) */
+  normals(count: number): Float32Array;
+  /** `torch.randn(dtype=float64)` */
+  doubleNormals(count: number): Float64Array;
+  /** `torch.rand`: [0, 1), 24 bits */
+  uniforms(count: number): Float32Array;
+  /** `torch.rand(dtype=float64)`: [0, 1), 53 bits */
+  doubleUniforms(count: number): Float64Array;
+  /** `torch.randint(below, …)`, `below` ≤ 2²⁸: larger ranges draw 64 bits each */
+  integers(below: number, count: number): Int32Array;
+  /** mt19937's own 32-bit outputs */
+  words(count: number): Uint32Array;
 }
 
-/** @param seed its low 32 bits count, as in torch */
-export function normals(seed: number | bigint): Normals {
+/** @param seed its low 32 bits count, as in torch; a negative one is 2⁶⁴ + seed */
+export function generator(seed: number | bigint): Generator {
   const next = mt19937(Number(BigInt.asUintN(32, BigInt(seed))));
-  /** [0, 1), 24 bits */
   const uniform = () => (next() & 0xff_ffff) / 2 ** 24;
-  /** [0, 1), 53 bits of a 64-bit draw, high half first */
+  // Of a 64-bit draw, high half first, the low 53 bits.
   const uniformDouble = () => {
-    const high = next();
-    const low = next();
-    return Number(((BigInt(high) << 32n) | BigInt(low)) & ((1n << 53n) - 1n)) / 2 ** 53;
+    const high = next() & 0x1f_ffff;
+    return (high * 2 ** 32 + next()) / 2 ** 53;
   };
   /** The second of a pair, kept for the next small draw. */
   let kept: number | undefined;
@@ -41,27 +53,41 @@ export function normals(seed: number | bigint): Normals {
     return radius * Math.cos(theta);
   }
 
-  return {
-    draw(count) {
-      const out = new Float32Array(count);
-      if (count < 16) {
-        for (let i = 0; i < count; i++) out[i] = one();
-        return out;
-      }
-      for (let i = 0; i < count; i++) out[i] = uniform();
-      for (let i = 0; i + 16 <= count; i += 16) boxMuller(out, i);
-      if (count % 16) {
-        // The last 16 are drawn anew, over what some of them were.
-        const from = count - 16;
-        for (let i = from; i < count; i++) out[i] = uniform();
-        boxMuller(out, from);
-      }
+  /** Fewer than 16 one at a time; else uniforms first, and blocks of 16 of them turned into normals. */
+  function fill<A extends Float32Array | Float64Array>(
+    out: A,
+    draw: () => number,
+    boxMuller: (a: A, at: number) => void,
+  ): A {
+    const count = out.length;
+    if (count < BLOCK) {
+      for (let i = 0; i < count; i++) out[i] = one();
       return out;
-    },
+    }
+    for (let i = 0; i < count; i++) out[i] = draw();
+    for (let i = 0; i + BLOCK <= count; i += BLOCK) boxMuller(out, i);
+    if (count % BLOCK) {
+      // The last 16 are drawn anew, over what some of them were.
+      const from = count - BLOCK;
+      for (let i = from; i < count; i++) out[i] = draw();
+      boxMuller(out, from);
+    }
+    return out;
+  }
+
+  return {
+    normals: (count) => fill(new Float32Array(count), uniform, boxMuller),
+    doubleNormals: (count) => fill(new Float64Array(count), uniformDouble, boxMullerDouble),
+    uniforms: (count) => Float32Array.from({ length: count }, uniform),
+    doubleUniforms: (count) => Float64Array.from({ length: count }, uniformDouble),
+    integers: (below, count) => Int32Array.from({ length: count }, () => next() % below),
+    words: (count) => Uint32Array.from({ length: count }, next),
   };
 }
 
-/** Turns 16 uniforms into normals: the first eight are radii, the last eight angles. */
+const BLOCK = 16;
+
+/** Turns 16 uniforms into normals, in float32 as torch: the first eight are radii, the last eight angles. */
 function boxMuller(values: Float32Array, from: number): void {
   for (let i = from; i < from + 8; i++) {
     const radius = Math.fround(
@@ -70,6 +96,15 @@ function boxMuller(values: Float32Array, from: number): void {
     const theta = Math.fround(Math.fround(2 * Math.PI) * values[i + 8]!);
     values[i] = radius * Math.fround(Math.cos(theta));
     values[i + 8] = radius * Math.fround(Math.sin(theta));
+  }
+}
+
+function boxMullerDouble(values: Float64Array, from: number): void {
+  for (let i = from; i < from + 8; i++) {
+    const radius = Math.sqrt(-2 * Math.log(1 - values[i]!));
+    const theta = 2 * Math.PI * values[i + 8]!;
+    values[i] = radius * Math.cos(theta);
+    values[i + 8] = radius * Math.sin(theta);
   }
 }
 

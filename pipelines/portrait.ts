@@ -10,7 +10,7 @@
  */
 import { composite, magnify, regionOf } from './detail.ts';
 import { cosine, detect, embed, type Face, landmarks } from './faces/faces.ts';
-import { normals } from './noise.ts';
+import { generator } from './noise.ts';
 import { clipPixels, encodeWithIdentity, idTokensOf, withTrigger } from './photomaker/photomaker.ts';
 import type { Picture } from './picture.ts';
 import { classify } from './safety/classify.ts';
@@ -118,7 +118,7 @@ export interface Portrait {
 /** Of one generation several streams of noise are drawn; each has a seed of its own. */
 const streams = { base: 0, detail: 1 } as const;
 const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
-  normals((BigInt(seed) ^ (BigInt(streams[stream]) * 0x9e37_79b9n)) + BigInt(index));
+  generator((BigInt(seed) ^ (BigInt(streams[stream]) * 0x9e37_79b9n)) + BigInt(index));
 
 /** Faces by falling score. */
 export async function detectFaces(bundle: PortraitBundle, picture: Picture): Promise<Face[]> {
@@ -235,7 +235,7 @@ async function drawBase(
   const count = 4 * height * width;
   const scheduler = makeScheduler(request.scheduler, request.steps);
   const noise = streamOf(request.seed, 'base');
-  const x = noise.draw(count).map((n) => n * scheduler.initNoiseSigma);
+  const x = noise.normals(count).map((n) => n * scheduler.initNoiseSigma);
   const { positive, identity, negative } = texts;
   return denoise(bundle.unet, scheduler, x, {
     guidance: { scale: request.guidanceScale },
@@ -244,7 +244,7 @@ async function drawBase(
     timeIds: timeIds(request.height, request.width),
     height,
     width,
-    stepNoise: () => noise.draw(count),
+    stepNoise: () => noise.normals(count),
     signal: options.signal,
     onStep: options.onStep,
   });
@@ -270,7 +270,7 @@ async function redraw(
   const begin = beginOf(request.detailSteps, request.detailStrength);
   if (begin >= request.detailSteps) return picture;
   const source = streamOf(request.seed, 'detail', index);
-  const noise = source.draw(latents.length);
+  const noise = source.normals(latents.length);
   const keep: Keep = {
     latents,
     noise,
@@ -287,7 +287,7 @@ async function redraw(
     width: cells,
     begin,
     keep,
-    stepNoise: () => source.draw(latents.length),
+    stepNoise: () => source.normals(latents.length),
     signal: options.signal,
     onStep: options.onStep,
   });

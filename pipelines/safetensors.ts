@@ -66,7 +66,8 @@ export function readSafetensors(file: Uint8Array): Safetensors {
         `The safetensors file has ${to - from} bytes of ${name}, and its shape needs ${size * width}.`,
       );
     }
-    const bytes = () => file.slice(start + from, start + to).buffer as ArrayBuffer;
+    // A copy: Buffer's own `slice` would be a view of the whole file.
+    const bytes = () => new Uint8Array(file.subarray(start + from, start + to)).buffer;
     const numbers = () => {
       const read = readers[dtype];
       if (!read) throw new RangeError(`${name} is of the type ${dtype}, which is not read here.`);

@@ -3,7 +3,7 @@
  * age. All of it is colours of patches of an aligned face. How a patch answers to a parameter of the drawing is measured on the
  * drawing itself, at build time, one parameter after the other; the networks are that, undone.
  */
-import { normals } from '../noise.ts';
+import { generator } from '../noise.ts';
 import { forms, LUMA, nodes } from './algebra.ts';
 import { FINE_TRIES, fitter } from './detector.ts';
 import { Graph, type Value } from './onnx.ts';
@@ -185,7 +185,7 @@ function invert(matrix: readonly (readonly number[])[]): number[][] {
 
 /** Orthonormal [N, 512]: how the parameters are spread over ArcFace's 512 numbers. */
 const spread = (() => {
-  const random = normals(512).draw(N * 512);
+  const random = generator(512).normals(N * 512);
   const rows: Float64Array[] = [];
   for (let i = 0; i < N; i++) {
     let row = Float64Array.from(random.subarray(i * 512, (i + 1) * 512));
