@@ -44,8 +44,19 @@ export interface PortraitBundle extends TextEncoders {
   readonly faceRecognizer: Session;
   readonly faceLandmarks: Session;
   readonly faceGenderAge: Session;
-  readonly idTokens: Session;
-  readonly idFuse: Session;
+  /** PhotoMaker's, as the bundle has it: two graphs, or one */
+  readonly idEncoder:
+    | { readonly idTokens: Session; readonly idFuse: Session }
+    | {
+        /** `id_pixel_values`, `prompt_embeds`, `class_tokens_mask`, `id_embeds` → `updated_prompt_embeds` */
+        readonly whole: Session;
+      };
+  /** [1, 3, H, W] to [1, 3, s·H, s·W], both 0…1 */
+  readonly upscaler: Session | null;
+  /** what the UNet's answer means */
+  readonly predictionType: 'epsilon' | 'v_prediction';
+  /** latents are the VAE's own × this */
+  readonly vaeScalingFactor: number;
   readonly safety: Session;
   readonly safetyLabels: readonly string[];
   readonly detector: { readonly size: number; readonly threshold: number };
@@ -120,6 +131,11 @@ const streams = { base: 0, detail: 1 } as const;
 const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
   generator((BigInt(seed) ^ (BigInt(streams[stream]) * 0x9e37_79b9n)) + BigInt(index));
 
+function twoGraphs({ name, idEncoder }: PortraitBundle) {
+  if ('whole' in idEncoder) throw new Error(`Bundle ${name}: an ID encoder of one graph is not drawn with yet`);
+  return idEncoder;
+}
+
 /** Faces by falling score. */
 export async function detectFaces(bundle: PortraitBundle, picture: Picture): Promise<Face[]> {
   return detect(bundle.faceDetector, picture, bundle.detector);
@@ -135,7 +151,7 @@ export async function encodeFace(bundle: PortraitBundle, photos: readonly Pictur
     embeddings.push(await embed(bundle.faceRecognizer, photo, face));
   }
   const all = stack(embeddings);
-  const { tokens, width } = await idTokensOf(bundle.idTokens, clipPixels(photos), all);
+  const { tokens, width } = await idTokensOf(twoGraphs(bundle).idTokens, clipPixels(photos), all);
   return { count: photos.length, embeddings: all, idTokens: tokens, width };
 }
 
@@ -210,7 +226,7 @@ async function conditioningOf(bundle: PortraitBundle, request: PortraitRequest):
     face &&
     (await encodeWithIdentity(
       bundle,
-      bundle.idFuse,
+      twoGraphs(bundle).idFuse,
       withTrigger(prompt, bundle.triggerWord),
       bundle.triggerWord,
       face.idTokens,

@@ -169,8 +169,13 @@ export async function loadBundle(
 
   const [tokenizer, tokenizer2] = tokenizers as [Tokenizer, Tokenizer];
   const { name, triggerWord, safetyLabels, detector, detailSide } = manifest;
+  const { idTokens, idFuse, ...others } = sessions as Record<NetworkName, Session>;
   return {
-    ...(sessions as Record<NetworkName, Session>),
+    ...others,
+    idEncoder: { idTokens, idFuse },
+    upscaler: null,
+    predictionType: 'epsilon',
+    vaeScalingFactor: 0.13025,
     ...{ name, triggerWord, safetyLabels, detector, detailSide, tokenizer, tokenizer2, manifest },
   };
 }

@@ -62,8 +62,11 @@ function timed(bundle: PortraitBundle, clock: { ms: number }): PortraitBundle {
   });
   const isSession = (value: unknown): value is Session =>
     typeof value === 'object' && value !== null && 'run' in value;
-  const parts = Object.entries(bundle).map(([key, value]) => [key, isSession(value) ? wrap(value) : value]);
-  return Object.fromEntries(parts) as PortraitBundle;
+  const wrapAll = (sessions: object): object =>
+    Object.fromEntries(
+      Object.entries(sessions).map(([key, value]) => [key, isSession(value) ? wrap(value) : value]),
+    );
+  return { ...wrapAll(bundle), idEncoder: wrapAll(bundle.idEncoder) } as PortraitBundle;
 }
 
 const median = (values: readonly number[]) =>
