@@ -132,7 +132,8 @@ const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
   generator((BigInt(seed) ^ (BigInt(streams[stream]) * 0x9e37_79b9n)) + BigInt(index));
 
 function twoGraphs({ name, idEncoder }: PortraitBundle) {
-  if ('whole' in idEncoder) throw new Error(`Bundle ${name}: an ID encoder of one graph is not drawn with yet`);
+  if ('whole' in idEncoder)
+    throw new Error(`Bundle ${name}: an ID encoder of one graph is not drawn with yet`);
   return idEncoder;
 }
 
