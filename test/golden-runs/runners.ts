@@ -1,8 +1,12 @@
 /** Which code runs the cases of which golden set. */
 import type { GoldenRunner } from '../support/golden.ts';
 import { noise } from './noise.ts';
+import { schedulers } from './schedulers.ts';
 
-export const runners: Readonly<Record<string, GoldenRunner>> = { noise };
+export const runners: Readonly<Record<string, GoldenRunner>> = {
+  noise,
+  schedulers,
+};
 
 /** Sets that are there for a part of Atelier that is not built yet. */
 export const notYet: readonly string[] = ['watermark'];
