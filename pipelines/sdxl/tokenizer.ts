@@ -2,7 +2,11 @@
  * CLIP's byte-pair encoding, as both of SDXL's text encoders use it; they differ in the padding token alone.
  *
  * Source: Radford et al. 2021; openai/CLIP@d05afc4 `clip/simple_tokenizer.py`; huggingface/transformers 5.18 `CLIPTokenizer`.
- * Checked by: test/pipelines/sdxl/tokenizer.test.ts (167 prompts, exact).
+ * Checked by: test/golden-runs/clip-tokenizer.ts (exact), and beside huggingface/tokenizers 0.23.2 itself on 100,000 random
+ * strings of many scripts: 83 differ, all by characters that are newer than its Unicode tables.
+ *
+ * Why not a library: the JavaScript one, @huggingface/tokenizers 0.2.0, differs in 10,204 of those (Greek's last sigma, special
+ * tokens in capitals), and npm's `tokenizers` is exact but 65 MB of binaries.
  */
 /** tokens, with start and end */
 export const CONTEXT_LENGTH = 77;
@@ -17,7 +21,9 @@ export interface Tokenizer {
   decode(ids: readonly number[]): string;
 }
 
-const WORDS = /'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\p{White_Space}\p{L}\p{N}]+/giu;
+const WORDS = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
+/** The first of the reference's two splits: it alone knows special tokens, which capitals can hide from the search above. */
+const SPECIALS_AND_WORDS = new RegExp(`<\\|(?:start|end)oftext\\|>|${WORDS.source}`, 'gu');
 const WORD_END = '</w>';
 
 /**
@@ -83,11 +89,8 @@ export function makeTokenizer(
       const anywhere = new RegExp(`(${Object.keys(special).map(escapeRegExp).join('|')})`, 'u');
       return text.split(anywhere).flatMap((part, i) => {
         if (i % 2) return [special[part]!];
-        const clean = part
-          .normalize('NFC')
-          .replace(/\p{White_Space}+/gu, ' ')
-          .toLowerCase();
-        return (clean.match(WORDS) ?? []).flatMap(encodeWord);
+        const pieces = lowerCase(part.normalize('NFC')).match(SPECIALS_AND_WORDS) ?? [];
+        return pieces.flatMap((piece) => piece.match(WORDS) ?? []).flatMap(encodeWord);
       });
     },
     decode(list) {
@@ -98,6 +101,11 @@ export function makeTokenizer(
         .trim();
     },
   };
+}
+
+/** Each character by itself, as the reference: a whole word at once, Greek's last sigma would become another letter. */
+function lowerCase(text: string): string {
+  return Array.from(text, (character) => character.toLowerCase()).join('');
 }
 
 /** Start, ids cut to 75, end, padding: [77]. */

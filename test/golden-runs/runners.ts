@@ -1,9 +1,11 @@
 /** Which code runs the cases of which golden set. */
 import type { GoldenRunner } from '../support/golden.ts';
+import { clipTokenizer } from './clip-tokenizer.ts';
 import { noise } from './noise.ts';
 import { schedulers } from './schedulers.ts';
 
 export const runners: Readonly<Record<string, GoldenRunner>> = {
+  'clip-tokenizer': clipTokenizer,
   noise,
   schedulers,
 };
