@@ -37,10 +37,24 @@ export function fromHalf(half: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/**
+ * Node 24's own array of halves, which is four times as fast as the functions above. Taken when this module loads: the door to
+ * onnxruntime takes it away from everybody (src/models.ts).
+ */
+const Native: NativeHalves | undefined = Reflect.get(globalThis, 'Float16Array');
+type NativeHalves = new (
+  from: ArrayLike<number> | ArrayBufferLike,
+  at?: number,
+  length?: number,
+) => ArrayLike<number> & {
+  readonly buffer: ArrayBuffer;
+};
+
 let table: Float32Array | undefined;
 
-/** Whole arrays: by a table of all 65,536 halves, as a UNet's answer is 10⁵ of them at every step. */
+/** Whole arrays: a UNet's answer is 10⁵ halves at every step. */
 export function fromHalves(halves: Uint16Array): Float32Array {
+  if (Native) return new Float32Array(new Native(halves.buffer, halves.byteOffset, halves.length));
   table ??= Float32Array.from({ length: 65_536 }, (_, half) => fromHalf(half));
   const out = new Float32Array(halves.length);
   for (let i = 0; i < out.length; i++) out[i] = table[halves[i]!]!;
@@ -48,6 +62,7 @@ export function fromHalves(halves: Uint16Array): Float32Array {
 }
 
 export function toHalves(numbers: Float32Array): Uint16Array {
+  if (Native) return new Uint16Array(new Native(numbers).buffer);
   const out = new Uint16Array(numbers.length);
   for (let i = 0; i < out.length; i++) out[i] = toHalf(numbers[i]!);
   return out;

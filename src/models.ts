@@ -1,248 +1,136 @@
 /**
  * The door to onnxruntime: loads a bundle's networks and makes sessions of them.
  *
- * A bundle is refused as a whole when a file is missing or a network's inputs are not those of the real exports, with every
- * fault named: better at the start than in the middle of a picture.
+ * A bundle is refused as a whole, with everything that is wrong with it: better at the start than in the middle of a picture.
+ * Exports differ in types and names at their borders (half precision, int32 ids, an output's name); pipelines see one form.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { access, readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { z } from 'zod';
-import { parseYaml } from '#config/load.ts';
 import { fromHalves, toHalves } from '#pipelines/half.ts';
 import type { PortraitBundle } from '#pipelines/portrait.ts';
-import { makeTokenizer, type Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
+import { Graph } from '#pipelines/reference/onnx.ts';
 import type { Session, Tensor, TensorData, TensorInfo, TensorType } from '#pipelines/session.ts';
+import { type BundleManifest, inspectBundle, type NetworkFile, type Role } from './bundle-files.ts';
+import { log } from './log.ts';
 
-const file = z.string().regex(/^(?!.*\.\.)[\w./-]+$/, 'must be a path inside the bundle');
+/** Execution providers, as ONNX_PROVIDERS names them. */
+export type Provider = 'tensorrt' | 'cuda' | 'webgpu' | 'cpu';
 
-/** `bundle.yaml` */
-export const BundleManifest = z.strictObject({
-  version: z.literal(1),
-  name: z.string().regex(/^[a-z0-9-]+$/),
-  title: z.string().min(1),
-  family: z.literal('sdxl'),
-  /** true: made for tests and demos, and says so wherever it is named */
-  standIn: z.boolean().default(false),
-  precision: z.enum(['fp32', 'fp16']).default('fp32'),
-  licence: z.string().min(1),
-  triggerWord: z.string().regex(/^[a-z]+$/),
-  memoryGib: z.number().positive(),
-  files: z.strictObject({
-    textEncoder: file,
-    textEncoder2: file,
-    unet: file,
-    vaeEncoder: file,
-    vaeDecoder: file,
-    tokenizer: file,
-    tokenizer2: file,
-    scheduler: file,
-    faceDetector: file,
-    faceRecognizer: file,
-    faceLandmarks: file,
-    faceGenderAge: file,
-    idTokens: file,
-    idFuse: file,
-    safety: file,
-  }),
-  safetyLabels: z.array(z.string()).min(2).default(['normal', 'flagged']),
-  detector: z.strictObject({ size: z.number().int().multipleOf(32), threshold: z.number().min(0).max(1) }),
-  /** px */
-  detailSide: z.number().int().multipleOf(64).default(1024),
-});
-export type BundleManifest = z.output<typeof BundleManifest>;
-
-type NetworkName = Exclude<keyof BundleManifest['files'], 'tokenizer' | 'tokenizer2' | 'scheduler'>;
-
-/** What each network must take and give. InsightFace's have numbers for names, so only their count is told. */
-const contracts: Record<
-  NetworkName,
-  { inputs: Record<string, number[]> | number; outputs: string[] | number }
-> = {
-  textEncoder: { inputs: { input_ids: [2] }, outputs: ['hidden_states.0'] },
-  textEncoder2: { inputs: { input_ids: [2] }, outputs: ['text_embeds', 'hidden_states.0'] },
-  unet: {
-    inputs: { sample: [4], timestep: [0, 1], encoder_hidden_states: [3], text_embeds: [2], time_ids: [2] },
-    outputs: ['out_sample'],
-  },
-  vaeEncoder: { inputs: { sample: [4] }, outputs: ['latent_parameters'] },
-  vaeDecoder: { inputs: { latent_sample: [4] }, outputs: ['sample'] },
-  faceDetector: { inputs: 1, outputs: 9 },
-  faceRecognizer: { inputs: 1, outputs: 1 },
-  faceLandmarks: { inputs: 1, outputs: 1 },
-  faceGenderAge: { inputs: 1, outputs: 1 },
-  idTokens: { inputs: { id_pixel_values: [4], id_embeds: [2] }, outputs: ['id_tokens'] },
-  idFuse: { inputs: { class_embeds: [2], id_tokens: [2] }, outputs: ['fused_embeds'] },
-  safety: { inputs: { pixel_values: [4] }, outputs: ['logits'] },
-};
-
-/** What pipelines compute with; a bundle's half precision is converted at the border. */
-const REAL: readonly TensorType[] = ['float32', 'float16'];
-const WHOLE: readonly TensorType[] = ['int64', 'int32'];
-/** Inputs of other types: ids of tokens, and what is a whole number in some exports. */
-const INPUT_TYPES: Readonly<Record<string, readonly TensorType[]>> = {
-  input_ids: WHOLE,
-  timestep: [...REAL, ...WHOLE],
-  time_ids: [...REAL, ...WHOLE],
-};
-
-/** @throws {Error} `bundle.yaml:3: …` */
-export async function readManifest(dir: string): Promise<BundleManifest> {
-  let text: string;
-  try {
-    text = await readFile(join(dir, 'bundle.yaml'), 'utf8');
-  } catch {
-    throw new Error(`There is no bundle.yaml in ${dir}.`);
-  }
-  return parseYaml(text, BundleManifest, 'bundle.yaml');
-}
-
-/**
- * Hash of a bundle's manifest and files: pictures drawn with equal ones can stand for each other. Reads every byte, so it is
- * asked for once, at the start.
- */
-export async function bundleHash(dir: string): Promise<string> {
-  const { files } = await readManifest(dir);
-  const hash = createHash('sha256').update(await readFile(join(dir, 'bundle.yaml')));
-  for (const [name, path] of Object.entries(files).sort()) {
-    hash.update(name);
-    const isFolder = name === 'tokenizer' || name === 'tokenizer2';
-    const paths = isFolder
-      ? (await readdir(join(dir, path)).catch(() => [])).sort().map((f) => join(path, f))
-      : [path];
-    for (const one of paths) {
-      const part = createHash('sha256');
-      await pipeline(createReadStream(join(dir, one)), part).catch(() => {}); // a missing file is named by loadBundle
-      hash.update(part.digest());
-    }
-  }
-  return hash.digest('hex');
-}
-
-export interface LoadOptions {
+export interface SessionOptions {
   /** of one session; 0 lets onnxruntime choose */
-  readonly threads: number;
+  readonly threads?: number;
+  /** In order of preference; nodes that one can't run are for those after it. The CPU alone when left out. */
+  readonly providers?: readonly Provider[];
+  /** Told when a network is loaded, and again when its first run has shown where its nodes run. */
+  readonly onReport?: (report: SessionReport) => void;
+  /** Count where nodes run also when there is nothing to choose. */
+  readonly alwaysCount?: boolean;
 }
 
-/** @throws {Error} naming the bundle and every file, input and output at fault */
+/** What became of one network. */
+export interface SessionReport {
+  readonly network: string;
+  readonly loadSeconds: number;
+  /** what it was opened with */
+  readonly providers: readonly Provider[];
+  /**
+   * Where its nodes run, the most first; `nodes` null: all of them, uncounted. Empty until the first run, as onnxruntime
+   * says at no earlier time which provider took a node; with one provider there is nothing to ask.
+   */
+  readonly used: readonly { readonly provider: string; readonly nodes: number | null }[];
+}
+
+export interface OpenSession extends Session {
+  close(): Promise<void>;
+}
+
+/** @throws {Error} naming the bundle and every file, input, output and setting at fault */
 export async function loadBundle(
   dir: string,
-  { threads }: LoadOptions,
+  options: SessionOptions = {},
 ): Promise<PortraitBundle & { manifest: BundleManifest }> {
-  const manifest = await readManifest(dir);
-  const faults: string[] = [];
-  const sessions: Partial<Record<NetworkName, Session>> = {};
-  for (const name of Object.keys(contracts) as NetworkName[]) {
-    const path = manifest.files[name];
-    try {
-      await access(join(dir, path));
-    } catch {
-      faults.push(`${path} is missing`);
-      continue;
-    }
-    try {
-      const session = await openSession(join(dir, path), threads);
-      faults.push(...breaches(path, session, contracts[name]));
-      sessions[name] = session;
-    } catch (error) {
-      faults.push(
-        `${path} does not load: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
-      );
-    }
-  }
-  const tokenizers: Tokenizer[] = [];
-  for (const [path, padToken] of [
-    [manifest.files.tokenizer, '<|endoftext|>'],
-    [manifest.files.tokenizer2, '!'],
-  ] as const) {
-    try {
-      tokenizers.push(await readTokenizer(join(dir, path), padToken));
-    } catch (error) {
-      faults.push(`${path}/: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  if (faults.length)
-    throw new Error(`Bundle ${manifest.name} can't be used:\n${faults.map((f) => `  ${f}`).join('\n')}`);
+  const { manifest, networks, settings, tokenizers, faults } = await inspectBundle(dir);
+  if (faults.length || !settings || !tokenizers) throw unusable(manifest, faults);
+  const providers = await available(options.providers);
 
-  const [tokenizer, tokenizer2] = tokenizers as [Tokenizer, Tokenizer];
+  const unopened: string[] = [];
+  const sessions: Partial<Record<Role, Session>> = {};
+  for (const network of networks) {
+    try {
+      sessions[network.role] = await openNetwork(dir, network, { ...options, providers });
+    } catch (error) {
+      unopened.push(`${network.path} does not load: ${reasonOf(error)}`);
+    }
+  }
+  if (unopened.length) throw unusable(manifest, unopened);
+
+  const { idTokens, idFuse, idEncoder, upscaler = null, ...others } = sessions;
+  const [tokenizer, tokenizer2] = tokenizers;
   const { name, triggerWord, safetyLabels, detector, detailSide } = manifest;
-  const { idTokens, idFuse, ...others } = sessions as Record<NetworkName, Session>;
   return {
-    ...others,
-    idEncoder: { idTokens, idFuse },
-    upscaler: null,
-    predictionType: 'epsilon',
-    vaeScalingFactor: 0.13025,
-    ...{ name, triggerWord, safetyLabels, detector, detailSide, tokenizer, tokenizer2, manifest },
+    // The manifest has each of them, so each was opened.
+    ...(others as Record<Exclude<Role, 'idTokens' | 'idFuse' | 'idEncoder' | 'upscaler'>, Session>),
+    idEncoder: idEncoder
+      ? { whole: idEncoder }
+      : { idTokens: idTokens as Session, idFuse: idFuse as Session },
+    ...{ upscaler, tokenizer, tokenizer2, ...settings },
+    ...{ name, triggerWord, safetyLabels, detector, detailSide, manifest },
   };
 }
 
-function breaches(
-  path: string,
-  session: Session,
-  { inputs, outputs }: (typeof contracts)[NetworkName],
-): string[] {
-  const has = (infos: readonly TensorInfo[]) => infos.map(({ name }) => name).join(', ') || 'none';
-  const faults: string[] = [];
-  const check = (what: 'input' | 'output', { name, type }: TensorInfo, types: readonly TensorType[]) => {
-    if (!types.includes(type))
-      faults.push(`${path}: ${what} ${name} is ${type}, and ${types.join(' or ')} is needed`);
-  };
-  if (typeof inputs === 'number') {
-    if (session.inputs.length !== inputs)
-      faults.push(`${path}: needs ${inputs} input, has ${has(session.inputs)}`);
-    for (const input of session.inputs) check('input', input, REAL);
-  } else {
-    for (const [name, ranks] of Object.entries(inputs)) {
-      const input = session.inputs.find((info) => info.name === name);
-      if (!input) faults.push(`${path}: has no input ${name}; its inputs are ${has(session.inputs)}`);
-      else if (!ranks.includes(input.shape.length)) {
-        faults.push(
-          `${path}: input ${name} has ${input.shape.length} axes, and ${ranks.join(' or ')} are needed`,
-        );
-      } else check('input', input, INPUT_TYPES[name] ?? REAL);
-    }
-  }
-  if (typeof outputs === 'number') {
-    if (session.outputs.length !== outputs)
-      faults.push(`${path}: needs ${outputs} outputs, has ${session.outputs.length}`);
-    for (const output of session.outputs) check('output', output, REAL);
-  } else {
-    for (const name of outputs) {
-      const output = session.outputs.find((info) => info.name === name);
-      if (!output) faults.push(`${path}: has no output ${name}; its outputs are ${has(session.outputs)}`);
-      else check('output', output, REAL);
-    }
-  }
-  return faults;
+function unusable({ name }: BundleManifest, faults: readonly string[]): Error {
+  return new Error(`Bundle ${name} can't be used:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
 }
 
-const Vocabulary = z.record(z.string(), z.number().int());
+/** A network under the names that pipelines know. @throws {Error} of onnxruntime */
+export async function openNetwork(
+  dir: string,
+  { role, path, renamed }: NetworkFile,
+  options: SessionOptions,
+): Promise<OpenSession> {
+  const session = underOurNames(await openSession(join(dir, path), { network: role, ...options }), renamed);
+  return role === 'vaeEncoder' ? withSpread(session) : session;
+}
 
-/** `vocab.json` and `merges.txt`; newer exports have both in `tokenizer.json`. */
-async function readTokenizer(dir: string, padToken: string): Promise<Tokenizer> {
-  try {
-    const vocabulary = Vocabulary.parse(JSON.parse(await readFile(join(dir, 'vocab.json'), 'utf8')));
-    return makeTokenizer(vocabulary, await readFile(join(dir, 'merges.txt'), 'utf8'), padToken);
-  } catch (error) {
-    const Whole = z.object({
-      model: z.object({
-        vocab: Vocabulary,
-        merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
-      }),
-    });
-    const text = await readFile(join(dir, 'tokenizer.json'), 'utf8').catch(() => null);
-    if (text === null) throw new Error('vocab.json or merges.txt is missing or broken', { cause: error });
-    const { vocab, merges } = Whole.parse(JSON.parse(text)).model;
-    return makeTokenizer(
-      vocab,
-      merges.map((m) => (typeof m === 'string' ? m : m.join(' '))).join('\n'),
-      padToken,
-    );
-  }
+/** @param renamed our name of an output → the file's */
+function underOurNames(session: OpenSession, renamed: NetworkFile['renamed']): OpenSession {
+  if (!Object.keys(renamed).length) return session;
+  const ours = new Map(Object.entries(renamed).map(([our, their]) => [their, our]));
+  const our = (name: string) => ours.get(name) ?? name;
+  return {
+    ...session,
+    outputs: session.outputs.map((info) => ({ ...info, name: our(info.name) })),
+    async run(feeds, fetches) {
+      const results = await session.run(
+        feeds,
+        fetches?.map((name) => renamed[name] ?? name),
+      );
+      return Object.fromEntries(Object.entries(results).map(([name, value]) => [our(name), value]));
+    },
+  };
+}
+
+/** Less than any VAE gives, and where it is clamped: latents stay the mean. */
+const LOG_VARIANCE_OF_NOTHING = -30;
+
+/** Encoders that draw the latents themselves give [B, 4, h, w] and no spread: they get one of nothing, [B, 8, h, w]. */
+function withSpread(session: OpenSession): OpenSession {
+  return {
+    ...session,
+    async run(feeds, fetches) {
+      const { latent_parameters: latents, ...others } = await session.run(feeds, fetches);
+      const [batch = 0, channels = 0, ...size] = latents?.shape ?? [];
+      if (!latents || channels !== 4 || !(latents.data instanceof Float32Array))
+        return latents ? { ...others, latent_parameters: latents } : others;
+      const one = latents.data.length / batch;
+      const both = new Float32Array(2 * latents.data.length).fill(LOG_VARIANCE_OF_NOTHING);
+      for (let b = 0; b < batch; b++) both.set(latents.data.subarray(b * one, (b + 1) * one), 2 * b * one);
+      return { ...others, latent_parameters: { type: 'float32', data: both, shape: [batch, 8, ...size] } };
+    },
+  };
 }
 
 type Ort = typeof import('onnxruntime-node');
@@ -253,20 +141,91 @@ async function ort(): Promise<Ort> {
   // (microsoft/onnxruntime#26791). Without it, it takes Uint16Array, as before.
   if (!runtime) Reflect.deleteProperty(globalThis, 'Float16Array');
   runtime ??= await import('onnxruntime-node');
+  // What it would print is in the errors that it throws, or about networks that nobody here can change.
+  runtime.env.logLevel = 'fatal';
   return runtime;
 }
 
-/** Opens one network on the CPU. @throws {Error} of onnxruntime */
-export async function openSession(path: string, threads = 0): Promise<Session> {
-  const { InferenceSession, Tensor: OrtTensor } = await ort();
-  const session = await InferenceSession.create(path, {
-    graphOptimizationLevel: 'all',
-    // Of warnings there are many, about networks that nobody here can change.
-    logSeverityLevel: 3,
-    ...(threads && { intraOpNumThreads: threads }),
+/** Why a provider can't be used on this machine, asked once; null: it can. */
+const obstacles = new Map<Provider, Promise<string | null>>();
+
+/**
+ * Those of `wanted` that this machine has. One that it has not is logged once.
+ *
+ * @throws {Error} when there is none
+ */
+export async function available(wanted: readonly Provider[] = ['cpu']): Promise<Provider[]> {
+  const found: Provider[] = [];
+  const missing: string[] = [];
+  for (const provider of wanted) {
+    const reason = await obstacle(provider);
+    if (reason === null) found.push(provider);
+    else missing.push(`${provider}: ${reason}`);
+  }
+  if (!found.length) {
+    throw new Error(
+      `No execution provider of ONNX_PROVIDERS is available on this machine, and cpu is not among them:\n${missing.map((line) => `  ${line}`).join('\n')}`,
+    );
+  }
+  return found;
+}
+
+function obstacle(provider: Provider): Promise<string | null> {
+  if (provider === 'cpu') return Promise.resolve(null);
+  const known = obstacles.get(provider);
+  if (known) return known;
+  const asked = tryProvider(provider).then((reason) => {
+    if (reason !== null) log.warn({ provider, reason }, 'this execution provider is not available');
+    return reason;
   });
+  obstacles.set(provider, asked);
+  return asked;
+}
+
+/** Opens the smallest of networks with it. */
+async function tryProvider(provider: Provider): Promise<string | null> {
+  const { InferenceSession, listSupportedBackends } = await ort();
+  const graph = new Graph('smallest');
+  graph.output('y', graph.input('x', 'float', [1]), 'float', [1]);
+  try {
+    const session = await InferenceSession.create(graph.bytes(), { executionProviders: [provider] });
+    await session.release();
+    return null;
+  } catch (error) {
+    const bundled = listSupportedBackends().some(({ name, bundled }) => name === provider && bundled);
+    return bundled ? reasonOf(error) : `${reasonOf(error)} (its libraries do not come with the npm package)`;
+  }
+}
+
+/** Of onnxruntime's message what it says, without the place in its source. */
+export function reasonOf(error: unknown): string {
+  const line = (error instanceof Error ? error.message : String(error)).trim().split('\n')[0] ?? '';
+  return line.replace(/^\/onnxruntime_src\/\S+ .*? was false\. /, '').replace(/^\/onnxruntime_src\/\S+ /, '');
+}
+
+/**
+ * Opens one network with the first provider that takes it.
+ *
+ * @throws {Error} of onnxruntime, of the last provider
+ */
+export async function openSession(
+  path: string,
+  options: SessionOptions & { readonly network?: string } = {},
+): Promise<OpenSession> {
+  const { network = path, onReport, alwaysCount = false } = options;
+  const offered = await available(options.providers);
+  const startedAt = performance.now();
+  const { session, providers, trace } = await openWithFirst(path, network, offered, options);
+  const loadSeconds = (performance.now() - startedAt) / 1_000;
+  const report = (used: SessionReport['used']) => onReport?.({ network, loadSeconds, providers, used });
+  const alone = providers.length === 1 && providers[0] === 'cpu' && !alwaysCount;
+  report(alone ? [{ provider: 'cpu', nodes: null }] : []);
+  log.info({ network, providers, seconds: Number(loadSeconds.toFixed(2)) }, 'network loaded');
+
+  const { Tensor: OrtTensor } = await ort();
   const inputs = session.inputMetadata.map(infoOf);
   const types = new Map(inputs.map((info) => [info.name, info]));
+  let uncounted = trace;
   return {
     inputs,
     outputs: session.outputMetadata.map(infoOf),
@@ -283,11 +242,84 @@ export async function openSession(path: string, threads = 0): Promise<Session> {
         Object.fromEntries(ours),
         fetches ? [...fetches] : session.outputNames,
       );
+      if (uncounted) {
+        const folder = uncounted;
+        uncounted = null;
+        session.endProfiling();
+        const used = await countNodes(folder);
+        report(used);
+        log.info({ network, used }, 'network ran');
+      }
       return Object.fromEntries(
         Object.entries(results).map(([name, value]) => [name, fromOrt(value as OrtTensor)]),
       );
     },
+    async close() {
+      await session.release();
+      if (uncounted) await rm(uncounted, { recursive: true, force: true });
+    },
   };
+}
+
+/** @param offered not empty */
+async function openWithFirst(
+  path: string,
+  network: string,
+  offered: readonly Provider[],
+  { threads = 0, alwaysCount = false }: SessionOptions,
+) {
+  const { InferenceSession } = await ort();
+  for (let first = 0; ; first++) {
+    const providers = offered.slice(first);
+    const counted = alwaysCount || providers.some((provider) => provider !== 'cpu');
+    // That a session was made does not say where its nodes run: onnxruntime gives the CPU what a provider can't do. Its
+    // trace of the first run does.
+    const trace = counted ? await mkdtemp(join(tmpdir(), 'atelier-trace-')) : null;
+    try {
+      const session = await InferenceSession.create(path, {
+        executionProviders: providers,
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 4,
+        ...(threads && { intraOpNumThreads: threads }),
+        ...(trace && { enableProfiling: true, profileFilePrefix: join(trace, 'trace') }),
+      });
+      return { session, providers, trace };
+    } catch (error) {
+      if (trace) await rm(trace, { recursive: true, force: true });
+      if (first === offered.length - 1) throw error;
+      log.warn(
+        { network, provider: providers[0], reason: reasonOf(error) },
+        'not loaded there; trying the next',
+      );
+    }
+  }
+}
+
+const ORT_PROVIDERS: Readonly<Record<string, Provider>> = {
+  TensorrtExecutionProvider: 'tensorrt',
+  NvTensorRTRTXExecutionProvider: 'tensorrt',
+  CUDAExecutionProvider: 'cuda',
+  WebGpuExecutionProvider: 'webgpu',
+  CPUExecutionProvider: 'cpu',
+};
+const Trace = z.array(
+  z.looseObject({ cat: z.string(), name: z.string(), args: z.record(z.string(), z.unknown()) }),
+);
+
+/** Nodes of a traced run by the provider that ran them. The trace is removed. */
+async function countNodes(folder: string): Promise<SessionReport['used']> {
+  const nodes = new Map<string, number>();
+  for (const name of await readdir(folder)) {
+    for (const { cat, name: event, args } of Trace.parse(
+      JSON.parse(await readFile(join(folder, name), 'utf8')),
+    )) {
+      if (cat !== 'Node' || !event.endsWith('_kernel_time')) continue;
+      const provider = ORT_PROVIDERS[String(args.provider)] ?? String(args.provider);
+      nodes.set(provider, (nodes.get(provider) ?? 0) + 1);
+    }
+  }
+  await rm(folder, { recursive: true, force: true });
+  return [...nodes].sort(([, a], [, b]) => b - a).map(([provider, count]) => ({ provider, nodes: count }));
 }
 
 function infoOf(metadata: InferenceSession.ValueMetadata): TensorInfo {
@@ -299,18 +331,31 @@ function infoOf(metadata: InferenceSession.ValueMetadata): TensorInfo {
 function fitted(value: Tensor, { type, shape }: TensorInfo): Tensor {
   const wanted = shape.length === 1 && value.shape.length === 0 ? { ...value, shape: [1] } : value;
   if (wanted.type === type) return wanted;
-  const numbers = Array.from(wanted.data as ArrayLike<number | bigint>, Number);
-  const data: TensorData | null =
-    type === 'int32'
-      ? Int32Array.from(numbers)
-      : type === 'int64'
-        ? BigInt64Array.from(numbers, BigInt)
-        : type === 'float32'
-          ? Float32Array.from(numbers)
-          : type === 'float16'
-            ? toHalves(Float32Array.from(numbers))
-            : null;
-  return data ? { type, data, shape: wanted.shape } : wanted;
+  const { data } = wanted;
+  const made = data instanceof BigInt64Array ? fromWhole(data, type) : fromNumbers(data, type);
+  return made ? { type, data: made, shape: wanted.shape } : wanted;
+}
+
+function fromWhole(data: BigInt64Array, type: TensorType): TensorData | null {
+  if (type === 'int32') {
+    const out = new Int32Array(data.length);
+    for (let i = 0; i < out.length; i++) out[i] = Number(data[i]);
+    return out;
+  }
+  const numbers = new Float32Array(data.length);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = Number(data[i]);
+  return type === 'float32' ? numbers : type === 'float16' ? toHalves(numbers) : null;
+}
+
+function fromNumbers(data: Exclude<TensorData, BigInt64Array>, type: TensorType): TensorData | null {
+  if (type === 'float16') return toHalves(data instanceof Float32Array ? data : new Float32Array(data));
+  if (type === 'float32') return new Float32Array(data);
+  if (type === 'int32') return new Int32Array(data);
+  if (type !== 'int64') return null;
+  const out = new BigInt64Array(data.length);
+  // A timestep may be fractional; whole ones are what such an export was made for.
+  for (let i = 0; i < out.length; i++) out[i] = BigInt(Math.round(data[i]!));
+  return out;
 }
 
 function fromOrt(value: OrtTensor): Tensor {

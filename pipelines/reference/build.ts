@@ -22,7 +22,6 @@ const manifest = {
   title: 'Atelier reference bundle (stand-in)',
   family: 'sdxl',
   standIn: true,
-  precision: 'fp32',
   licence: 'MIT',
   triggerWord: 'img',
   memoryGib: 0.2,

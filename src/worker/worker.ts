@@ -12,6 +12,7 @@ import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import { WORKER_LOST_MS } from '../batches.ts';
+import { bundleHash } from '../bundle-files.ts';
 import { db } from '../db.ts';
 import { UserError } from '../errors.ts';
 import { finishFaceCheck, folderHash, folderPhotos, photoToCheck, removeStalePhotos } from '../faces.ts';
@@ -27,7 +28,7 @@ import {
   startGeneration,
 } from '../generations.ts';
 import { log, withContext } from '../log.ts';
-import { bundleHash } from '../models.ts';
+
 import { verdictOf } from '../moderation.ts';
 import { connectQueues, type JobContext, type Queues } from '../queue.ts';
 import { admit, readmitLost } from './admission.ts';

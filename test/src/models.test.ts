@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { fromHalf, toHalf } from '#pipelines/half.ts';
-import { bundleHash, loadBundle } from '#src/models.ts';
+import { bundleHash } from '#src/bundle-files.ts';
+import { loadBundle } from '#src/models.ts';
 
 let dir: string;
 beforeAll(async () => {

@@ -22,7 +22,10 @@ function network(inputs: Ports, outputs: Ports): Uint8Array {
 }
 
 const ids: Ports = { input_ids: ['int64', 'batch', 'length'] };
-const hidden: Ports = { 'hidden_states.0': ['float', 'batch', 'length', 'width'] };
+/** As many as config.json beside it has layers, and the embedding. */
+const hidden: Ports = Object.fromEntries(
+  Array.from({ length: 13 }, (_, i) => [`hidden_states.${i}`, ['float', 'batch', 'length', 'width']]),
+);
 const unet: Ports = {
   sample: ['float', 'batch', 'channels', 'h', 'w'],
   timestep: ['float'],
