@@ -13,6 +13,11 @@ const optional = <T extends z.ZodType>(type: T) =>
   z.preprocess((value) => (value === '' ? undefined : value), type.optional());
 const flag = z.stringbool();
 
+const PROVIDERS = ['tensorrt', 'cuda', 'webgpu', 'cpu'] as const;
+const isProvider = (name: string): name is (typeof PROVIDERS)[number] =>
+  (PROVIDERS as readonly string[]).includes(name);
+const namesOf = (list: string) => list.split(',').map((name) => name.trim());
+
 const Env = z.object({
   LOG_LEVEL: z.enum(['silent', 'debug', 'info', 'warn', 'error']).default('info'),
 
@@ -35,6 +40,18 @@ const Env = z.object({
 
   /** Names an entry of config/bundles.yaml: what this worker draws with. */
   BUNDLE: z.string().min(1).default('reference'),
+  /**
+   * Execution providers in order of preference, comma-separated. What the first can't do is for the next; without `cpu` a
+   * worker that finds none of them does not start.
+   */
+  ONNX_PROVIDERS: z
+    .string()
+    .default('cpu')
+    .refine(
+      (list) => namesOf(list).every(isProvider) && new Set(namesOf(list)).size === namesOf(list).length,
+      `must be some of ${PROVIDERS.join(',')}, each once`,
+    )
+    .transform((list) => namesOf(list).filter(isProvider)),
   /** CPU threads of one ONNX session; 0 lets onnxruntime choose. */
   ONNX_THREADS: z.coerce.number().int().min(0).max(256).default(0),
 
@@ -77,6 +94,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
     redisUrl: data.REDIS_URL,
     dataDir: data.DATA_DIR,
     bundle: data.BUNDLE,
+    onnxProviders: data.ONNX_PROVIDERS,
     onnxThreads: data.ONNX_THREADS,
     web: Object.freeze({ host: data.WEB_HOST, port: data.WEB_PORT, publicUrl: data.PUBLIC_URL }),
     mecene: Object.freeze({

@@ -26,6 +26,13 @@ describe('the environment', () => {
     expect(parseConfig({ DISCORD_TOKEN: '', REDIS_URL: '', PUBLIC_URL: '' })).toEqual(parseConfig({}));
   });
 
+  it('has execution providers in their order, the CPU when none is named', () => {
+    expect(parseConfig({}).onnxProviders).toEqual(['cpu']);
+    expect(parseConfig({ ONNX_PROVIDERS: 'tensorrt, cuda,cpu' }).onnxProviders).toEqual([
+      ...['tensorrt', 'cuda', 'cpu'],
+    ]);
+  });
+
   it.each([
     ['DISCORD_TOKEN', 'short-secret'],
     ['DISCORD_APPLICATION_ID', 'not-an-id'],
@@ -33,6 +40,8 @@ describe('the environment', () => {
     ['SHARDS', 'several'],
     ['DATABASE_URL', 'mysql://somebody:hidden-password@db.example/atelier'],
     ['REDIS_URL', 'http://:hidden-password@cache.example'],
+    ['ONNX_PROVIDERS', 'cuda,abacus'],
+    ['ONNX_PROVIDERS', 'cpu,cuda,cpu'],
     ['ONNX_THREADS', '-7'],
     ['WEB_PORT', '70000'],
     ['PUBLIC_URL', 'gallery-of-mine'],
