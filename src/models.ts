@@ -31,7 +31,7 @@ export interface SessionOptions {
 }
 
 /** What became of one network. */
-export interface SessionReport {
+export type SessionReport = {
   readonly network: string;
   readonly loadSeconds: number;
   /** what it was opened with */
@@ -41,7 +41,7 @@ export interface SessionReport {
    * says at no earlier time which provider took a node; with one provider there is nothing to ask.
    */
   readonly used: readonly { readonly provider: string; readonly nodes: number | null }[];
-}
+};
 
 export interface OpenSession extends Session {
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 /** The worker's side of its draw thread: promises over messages. */
 import { Worker } from 'node:worker_threads';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
+import type { SessionOptions } from '../models.ts';
 import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
 
 export interface Artist {
@@ -23,8 +24,9 @@ interface Waiting {
 }
 
 /** Starts the thread and loads the bundle in it. @throws {Error} naming what is wrong with the bundle */
-export async function startArtist(dir: string, threads: number): Promise<Artist> {
-  const thread = new Worker(new URL('./draw-thread.ts', import.meta.url), { workerData: { dir, threads } });
+export async function startArtist(dir: string, { onReport, ...options }: SessionOptions): Promise<Artist> {
+  const workerData = { dir, ...options };
+  const thread = new Worker(new URL('./draw-thread.ts', import.meta.url), { workerData });
   const waiting = new Map<number, Waiting>();
   let last = 0;
   let closing = false;
@@ -51,6 +53,7 @@ export async function startArtist(dir: string, threads: number): Promise<Artist>
   thread.on('exit', (code) => end(new Error(`The draw thread ended with ${code}`)));
   thread.on('message', (answer: Answer) => {
     if (answer.kind === 'ready') return ready();
+    if (answer.kind === 'session') return onReport?.(answer.report);
     const ask = waiting.get(answer.id);
     if (!ask) return;
     if (answer.kind === 'progress') return ask.onProgress?.(answer.progress);

@@ -12,7 +12,7 @@ import {
   type FaceIdentity,
   type Picture,
 } from '#pipelines/portrait.ts';
-import { loadBundle } from '../models.ts';
+import { loadBundle, type SessionOptions } from '../models.ts';
 import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
 
 /** Identities kept in memory; one is a few hundred KiB. */
@@ -20,12 +20,12 @@ const IDENTITIES_MAX = 64;
 /** px; thumbhash takes at most 100 a side */
 const THUMB_SIDE = 100;
 
-const { dir, threads } = workerData as { dir: string; threads: number };
+const { dir, ...options } = workerData as { dir: string } & SessionOptions;
 const port = parentPort;
 if (!port) throw new Error('draw-thread.ts runs as a worker thread');
 const say = (answer: Answer, transfer: ArrayBuffer[] = []) => port.postMessage(answer, transfer);
 
-const bundle = await loadBundle(dir, { threads });
+const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
 const identities = new Map<string, FaceIdentity>();
 const aborts = new Map<number, AbortController>();
 

@@ -1,5 +1,6 @@
 /** What the worker and its draw thread say to each other. Bytes are transferred or copied, never shared. */
 import type { PortraitRequest } from '#pipelines/portrait.ts';
+import type { SessionReport } from '../models.ts';
 
 export interface FacePhotos {
   /** hash of the folder's photos: the identity is kept under it */
@@ -31,6 +32,8 @@ export interface DrawResult {
 }
 
 export type Answer =
+  /** a network was loaded, or its first run showed where it runs */
+  | { readonly kind: 'session'; readonly report: SessionReport }
   | { readonly kind: 'ready' }
   /** 0…1 of the whole picture */
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }

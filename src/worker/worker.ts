@@ -29,6 +29,7 @@ import {
 } from '../generations.ts';
 import { log, withContext } from '../log.ts';
 
+import type { SessionReport } from '../models.ts';
 import { verdictOf } from '../moderation.ts';
 import { connectQueues, type JobContext, type Queues } from '../queue.ts';
 import { admit, readmitLost } from './admission.ts';
@@ -73,10 +74,15 @@ export async function startWorker(
     throw new Error(`BUNDLE names no entry of config/bundles.yaml; it has ${[...bundles.keys()].join(', ')}`);
   const dir = options.dir ?? join(config.dataDir, entry.path);
   const hash = await bundleHash(dir);
-  const artist = await startArtist(dir, config.onnxThreads);
+  const sessions = new Map<string, SessionReport>();
+  const artist = await startArtist(dir, {
+    threads: config.onnxThreads,
+    providers: config.onnxProviders,
+    onReport: (report) => sessions.set(report.network, report),
+  });
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
-  await db.worker.create({ data: { id, bundle, bundleHash: hash } });
+  await db.worker.create({ data: { id, bundle, bundleHash: hash, sessions: [...sessions.values()] } });
 
   const inHand = new Set<string>();
   const draw = queues.work(
@@ -97,7 +103,7 @@ export async function startWorker(
 
   const stopAdmitting = repeat(ADMIT_EVERY_MS, () => admit(queues, bundle));
   const stopRenewing = repeat(WORKER_LOST_MS / 3, () =>
-    db.worker.update({ where: { id }, data: { seenAt: new Date() } }),
+    db.worker.update({ where: { id }, data: { seenAt: new Date(), sessions: [...sessions.values()] } }),
   );
   const stopReconciling = repeat(RECONCILE_EVERY_MS, async () => {
     const rescued = (await rescueOrphans()) + (await readmitLost(queues, bundle));

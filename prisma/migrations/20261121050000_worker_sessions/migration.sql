@@ -1,0 +1,1 @@
+ALTER TABLE "Worker" ADD COLUMN "sessions" JSONB NOT NULL DEFAULT '[]';
