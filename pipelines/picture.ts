@@ -104,27 +104,38 @@ export function crop(
 }
 
 /** Resizes as OpenCV's bilinear: between the four nearest pixels, without antialiasing. */
-export function resample({ rgb, width, height }: Picture, toWidth: number, toHeight: number): Picture {
+export function resample(picture: Picture, toWidth: number, toHeight: number): Picture {
+  const { rgb, width, height } = picture;
+  if (width === toWidth && height === toHeight) return picture;
   const out = new Uint8Array(toWidth * toHeight * 3);
-  const near = (i: number, from: number, to: number) => {
-    const centre = Math.max(0, ((i + 0.5) * from) / to - 0.5);
-    const low = Math.min(Math.floor(centre), from - 1);
-    return { low, high: Math.min(low + 1, from - 1), f: centre - low };
-  };
-  const columns = Array.from({ length: toWidth }, (_, x) => near(x, width, toWidth));
-  for (let y = 0; y < toHeight; y++) {
-    const row = near(y, height, toHeight);
+  const columns = between(width, toWidth);
+  const rows = between(height, toHeight);
+  for (let y = 0, q = 0; y < toHeight; y++) {
+    const [top, bottom] = [rows.low[y]! * width * 3, rows.high[y]! * width * 3];
+    const down = rows.share[y]!;
     for (let x = 0; x < toWidth; x++) {
-      const column = columns[x]!;
+      const [left, right] = [columns.low[x]! * 3, columns.high[x]! * 3];
+      const across = columns.share[x]!;
       for (let c = 0; c < 3; c++) {
-        const at = (yy: number, xx: number) => rgb[(yy * width + xx) * 3 + c]!;
-        const top = at(row.low, column.low) * (1 - column.f) + at(row.low, column.high) * column.f;
-        const bottom = at(row.high, column.low) * (1 - column.f) + at(row.high, column.high) * column.f;
-        out[(y * toWidth + x) * 3 + c] = Math.round(top * (1 - row.f) + bottom * row.f);
+        const above = rgb[top + left + c]! * (1 - across) + rgb[top + right + c]! * across;
+        const below = rgb[bottom + left + c]! * (1 - across) + rgb[bottom + right + c]! * across;
+        out[q++] = above * (1 - down) + below * down + 0.5;
       }
     }
   }
   return { rgb: out, width: toWidth, height: toHeight };
+}
+
+/** Of each target index the two source indices around it, and how far it is to the second, 0…1. */
+function between(from: number, to: number) {
+  const [low, high, share] = [new Int32Array(to), new Int32Array(to), new Float64Array(to)];
+  for (let i = 0; i < to; i++) {
+    const centre = Math.max(0, ((i + 0.5) * from) / to - 0.5);
+    low[i] = Math.min(Math.floor(centre), from - 1);
+    high[i] = Math.min(low[i]! + 1, from - 1);
+    share[i] = centre - low[i]!;
+  }
+  return { low, high, share };
 }
 
 type Filter = { readonly support: number; readonly at: (x: number) => number };
@@ -153,72 +164,94 @@ export function resize(
   height: number,
   filter: keyof typeof filters,
 ): Picture {
-  const across =
-    width === picture.width
-      ? picture.rgb
-      : pass(picture.rgb, picture.height, picture.width, width, 3, filter, false);
-  const rgb =
-    height === picture.height ? across : pass(across, width, picture.height, height, 3, filter, true);
-  return { rgb: rgb === picture.rgb ? picture.rgb.slice() : rgb, width, height };
+  const { rgb } = picture;
+  const across = width === picture.width ? rgb : resizeAcross(rgb, picture.width, width, filter);
+  const whole =
+    height === picture.height ? across : resizeDown(across, width * 3, picture.height, height, filter);
+  return { rgb: whole === rgb ? rgb.slice() : whole, width, height };
 }
 
-/** Along rows (`lines` rows of `from` px), or with `down` along columns (`lines` columns). */
-function pass(
-  rgb: Uint8Array,
-  lines: number,
-  from: number,
-  to: number,
-  channels: number,
-  name: keyof typeof filters,
-  down: boolean,
-): Uint8Array {
-  const BITS = 22;
+/** Of the fixed-point weights. With 8 of a level and 2 for what filters overshoot, sums fit 32 bits. */
+const BITS = 22;
+const HALF = 1 << (BITS - 1);
+
+/** Of target i: its first source index and the weights from there on. */
+interface Taps {
+  readonly first: Int32Array;
+  readonly count: Int32Array;
+  /** [to, most] */
+  readonly weights: Int32Array;
+  /** largest count */
+  readonly most: number;
+}
+
+function tapsOf(from: number, to: number, name: keyof typeof filters): Taps {
   const { support: reach, at }: Filter = filters[name];
   const scale = from / to;
   const filterScale = Math.max(scale, 1);
   const support = reach * filterScale;
-  const out = new Uint8Array(lines * to * channels);
-  const half = 2 ** (BITS - 1);
-  // Sums of integers below 2⁵³: doubles hold them exactly.
-  const store = (at: number, total: number) => {
-    out[at] = Math.min(Math.max(Math.floor(total / 2 ** BITS), 0), 255);
-  };
-  const taps = Array.from({ length: to }, (_, i) => {
+  const most = Math.ceil(support) * 2 + 1;
+  const [first, count, weights] = [new Int32Array(to), new Int32Array(to), new Int32Array(to * most)];
+  for (let i = 0; i < to; i++) {
     const centre = (i + 0.5) * scale;
     const low = Math.max(Math.trunc(centre - support + 0.5), 0);
     const high = Math.min(Math.trunc(centre + support + 0.5), from);
     const raw = Array.from({ length: high - low }, (_, k) => at((low + k - centre + 0.5) / filterScale));
     const sum = raw.reduce((total, w) => total + w, 0);
-    const weights = Float64Array.from(raw, (w) => {
+    first[i] = low;
+    count[i] = raw.length;
+    for (const [k, w] of raw.entries()) {
       const fixed = (w / sum) * 2 ** BITS;
-      return fixed < 0 ? Math.trunc(fixed - 0.5) : Math.trunc(fixed + 0.5);
-    });
-    return { low, weights };
-  });
-  if (down) {
-    // Whole rows at a time: neighbours in memory, where columns would be far apart.
-    const row = lines * channels;
-    const totals = new Float64Array(row);
-    for (const [i, { low, weights }] of taps.entries()) {
-      totals.fill(half);
-      for (let k = 0; k < weights.length; k++) {
-        const [weight, start] = [weights[k]!, (low + k) * row];
-        for (let x = 0; x < row; x++) totals[x] = totals[x]! + weight * rgb[start + x]!;
-      }
-      for (let x = 0; x < row; x++) store(i * row + x, totals[x]!);
-    }
-    return out;
-  }
-  for (let line = 0; line < lines; line++) {
-    for (let i = 0; i < to; i++) {
-      const { low, weights } = taps[i]!;
-      for (let c = 0; c < channels; c++) {
-        let total = half;
-        let p = (line * from + low) * channels + c;
-        for (let k = 0; k < weights.length; k++, p += channels) total += weights[k]! * rgb[p]!;
-        store((line * to + i) * channels + c, total);
-      }
+      weights[i * most + k] = fixed < 0 ? Math.trunc(fixed - 0.5) : Math.trunc(fixed + 0.5);
     }
   }
-  return out;
+  return { first, count, weights, most };
+}
+
+/** [lines, from, 3] to [lines, to, 3] */
+function resizeAcross(rgb: Uint8Array, from: number, to: number, filter: keyof typeof filters): Uint8Array {
+  const { first, count, weights, most } = tapsOf(from, to, filter);
+  const lines = rgb.length / (from * 3);
+  const out = new Uint8ClampedArray(lines * to * 3);
+  for (let line = 0, q = 0; line < lines; line++) {
+    for (let i = 0; i < to; i++, q += 3) {
+      let [r, g, b] = [HALF, HALF, HALF];
+      let p = (line * from + first[i]!) * 3;
+      const at = i * most;
+      for (let k = 0; k < count[i]!; k++, p += 3) {
+        const w = weights[at + k]!;
+        r = (r + Math.imul(w, rgb[p]!)) | 0;
+        g = (g + Math.imul(w, rgb[p + 1]!)) | 0;
+        b = (b + Math.imul(w, rgb[p + 2]!)) | 0;
+      }
+      out[q] = r >> BITS;
+      out[q + 1] = g >> BITS;
+      out[q + 2] = b >> BITS;
+    }
+  }
+  return new Uint8Array(out.buffer);
+}
+
+/** [from, row] to [to, row], whole rows at a time: neighbours in memory, where columns would be far apart. */
+function resizeDown(
+  rgb: Uint8Array,
+  row: number,
+  from: number,
+  to: number,
+  filter: keyof typeof filters,
+): Uint8Array {
+  const { first, count, weights, most } = tapsOf(from, to, filter);
+  const out = new Uint8ClampedArray(to * row);
+  const totals = new Int32Array(row);
+  for (let i = 0; i < to; i++) {
+    totals.fill(HALF);
+    for (let k = 0; k < count[i]!; k++) {
+      const w = weights[i * most + k]!;
+      const start = (first[i]! + k) * row;
+      for (let x = 0; x < row; x++) totals[x] = (totals[x]! + Math.imul(w, rgb[start + x]!)) | 0;
+    }
+    const start = i * row;
+    for (let x = 0; x < row; x++) out[start + x] = totals[x]! >> BITS;
+  }
+  return new Uint8Array(out.buffer);
 }

@@ -18,13 +18,14 @@ import { makeScheduler, type SchedulerName } from './schedulers.ts';
 import {
   emphasise,
   encodePrompt,
+  evened,
   type TextConditioning,
   type TextEncoders,
   timeIds,
   zerosLike,
 } from './sdxl/conditioning.ts';
-import { beginOf, denoise, type Keep } from './sdxl/denoise.ts';
-import { CELL, decodeLatents, encodePicture } from './sdxl/vae.ts';
+import { beginOf, denoise } from './sdxl/denoise.ts';
+import { CELL, decodeLatents, encodePicture, LATENT_CHANNELS } from './sdxl/vae.ts';
 import type { Session } from './session.ts';
 import { resizePlane, stack } from './tensor.ts';
 
@@ -172,44 +173,72 @@ export async function drawPortrait(
   request: PortraitRequest,
   options: PortraitOptions = {},
 ): Promise<Portrait> {
+  const [portrait] = await drawPortraits(bundle, [request], options);
+  return portrait!;
+}
+
+/** What the requests of one batch must have in common: the networks see them as one tensor, at the same timesteps. */
+const SHARED = ['width', 'height', 'scheduler', 'steps', 'detailSteps', 'detailStrength'] as const;
+
+/**
+ * Draws several at once: prompts, seeds, guidance and faces may differ.
+ *
+ * @throws {RangeError} when they do not fit together, naming in what
+ */
+export async function drawPortraits(
+  bundle: PortraitBundle,
+  requests: readonly PortraitRequest[],
+  options: PortraitOptions = {},
+): Promise<Portrait[]> {
+  for (const name of SHARED) {
+    if (requests.some((request) => request[name] !== requests[0]?.[name]))
+      throw new RangeError(`Requests of one batch differ in ${name}`);
+  }
   options.onStage?.('conditioning');
-  const texts = await conditioningOf(bundle, request);
+  const texts = await conditioningOf(bundle, requests);
 
   options.onStage?.('base');
-  const latents = await drawBase(bundle, request, texts, options);
+  const latents = await drawBase(bundle, requests, texts, options);
   options.onStage?.('decode');
-  const base = await decodeLatents(bundle.vaeDecoder, latents, request.height, request.width);
+  const drafts: Draft[] = [];
+  for (const [n, request] of requests.entries()) {
+    const { width, height } = request;
+    const base = await decodeLatents(bundle, latents[n]!, height, width);
+    drafts.push({ request, texts: texts[n]!, base, picture: base, faces: [], mask: null });
+  }
 
-  let picture = base;
-  let mask: Float32Array | null = null;
-  let found: Face[] = [];
-  if (texts.identity && request.detailStrength > 0) {
+  const toDetail = drafts.filter(
+    ({ texts: { identity }, request }) => identity && request.detailStrength > 0,
+  );
+  if (toDetail.length) {
     options.onStage?.('detail');
-    found = await detectFaces(bundle, base);
-    mask = new Float32Array(request.width * request.height);
-    for (const [index, face] of found.entries()) {
-      picture = await redraw(
-        bundle,
-        request,
-        { ...texts, identity: texts.identity },
-        picture,
-        face,
-        index,
-        mask,
-        options,
-      );
-    }
+    await drawDetail(bundle, toDetail, options);
   }
 
   options.onStage?.('safety');
-  return {
-    picture,
-    base,
-    mask,
-    faces: found.length,
-    likeness: request.face && (await likenessOf(bundle, picture, request.face)),
-    scores: await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null),
-  };
+  const portraits: Portrait[] = [];
+  for (const { request, base, picture, mask, faces } of drafts) {
+    portraits.push({
+      picture,
+      base,
+      mask,
+      faces: faces.length,
+      likeness: request.face && (await likenessOf(bundle, picture, request.face)),
+      scores: await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null),
+    });
+  }
+  return portraits;
+}
+
+/** A portrait between its stages. */
+interface Draft {
+  readonly request: PortraitRequest;
+  readonly texts: Texts;
+  readonly base: Picture;
+  picture: Picture;
+  faces: readonly Face[];
+  /** [height, width] */
+  mask: Float32Array | null;
 }
 
 interface Texts {
@@ -219,10 +248,31 @@ interface Texts {
   readonly identity: TextConditioning | null;
 }
 
-async function conditioningOf(bundle: PortraitBundle, request: PortraitRequest): Promise<Texts> {
+/** All of one length, so that they fit into one tensor. */
+async function conditioningOf(
+  bundle: PortraitBundle,
+  requests: readonly PortraitRequest[],
+): Promise<Texts[]> {
+  const all: Texts[] = [];
+  for (const request of requests) all.push(await textsOf(bundle, request));
+  const flat = all.flatMap(({ positive, negative, identity }) => [positive, negative, identity ?? positive]);
+  const isEven = flat.every(({ tokens }) => tokens === flat[0]?.tokens);
+  const even = isEven ? flat : evened(flat, await encodePrompt(bundle, ''));
+  return all.map(({ identity }, n) => ({
+    positive: even[3 * n]!,
+    negative: even[3 * n + 1]!,
+    identity: identity && even[3 * n + 2]!,
+  }));
+}
+
+async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promise<Texts> {
   const { prompt, negativePrompt, weight, face } = request;
   const plain = await encodePrompt(bundle, prompt);
-  const empty = weight === 1 ? plain : await encodePrompt(bundle, '');
+  let positive = plain;
+  if (weight !== 1) {
+    const empty = await encodePrompt(bundle, '');
+    positive = emphasise(evened([empty, plain], empty)[0]!, plain, weight);
+  }
   const identity =
     face &&
     (await encodeWithIdentity(
@@ -235,80 +285,114 @@ async function conditioningOf(bundle: PortraitBundle, request: PortraitRequest):
       request.faceIdWeight,
     ));
   return {
-    positive: emphasise(empty, plain, weight),
+    positive,
     negative: negativePrompt === null ? zerosLike(plain) : await encodePrompt(bundle, negativePrompt),
     identity,
   };
 }
 
-/** Stage 1. @returns [4, H/8, W/8] clean latents */
+/** Stage 1. @returns [4, H/8, W/8] clean latents of each */
 async function drawBase(
   bundle: PortraitBundle,
-  request: PortraitRequest,
-  texts: Texts,
+  requests: readonly PortraitRequest[],
+  texts: readonly Texts[],
   options: PortraitOptions,
-): Promise<Float32Array> {
-  const [height, width] = [request.height / CELL, request.width / CELL];
-  const count = 4 * height * width;
-  const scheduler = makeScheduler(request.scheduler, request.steps);
-  const noise = streamOf(request.seed, 'base');
-  const x = noise.normals(count).map((n) => n * scheduler.initNoiseSigma);
-  const { positive, identity, negative } = texts;
-  return denoise(bundle.unet, scheduler, x, {
-    guidance: { scale: request.guidanceScale },
-    positive: (step) => [identity && step > request.startMergeStep ? identity : positive],
-    negative: [negative],
-    timeIds: timeIds(request.height, request.width),
-    height,
-    width,
-    stepNoise: () => noise.normals(count),
-    signal: options.signal,
-    onStep: options.onStep,
-  });
+): Promise<Float32Array[]> {
+  const [first] = requests as [PortraitRequest];
+  const [height, width] = [first.height / CELL, first.width / CELL];
+  const count = LATENT_CHANNELS * height * width;
+  const scheduler = makeScheduler(first.scheduler, first.steps, { prediction: bundle.predictionType });
+  const noises = requests.map(({ seed }) => streamOf(seed, 'base'));
+  const normals = () => stack(noises.map((noise) => noise.normals(count)));
+  /** One array for all steps that have the same prompts: what is made of it is kept. */
+  let prompts: readonly TextConditioning[] = [];
+  const latents = await denoise(
+    bundle.unet,
+    scheduler,
+    normals().map((n) => n * scheduler.initNoiseSigma),
+    {
+      guidance: { scales: requests.map(({ guidanceScale }) => guidanceScale) },
+      positive(step) {
+        const now = texts.map(({ positive, identity }, n) =>
+          identity && step > requests[n]!.startMergeStep ? identity : positive,
+        );
+        if (now.some((text, n) => text !== prompts[n])) prompts = now;
+        return prompts;
+      },
+      negative: texts.map(({ negative }) => negative),
+      timeIds: timeIds(first.height, first.width),
+      ...{ height, width },
+      stepNoise: normals,
+      signal: options.signal,
+      onStep: () => options.onStep?.(),
+    },
+  );
+  return requests.map((_, n) => latents.subarray(n * count, (n + 1) * count));
 }
 
-/** Stage 2, for one face. @param mask [H, W] is written where the picture changes */
+/** Stage 2: each draft's faces in turn, those of all drafts at once. */
+async function drawDetail(bundle: PortraitBundle, drafts: Draft[], options: PortraitOptions): Promise<void> {
+  for (const draft of drafts) {
+    draft.faces = await detectFaces(bundle, draft.base);
+    draft.mask = new Float32Array(draft.base.width * draft.base.height);
+  }
+  const most = Math.max(...drafts.map(({ faces }) => faces.length));
+  for (let index = 0; index < most; index++) {
+    // One face of a picture at a time: where two overlap, the second is drawn on what the first became.
+    const now = drafts.filter(({ faces }) => index < faces.length);
+    await redraw(bundle, now, index, options);
+  }
+}
+
+/** Draws the face of that index anew in each draft, and notes in its mask where. */
 async function redraw(
   bundle: PortraitBundle,
-  request: PortraitRequest,
-  { identity, negative }: Texts & { identity: TextConditioning },
-  picture: Picture,
-  face: Face,
+  drafts: readonly Draft[],
   index: number,
-  mask: Float32Array,
   options: PortraitOptions,
-): Promise<Picture> {
-  const region = regionOf(picture, face, await landmarks(bundle.faceLandmarks, picture, face));
+): Promise<void> {
+  const [{ request }] = drafts as [Draft];
   const side = bundle.detailSide;
   const cells = side / CELL;
-  const latents = await encodePicture(bundle.vaeEncoder, magnify(picture, region, side));
-
-  const scheduler = makeScheduler(request.scheduler, request.detailSteps);
   const begin = beginOf(request.detailSteps, request.detailStrength);
-  if (begin >= request.detailSteps) return picture;
-  const source = streamOf(request.seed, 'detail', index);
-  const noise = source.normals(latents.length);
-  const keep: Keep = {
-    latents,
-    noise,
-    change: resizePlane(region.change, region.side, region.side, cells, cells),
-    thresholds: 'exact',
-  };
-  const drawn = await denoise(bundle.unet, scheduler, scheduler.addNoise(latents, noise, begin), {
-    guidance: { scale: request.detailGuidanceScale },
-    // The composition is there already: the person is in every step.
-    positive: () => [identity],
-    negative: [negative],
-    timeIds: timeIds(side, side),
-    height: cells,
-    width: cells,
-    begin,
-    keep,
-    stepNoise: () => source.normals(latents.length),
-    signal: options.signal,
-    onStep: options.onStep,
+  if (begin >= request.detailSteps) return;
+
+  const regions = [];
+  const clean: Float32Array[] = [];
+  for (const { picture, faces } of drafts) {
+    const face = faces[index]!;
+    const region = regionOf(picture, face, await landmarks(bundle.faceLandmarks, picture, face));
+    regions.push(region);
+    clean.push(await encodePicture(bundle, magnify(picture, region, side)));
+  }
+  const latents = stack(clean);
+  const sources = drafts.map((draft) => streamOf(draft.request.seed, 'detail', index));
+  const normals = () => stack(sources.map((source) => source.normals(LATENT_CHANNELS * cells * cells)));
+  const noise = normals();
+  const scheduler = makeScheduler(request.scheduler, request.detailSteps, {
+    prediction: bundle.predictionType,
   });
-  return composite(picture, await decodeLatents(bundle.vaeDecoder, drawn, side, side), region, mask);
+  const change = stack(
+    regions.map((region) => resizePlane(region.change, region.side, region.side, cells, cells)),
+  );
+  // The composition is there already: the person is in every step.
+  const people = drafts.map(({ texts: { identity } }) => identity!);
+  const drawn = await denoise(bundle.unet, scheduler, scheduler.addNoise(latents, noise, begin), {
+    guidance: { scales: drafts.map((draft) => draft.request.detailGuidanceScale) },
+    positive: () => people,
+    negative: drafts.map(({ texts: { negative } }) => negative),
+    timeIds: timeIds(side, side),
+    ...{ height: cells, width: cells, begin },
+    keep: { latents, noise, change, thresholds: 'exact' },
+    stepNoise: normals,
+    signal: options.signal,
+    onStep: () => options.onStep?.(),
+  });
+  const size = drawn.length / drafts.length;
+  for (const [n, draft] of drafts.entries()) {
+    const face = await decodeLatents(bundle, drawn.subarray(n * size, (n + 1) * size), side, side);
+    draft.picture = composite(draft.picture, face, regions[n]!, draft.mask!);
+  }
 }
 
 /** Of the largest face. A picture without one is as unlike as can be. */

@@ -138,7 +138,8 @@ export async function encodeWithIdentity(
   const photos = idTokens.length / (TOKENS_PER_PHOTO * width);
   const one = expandTrigger(encoders.tokenizer, prompt, trigger, photos);
   const two = expandTrigger(encoders.tokenizer2, prompt, trigger, photos);
-  const { context, pooled } = await encodeIds(encoders, one.ids, two.ids);
+  const text = await encodeIds(encoders, one.ids, two.ids);
+  const { context } = text;
   // Both tokenizers give the same places; the reference takes the last one's.
   const { from, count } = two;
   const rows = context.slice(from * width, (from + count) * width);
@@ -149,5 +150,5 @@ export async function encodeWithIdentity(
   const fused = floats(result.fused_embeds, 'fused_embeds').data;
   const out = context.slice();
   for (let i = 0; i < fused.length; i++) out[from * width + i] = rows[i]! + weight * (fused[i]! - rows[i]!);
-  return { context: out, pooled };
+  return { ...text, context: out };
 }

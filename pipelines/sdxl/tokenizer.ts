@@ -17,6 +17,8 @@ export interface Tokenizer {
   readonly padId: number;
   /** Ids without start, end and padding; special words (the trigger) as the ids they were given. */
   encode(text: string, specials?: Readonly<Record<string, number>>): number[];
+  /** Whether a word ends with this token, so that the next one belongs to another. */
+  endsWord(id: number): boolean;
   /** The text of ids, as the reference's `decode`: lower case, a space after each word. */
   decode(ids: readonly number[]): string;
 }
@@ -93,6 +95,7 @@ export function makeTokenizer(
         return pieces.flatMap((piece) => piece.match(WORDS) ?? []).flatMap(encodeWord);
       });
     },
+    endsWord: (id) => tokens.get(id)?.endsWith(WORD_END) ?? true,
     decode(list) {
       const characters = list.map((id) => tokens.get(id) ?? '').join('');
       const text = characters.replaceAll(WORD_END, ' ');

@@ -3,11 +3,13 @@ import type { GoldenRunner } from '../support/golden.ts';
 import { clipTokenizer } from './clip-tokenizer.ts';
 import { noise } from './noise.ts';
 import { schedulers } from './schedulers.ts';
+import { sdxlTiny } from './sdxl-tiny.ts';
 
 export const runners: Readonly<Record<string, GoldenRunner>> = {
   'clip-tokenizer': clipTokenizer,
   noise,
   schedulers,
+  'sdxl-tiny': sdxlTiny,
 };
 
 /** Sets that are there for a part of Atelier that is not built yet. */

@@ -1,0 +1,108 @@
+/**
+ * A prompt's text as weighted parts, and those as chunks of tokens that a text encoder takes.
+ *
+ * Source of the notation: AUTOMATIC1111/stable-diffusion-webui `modules/prompt_parser.py`, which most prompts in circulation are
+ * written for: `(word:1.2)` weighs 1.2, `(word)` 1.1, `[word]` 1/1.1, nested ones multiply, `\(` is a bracket itself.
+ */
+import { CONTEXT_LENGTH, type Tokenizer } from './tokenizer.ts';
+
+export interface PromptPart {
+  readonly text: string;
+  /** 1 changes nothing */
+  readonly weight: number;
+}
+
+/** 77 tokens as an encoder takes them: start, at most 75, end, padding. */
+export interface Chunk {
+  /** [77] */
+  readonly ids: readonly number[];
+  /** [77]; start, end and padding weigh 1 */
+  readonly weights: readonly number[];
+}
+
+const EMPHASIS = 1.1;
+/** Beyond it the text's embedding is none that the UNet was trained on. */
+const WEIGHT_MAX = 2;
+/** Tokens of a chunk that are the prompt's. */
+const CHUNK = CONTEXT_LENGTH - 2;
+
+/** Brackets that are not closed, or not opened, are text. Weights are kept within 0…2. */
+export function parsePrompt(prompt: string): PromptPart[] {
+  const parts: { text: string; weight: number }[] = [];
+  const open: { bracket: '(' | '['; from: number; at: number }[] = [];
+  const say = (text: string) => parts.push({ text, weight: 1 });
+  const weigh = (from: number, factor: number) => {
+    for (const part of parts.slice(from)) part.weight *= factor;
+  };
+  const pieces = /\\([()[\]\\])|[([]|:\s*(\d+(?:\.\d*)?|\.\d+)\s*\)|[)\]]|[^\\()[\]:]+|[\\:]/gu;
+  for (const [piece, escaped, number] of prompt.matchAll(pieces)) {
+    const last = open.at(-1);
+    if (escaped) say(escaped);
+    else if (piece === '(' || piece === '[')
+      open.push({ bracket: piece, from: parts.length + 1, at: say(piece) - 1 });
+    else if (number !== undefined && last?.bracket === '(') close(Number(number));
+    else if (piece === ')' && last?.bracket === '(') close(EMPHASIS);
+    else if (piece === ']' && last?.bracket === '[') close(1 / EMPHASIS);
+    else say(piece);
+  }
+
+  /** The bracket that was taken for text until now was none. */
+  function close(factor: number): void {
+    const bracket = open.pop()!;
+    parts[bracket.at]!.text = '';
+    weigh(bracket.from, factor);
+  }
+
+  const out: { text: string; weight: number }[] = [];
+  for (const { text, weight } of parts) {
+    if (!text) continue;
+    const kept = Math.min(Math.max(weight, 0), WEIGHT_MAX);
+    const last = out.at(-1);
+    if (last?.weight === kept) last.text += text;
+    else out.push({ text, weight: kept });
+  }
+  return out.length ? out : [{ text: '', weight: 1 }];
+}
+
+/** What of a prompt stays together when it is cut: a word's tokens, or those that a face's trigger stands for. */
+export interface Token {
+  readonly id: number;
+  readonly weight: number;
+  /** whether a chunk may begin after it */
+  readonly ends: boolean;
+}
+
+/** Tokens of all parts, in order. `specials` are the tokenizer's. */
+export function tokensOf(
+  tokenizer: Tokenizer,
+  parts: readonly PromptPart[],
+  specials?: Readonly<Record<string, number>>,
+): Token[] {
+  return parts.flatMap(({ text, weight }) =>
+    tokenizer.encode(text, specials).map((id) => ({ id, weight, ends: tokenizer.endsWord(id) })),
+  );
+}
+
+/** As many chunks as the tokens fill, at least one; cut between words where a word ends within the chunk. */
+export function chunksOf(tokenizer: Tokenizer, tokens: readonly Token[]): Chunk[] {
+  const chunks: Chunk[] = [];
+  let rest = tokens;
+  do {
+    let length = Math.min(CHUNK, rest.length);
+    if (length < rest.length) {
+      const end = rest.slice(0, length).findLastIndex(({ ends }) => ends);
+      if (end >= 0) length = end + 1;
+    }
+    chunks.push(framed(tokenizer, rest.slice(0, length)));
+    rest = rest.slice(length);
+  } while (rest.length);
+  return chunks;
+}
+
+function framed({ startId, endId, padId }: Tokenizer, tokens: readonly Token[]): Chunk {
+  const padding = CONTEXT_LENGTH - tokens.length - 2;
+  return {
+    ids: [startId, ...tokens.map(({ id }) => id), endId, ...Array<number>(padding).fill(padId)],
+    weights: [1, ...tokens.map(({ weight }) => weight), ...Array<number>(padding + 1).fill(1)],
+  };
+}
