@@ -4,7 +4,7 @@
  *   /                              published pictures, newest first
  *   /pictures/<id>                 one picture
  *   /img/<id>/<width>.<format>     its bytes, in widths and formats of config/gallery.yaml
- *   /about  /health
+ *   /about  /health  /metrics
  *
  * Whether a picture may be seen is decided here at every request, at most `recheck` seconds late.
  */
@@ -20,6 +20,7 @@ import { db } from '../db.ts';
 import { clearTakenDown, findPublished, listPublished, neighbours } from '../gallery.ts';
 import { log } from '../log.ts';
 import { allTerms, termsOf } from './bundle-terms.ts';
+import { metrics } from './metrics.ts';
 import { aboutPage, errorPage, galleryPage, type Page, photoPage, readCursor } from './pages.ts';
 import { etagOf, MIME, makeVariants, parseVariant } from './variants.ts';
 
@@ -113,6 +114,13 @@ export async function startWeb({
       .header('cache-control', 'no-store')
       .send({ ok: database, database });
   });
+
+  app.get('/metrics', async (_, reply) =>
+    reply
+      .header('cache-control', 'no-store')
+      .type('text/plain; version=0.0.4; charset=utf-8')
+      .send(await metrics()),
+  );
 
   app.setNotFoundHandler((request, reply) => send(request, reply.code(404), NO_PAGE));
 

@@ -239,6 +239,41 @@ describe('pages', () => {
   });
 });
 
+describe('/metrics', () => {
+  it('say which execution provider runs each network, of workers that are alive', async () => {
+    const gpu = [
+      { provider: 'cuda', nodes: 2_400 },
+      { provider: 'cpu', nodes: 12 },
+    ];
+    const session = (network: string, loadSeconds: number, used: object[]) => ({
+      ...{ network, loadSeconds, used },
+      providers: ['cuda', 'cpu'],
+    });
+    const worker = { bundleHash: 'h', bundle: 'sdxl' };
+    await db.worker.createMany({
+      data: [
+        { ...worker, id: 'one', sessions: [session('unet', 2, gpu), session('vaeDecoder', 0.5, [])] },
+        { ...worker, id: 'two', sessions: [session('unet', 3.5, gpu.slice(1))] },
+        { ...worker, id: 'older', sessions: 'of another version' },
+        { ...worker, id: 'lost', seenAt: new Date(0), sessions: [session('unet', 99, gpu)] },
+      ],
+    });
+    const response = await get('/metrics');
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const lines = (await response.text()).split('\n').filter((line) => line && !line.startsWith('#'));
+    expect(lines).toEqual([
+      'atelier_workers{bundle="sdxl"} 3',
+      'atelier_session_provider{bundle="sdxl",network="unet",provider="cuda"} 1',
+      'atelier_session_provider{bundle="sdxl",network="unet",provider="cpu"} 2',
+      'atelier_session_nodes{bundle="sdxl",network="unet",provider="cuda"} 2400',
+      'atelier_session_nodes{bundle="sdxl",network="unet",provider="cpu"} 12',
+      'atelier_session_load_seconds{bundle="sdxl",network="unet"} 3.5',
+      'atelier_session_load_seconds{bundle="sdxl",network="vaeDecoder"} 0.5',
+    ]);
+    await db.worker.deleteMany();
+  });
+});
+
 describe('/health', () => {
   it('says that the database is reached', async () => {
     const response = await get('/health');
