@@ -4,7 +4,9 @@
  * Each command is a file of its own, `infra/bundle-<command>.ts`, with a default export that takes the arguments and gives the
  * exit status.
  */
-const commands: Readonly<Record<string, { usage: string; run(): Promise<{ default: Command }> }>> = {};
+const commands: Readonly<Record<string, { usage: string; run(): Promise<{ default: Command }> }>> = {
+  check: { usage: 'check DIR [--quick]', run: () => import('./bundle-check.ts') },
+};
 
 export type Command = (args: readonly string[]) => Promise<number>;
 

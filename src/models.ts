@@ -149,25 +149,26 @@ async function ort(): Promise<Ort> {
 /** Why a provider can't be used on this machine, asked once; null: it can. */
 const obstacles = new Map<Provider, Promise<string | null>>();
 
-/**
- * Those of `wanted` that this machine has. One that it has not is logged once.
- *
- * @throws {Error} when there is none
- */
-export async function available(wanted: readonly Provider[] = ['cpu']): Promise<Provider[]> {
+/** Which of `wanted` this machine has, and why it has not the others. Each of those is logged once. */
+export async function surveyProviders(wanted: readonly Provider[]) {
   const found: Provider[] = [];
-  const missing: string[] = [];
+  const missing: { provider: Provider; reason: string }[] = [];
   for (const provider of wanted) {
     const reason = await obstacle(provider);
     if (reason === null) found.push(provider);
-    else missing.push(`${provider}: ${reason}`);
+    else missing.push({ provider, reason });
   }
-  if (!found.length) {
-    throw new Error(
-      `No execution provider of ONNX_PROVIDERS is available on this machine, and cpu is not among them:\n${missing.map((line) => `  ${line}`).join('\n')}`,
-    );
-  }
-  return found;
+  return { found, missing };
+}
+
+/** @throws {Error} when there is none */
+async function available(wanted: readonly Provider[] = ['cpu']): Promise<Provider[]> {
+  const { found, missing } = await surveyProviders(wanted);
+  if (found.length) return found;
+  const lines = missing.map(({ provider, reason }) => `\n  ${provider}: ${reason}`);
+  throw new Error(
+    `No execution provider of ONNX_PROVIDERS is available here, and cpu is not among them:${lines.join('')}`,
+  );
 }
 
 function obstacle(provider: Provider): Promise<string | null> {
@@ -200,7 +201,9 @@ async function tryProvider(provider: Provider): Promise<string | null> {
 /** Of onnxruntime's message what it says, without the place in its source. */
 export function reasonOf(error: unknown): string {
   const line = (error instanceof Error ? error.message : String(error)).trim().split('\n')[0] ?? '';
-  return line.replace(/^\/onnxruntime_src\/\S+ .*? was false\. /, '').replace(/^\/onnxruntime_src\/\S+ /, '');
+  return line
+    .replace(/^\/onnxruntime_src\/\S+ .*? was false\. /, '')
+    .replace(/^(\/onnxruntime_src\/\S+|OrtSessionOptionsAppend\w+:) /, '');
 }
 
 /**
