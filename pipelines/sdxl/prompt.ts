@@ -29,28 +29,22 @@ const CHUNK = CONTEXT_LENGTH - 2;
 /** Brackets that are not closed, or not opened, are text. Weights are kept within 0…2. */
 export function parsePrompt(prompt: string): PromptPart[] {
   const parts: { text: string; weight: number }[] = [];
-  const open: { bracket: '(' | '['; from: number; at: number }[] = [];
+  const open: { bracket: string; part: number }[] = [];
   const say = (text: string) => parts.push({ text, weight: 1 });
-  const weigh = (from: number, factor: number) => {
-    for (const part of parts.slice(from)) part.weight *= factor;
-  };
   const pieces = /\\([()[\]\\])|[([]|:\s*(\d+(?:\.\d*)?|\.\d+)\s*\)|[)\]]|[^\\()[\]:]+|[\\:]/gu;
   for (const [piece, escaped, number] of prompt.matchAll(pieces)) {
-    const last = open.at(-1);
+    const closes = piece.endsWith(']') ? '[' : '(';
+    const at = open.findLastIndex(({ bracket }) => bracket === closes);
     if (escaped) say(escaped);
-    else if (piece === '(' || piece === '[')
-      open.push({ bracket: piece, from: parts.length + 1, at: say(piece) - 1 });
-    else if (number !== undefined && last?.bracket === '(') close(Number(number));
-    else if (piece === ')' && last?.bracket === '(') close(EMPHASIS);
-    else if (piece === ']' && last?.bracket === '[') close(1 / EMPHASIS);
-    else say(piece);
-  }
-
-  /** The bracket that was taken for text until now was none. */
-  function close(factor: number): void {
-    const bracket = open.pop()!;
-    parts[bracket.at]!.text = '';
-    weigh(bracket.from, factor);
+    else if (piece === '(' || piece === '[') open.push({ bracket: piece, part: say(piece) - 1 });
+    else if (at >= 0 && (number !== undefined || piece === ')' || piece === ']')) {
+      const { part } = open[at]!;
+      // What was opened within it and not closed stays text; the bracket itself was none.
+      open.length = at;
+      parts[part]!.text = '';
+      const factor = number === undefined ? (closes === '(' ? EMPHASIS : 1 / EMPHASIS) : Number(number);
+      for (const inner of parts.slice(part + 1)) inner.weight *= factor;
+    } else say(piece);
   }
 
   const out: { text: string; weight: number }[] = [];
