@@ -27,7 +27,7 @@ import {
 import { beginOf, denoise } from './sdxl/denoise.ts';
 import { CELL, decodeLatents, encodePicture, LATENT_CHANNELS } from './sdxl/vae.ts';
 import type { Session } from './session.ts';
-import { resizePlane, stack } from './tensor.ts';
+import { combine, resizePlane, stack } from './tensor.ts';
 
 export type { Face } from './faces/faces.ts';
 export type { Picture } from './picture.ts';
@@ -306,27 +306,22 @@ async function drawBase(
   const normals = () => stack(noises.map((noise) => noise.normals(count)));
   /** One array for all steps that have the same prompts: what is made of it is kept. */
   let prompts: readonly TextConditioning[] = [];
-  const latents = await denoise(
-    bundle.unet,
-    scheduler,
-    normals().map((n) => n * scheduler.initNoiseSigma),
-    {
-      guidance: { scales: requests.map(({ guidanceScale }) => guidanceScale) },
-      positive(step) {
-        const now = texts.map(({ positive, identity }, n) =>
-          identity && step > requests[n]!.startMergeStep ? identity : positive,
-        );
-        if (now.some((text, n) => text !== prompts[n])) prompts = now;
-        return prompts;
-      },
-      negative: texts.map(({ negative }) => negative),
-      timeIds: timeIds(first.height, first.width),
-      ...{ height, width },
-      stepNoise: normals,
-      signal: options.signal,
-      onStep: () => options.onStep?.(),
+  const latents = await denoise(bundle.unet, scheduler, combine([scheduler.initNoiseSigma, normals()]), {
+    guidance: { scales: requests.map(({ guidanceScale }) => guidanceScale) },
+    positive(step) {
+      const now = texts.map(({ positive, identity }, n) =>
+        identity && step > requests[n]!.startMergeStep ? identity : positive,
+      );
+      if (now.some((text, n) => text !== prompts[n])) prompts = now;
+      return prompts;
     },
-  );
+    negative: texts.map(({ negative }) => negative),
+    timeIds: timeIds(first.height, first.width),
+    ...{ height, width },
+    stepNoise: normals,
+    signal: options.signal,
+    onStep: () => options.onStep?.(),
+  });
   return requests.map((_, n) => latents.subarray(n * count, (n + 1) * count));
 }
 

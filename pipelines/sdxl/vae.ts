@@ -7,7 +7,7 @@
  */
 import type { Picture } from '../picture.ts';
 import type { Session } from '../session.ts';
-import { type FloatTensor, floats, tensor } from '../tensor.ts';
+import { combine, type FloatTensor, floats, tensor } from '../tensor.ts';
 
 /** px a latent cell */
 export const CELL = 8;
@@ -60,15 +60,12 @@ export async function encodeSample(
     floats((await vae.vaeEncoder.run({ sample: part })).latent_parameters, 'latent_parameters');
   const { data, shape } = await tiled(sample, TILE * CELL, 1 / CELL, run);
   // Some exports draw inside: four channels, and there is no variance to draw with.
-  if (shape[1] === LATENT_CHANNELS) return data.map((v) => v * vae.vaeScalingFactor);
-  const size = data.length / 2;
-  const [mean, logVariance] = [data.subarray(0, size), data.subarray(size)];
-  return mean.map((m, i) => {
-    const drawn = normals
-      ? m + Math.exp(0.5 * Math.min(Math.max(logVariance[i]!, -30), 20)) * normals[i]!
-      : m;
-    return drawn * vae.vaeScalingFactor;
-  });
+  const size = shape[1] === LATENT_CHANNELS ? data.length : data.length / 2;
+  const mean = data.subarray(0, size);
+  if (!normals || size === data.length) return combine([vae.vaeScalingFactor, mean]);
+  const logVariance = data.subarray(size);
+  const deviations = normals.map((n, i) => n * Math.exp(0.5 * Math.min(Math.max(logVariance[i]!, -30), 20)));
+  return combine([vae.vaeScalingFactor, mean], [vae.vaeScalingFactor, deviations]);
 }
 
 /** @param latents [4, h, w] scaled; one picture at a time, as a decoder takes most memory of all */
@@ -80,15 +77,16 @@ export async function decodeLatents(
 ): Promise<Picture> {
   const { data } = await decodeToSample(vae, latents, height, width);
   const plane = height * width;
-  // A clamped array rounds halves to even and keeps to 0…255, as the reference does, which computes in float32.
-  const rgb = new Uint8ClampedArray(3 * plane);
-  const level = (v: number) => Math.fround(Math.fround(v * 0.5 + 0.5) * 255);
-  for (let p = 0, q = 0; p < plane; p++, q += 3) {
-    rgb[q] = level(data[p]!);
-    rgb[q + 1] = level(data[plane + p]!);
-    rgb[q + 2] = level(data[2 * plane + p]!);
+  const rgb = new Uint8Array(3 * plane);
+  // Channel by channel and without a call for each: `Uint8ClampedArray`, or halves to even, took twice as long. The only value
+  // in the middle of two levels is 0, which is 128 either way.
+  for (let c = 0; c < 3; c++) {
+    for (let p = 0, q = c, from = c * plane; p < plane; p++, q += 3) {
+      const level = data[from + p]! * 127.5 + 127.5;
+      rgb[q] = level < 0 ? 0 : level > 255 ? 255 : level + 0.5;
+    }
   }
-  return { rgb: new Uint8Array(rgb.buffer), width, height };
+  return { rgb, width, height };
 }
 
 /** @returns [1, 3, H, W], about −1…1, not clamped */
@@ -99,10 +97,7 @@ export async function decodeToSample(
   width: number,
 ): Promise<FloatTensor> {
   const [h, w] = [height / CELL, width / CELL];
-  const z = tensor(
-    latents.map((v) => v / vae.vaeScalingFactor),
-    [1, LATENT_CHANNELS, h, w],
-  );
+  const z = tensor(combine([1 / vae.vaeScalingFactor, latents]), [1, LATENT_CHANNELS, h, w]);
   return tiled(z, TILE, CELL, async (part) =>
     floats((await vae.vaeDecoder.run({ latent_sample: part })).sample, 'sample'),
   );
