@@ -70,37 +70,44 @@ function ellipse({ left, top, right, bottom }: Face['box']): Point[] {
 /** 1 inside the polygon, falling to 0 within `feather` px outside it, smoothly; 0 at the square's border. */
 function feathered(polygon: readonly Point[], side: number, feather: number): Float32Array {
   const out = new Float32Array(side * side);
+  const edges = polygon.map((a, i) => ({ a, b: polygon[(i + 1) % polygon.length]! }));
+  // Beyond this everything is 0: measuring every pixel's distance to every edge cost half as much as the networks.
+  const first = (values: readonly number[]) => Math.max(0, Math.floor(Math.min(...values) - feather));
+  const last = (values: readonly number[]) => Math.min(side, Math.ceil(Math.max(...values) + feather));
   const [xs, ys] = [polygon.map(({ x }) => x), polygon.map(({ y }) => y)];
-  // Beyond them everything is 0; measuring the distance of every pixel cost half as much as the networks.
-  const from = (values: readonly number[]) => Math.max(0, Math.floor(Math.min(...values) - feather));
-  const to = (values: readonly number[]) => Math.min(side, Math.ceil(Math.max(...values) + feather));
-  for (let y = from(ys); y < to(ys); y++) {
-    for (let x = from(xs); x < to(xs); x++) {
-      const edge = Math.min(x, y, side - 1 - x, side - 1 - y) / feather;
-      const inside = contains(polygon, x + 0.5, y + 0.5)
-        ? 1
-        : 1 - toPolygon(polygon, x + 0.5, y + 0.5) / feather;
-      const t = Math.min(Math.max(Math.min(inside, edge), 0), 1);
-      out[y * side + x] = t * t * (3 - 2 * t);
+  for (let row = first(ys); row < last(ys); row++) {
+    const y = row + 0.5;
+    const near = edges.filter(
+      ({ a, b }) => Math.min(a.y, b.y) - feather <= y && y <= Math.max(a.y, b.y) + feather,
+    );
+    // Where the row enters the polygon and where it leaves it.
+    const crossings = near
+      .filter(({ a, b }) => a.y > y !== b.y > y)
+      .map(({ a, b }) => a.x + ((b.x - a.x) * (y - a.y)) / (b.y - a.y))
+      .sort((one, other) => one - other);
+    let passed = 0;
+    for (let column = first(xs); column < last(xs); column++) {
+      const x = column + 0.5;
+      while (passed < crossings.length && crossings[passed]! <= x) passed++;
+      const inside = passed % 2 ? 1 : 1 - distanceTo(near, x, y, feather) / feather;
+      const border = Math.min(column, row, side - 1 - column, side - 1 - row) / feather;
+      const t = Math.min(Math.max(Math.min(inside, border), 0), 1);
+      out[row * side + column] = t * t * (3 - 2 * t);
     }
   }
   return out;
 }
 
-function contains(polygon: readonly Point[], x: number, y: number): boolean {
-  let inside = false;
-  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
-    const [a, b] = [polygon[i]!, polygon[j]!];
-    if (a.y > y !== b.y > y && x < ((b.x - a.x) * (y - a.y)) / (b.y - a.y) + a.x) inside = !inside;
-  }
-  return inside;
-}
-
-function toPolygon(polygon: readonly Point[], x: number, y: number): number {
-  let nearest = Number.POSITIVE_INFINITY;
-  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
-    const a = polygon[j]!;
-    const [dx, dy] = [polygon[i]!.x - a.x, polygon[i]!.y - a.y];
+/** To the nearest edge, at most `most`. */
+function distanceTo(
+  edges: readonly { readonly a: Point; readonly b: Point }[],
+  x: number,
+  y: number,
+  most: number,
+): number {
+  let nearest = most * most;
+  for (const { a, b } of edges) {
+    const [dx, dy] = [b.x - a.x, b.y - a.y];
     const length = dx * dx + dy * dy;
     const t = length ? Math.min(Math.max(((x - a.x) * dx + (y - a.y) * dy) / length, 0), 1) : 0;
     const [ex, ey] = [x - a.x - t * dx, y - a.y - t * dy];

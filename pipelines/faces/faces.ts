@@ -81,11 +81,10 @@ export function letterbox(
   const small = resample(picture, Math.max(w, 1), Math.max(h, 1));
   const plane = width * height;
   const blob = new Float32Array(3 * plane).fill(-127.5 / 128);
-  for (let y = 0; y < small.height; y++) {
-    for (let x = 0; x < small.width; x++) {
-      for (let c = 0; c < 3; c++) {
-        blob[c * plane + y * width + x] = (small.rgb[(y * small.width + x) * 3 + c]! - 127.5) / 128;
-      }
+  for (let c = 0; c < 3; c++) {
+    for (let y = 0, q = c; y < small.height; y++) {
+      const row = c * plane + y * width;
+      for (let x = 0; x < small.width; x++, q += 3) blob[row + x] = (small.rgb[q]! - 127.5) / 128;
     }
   }
   return { blob, scale: small.height / picture.height };
