@@ -10,6 +10,9 @@ const commands: Readonly<Record<string, { usage: string; run(): Promise<{ defaul
 
 export type Command = (args: readonly string[]) => Promise<number>;
 
+// A reader that has seen enough, as `| head`, is no fault.
+process.stdout.on('error', () => process.exit());
+
 const [name = '', ...args] = process.argv.slice(2);
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
 if (command) {

@@ -91,8 +91,7 @@ export async function openNetwork(
   { role, path, renamed }: NetworkFile,
   options: SessionOptions,
 ): Promise<OpenSession> {
-  const session = underOurNames(await openSession(join(dir, path), { network: role, ...options }), renamed);
-  return role === 'vaeEncoder' ? withSpread(session) : session;
+  return underOurNames(await openSession(join(dir, path), { network: role, ...options }), renamed);
 }
 
 /** @param renamed our name of an output → the file's */
@@ -109,26 +108,6 @@ function underOurNames(session: OpenSession, renamed: NetworkFile['renamed']): O
         fetches?.map((name) => renamed[name] ?? name),
       );
       return Object.fromEntries(Object.entries(results).map(([name, value]) => [our(name), value]));
-    },
-  };
-}
-
-/** Less than any VAE gives, and where it is clamped: latents stay the mean. */
-const LOG_VARIANCE_OF_NOTHING = -30;
-
-/** Encoders that draw the latents themselves give [B, 4, h, w] and no spread: they get one of nothing, [B, 8, h, w]. */
-function withSpread(session: OpenSession): OpenSession {
-  return {
-    ...session,
-    async run(feeds, fetches) {
-      const { latent_parameters: latents, ...others } = await session.run(feeds, fetches);
-      const [batch = 0, channels = 0, ...size] = latents?.shape ?? [];
-      if (!latents || channels !== 4 || !(latents.data instanceof Float32Array))
-        return latents ? { ...others, latent_parameters: latents } : others;
-      const one = latents.data.length / batch;
-      const both = new Float32Array(2 * latents.data.length).fill(LOG_VARIANCE_OF_NOTHING);
-      for (let b = 0; b < batch; b++) both.set(latents.data.subarray(b * one, (b + 1) * one), 2 * b * one);
-      return { ...others, latent_parameters: { type: 'float32', data: both, shape: [batch, 8, ...size] } };
     },
   };
 }

@@ -3,7 +3,7 @@
  * Source: onnx/onnx `onnx/onnx.proto3` (field numbers), IR version 10, opset 21.
  */
 
-type Bytes = number[] | Uint8Array;
+export type Bytes = number[] | Uint8Array;
 
 const utf8 = new TextEncoder();
 
@@ -18,7 +18,7 @@ function varint(value: number | bigint): number[] {
   return out;
 }
 
-const concat = (parts: readonly Bytes[]): Uint8Array => {
+export const concat = (parts: readonly Bytes[]): Uint8Array => {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -27,16 +27,19 @@ const concat = (parts: readonly Bytes[]): Uint8Array => {
   }
   return out;
 };
-const integer = (field: number, value: number | bigint): Bytes => [...varint(field << 3), ...varint(value)];
-const chunk = (field: number, bytes: Bytes): Uint8Array =>
+export const integer = (field: number, value: number | bigint): Bytes => [
+  ...varint(field << 3),
+  ...varint(value),
+];
+export const chunk = (field: number, bytes: Bytes): Uint8Array =>
   concat([varint((field << 3) | 2), varint(bytes.length), bytes]);
-const text = (field: number, value: string): Uint8Array => chunk(field, utf8.encode(value));
+export const text = (field: number, value: string): Uint8Array => chunk(field, utf8.encode(value));
 const float = (field: number, value: number): Bytes => [
   ...varint((field << 3) | 5),
   ...new Uint8Array(Float32Array.of(value).buffer),
 ];
 
-const TYPES = { float: 1, int32: 6, int64: 7, bool: 9 } as const;
+const TYPES = { float: 1, int32: 6, int64: 7, bool: 9, float16: 10, double: 11, bfloat16: 16 } as const;
 export type ElementType = keyof typeof TYPES;
 
 /** A value inside a graph: the name of what a node gives. */
