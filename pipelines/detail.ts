@@ -70,23 +70,21 @@ function ellipse({ left, top, right, bottom }: Face['box']): Point[] {
 /** 1 inside the polygon, falling to 0 within `feather` px outside it, smoothly; 0 at the square's border. */
 function feathered(polygon: readonly Point[], side: number, feather: number): Float32Array {
   const out = new Float32Array(side * side);
-  const edges = polygon.map((a, i) => ({ a, b: polygon[(i + 1) % polygon.length]! }));
-  // Beyond this everything is 0: measuring every pixel's distance to every edge cost half as much as the networks.
-  const first = (values: readonly number[]) => Math.max(0, Math.floor(Math.min(...values) - feather));
-  const last = (values: readonly number[]) => Math.min(side, Math.ceil(Math.max(...values) + feather));
-  const [xs, ys] = [polygon.map(({ x }) => x), polygon.map(({ y }) => y)];
-  for (let row = first(ys); row < last(ys); row++) {
+  const edges = polygon.map((a, i) => edgeOf(a, polygon[(i + 1) % polygon.length]!, feather));
+  const top = Math.max(0, Math.floor(Math.min(...edges.map((edge) => edge.top))));
+  const bottom = Math.min(side, Math.ceil(Math.max(...edges.map((edge) => edge.bottom))));
+  for (let row = top; row < bottom; row++) {
     const y = row + 0.5;
-    const near = edges.filter(
-      ({ a, b }) => Math.min(a.y, b.y) - feather <= y && y <= Math.max(a.y, b.y) + feather,
-    );
-    // Where the row enters the polygon and where it leaves it.
+    // Most pixels are near to few edges: measuring the distance to all of them cost half as much as the networks.
+    const near = edges.filter((edge) => edge.top <= y && y <= edge.bottom);
     const crossings = near
-      .filter(({ a, b }) => a.y > y !== b.y > y)
-      .map(({ a, b }) => a.x + ((b.x - a.x) * (y - a.y)) / (b.y - a.y))
+      .filter(({ ay, dy }) => ay > y !== ay + dy > y)
+      .map(({ ax, ay, dx, dy }) => ax + (dx * (y - ay)) / dy)
       .sort((one, other) => one - other);
+    const left = Math.max(0, Math.floor(Math.min(...near.map((edge) => edge.left))));
+    const right = Math.min(side, Math.ceil(Math.max(...near.map((edge) => edge.right))));
     let passed = 0;
-    for (let column = first(xs); column < last(xs); column++) {
+    for (let column = left; column < right; column++) {
       const x = column + 0.5;
       while (passed < crossings.length && crossings[passed]! <= x) passed++;
       const inside = passed % 2 ? 1 : 1 - distanceTo(near, x, y, feather) / feather;
@@ -98,20 +96,41 @@ function feathered(polygon: readonly Point[], side: number, feather: number): Fl
   return out;
 }
 
+/** From a to a + d, and the rectangle beyond which it is farther than the feather. */
+interface Edge {
+  readonly ax: number;
+  readonly ay: number;
+  readonly dx: number;
+  readonly dy: number;
+  readonly squared: number;
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+function edgeOf(a: Point, b: Point, feather: number): Edge {
+  const [dx, dy] = [b.x - a.x, b.y - a.y];
+  return {
+    ...{ ax: a.x, ay: a.y, dx, dy, squared: dx * dx + dy * dy },
+    left: Math.min(a.x, b.x) - feather,
+    top: Math.min(a.y, b.y) - feather,
+    right: Math.max(a.x, b.x) + feather,
+    bottom: Math.max(a.y, b.y) + feather,
+  };
+}
+
 /** To the nearest edge, at most `most`. */
-function distanceTo(
-  edges: readonly { readonly a: Point; readonly b: Point }[],
-  x: number,
-  y: number,
-  most: number,
-): number {
+function distanceTo(edges: readonly Edge[], x: number, y: number, most: number): number {
   let nearest = most * most;
-  for (const { a, b } of edges) {
-    const [dx, dy] = [b.x - a.x, b.y - a.y];
-    const length = dx * dx + dy * dy;
-    const t = length ? Math.min(Math.max(((x - a.x) * dx + (y - a.y) * dy) / length, 0), 1) : 0;
-    const [ex, ey] = [x - a.x - t * dx, y - a.y - t * dy];
-    nearest = Math.min(nearest, ex * ex + ey * ey);
+  for (let i = 0; i < edges.length; i++) {
+    const { ax, ay, dx, dy, squared, left, right } = edges[i]!;
+    if (x < left || x > right) continue;
+    const along = squared ? ((x - ax) * dx + (y - ay) * dy) / squared : 0;
+    const t = along < 0 ? 0 : along > 1 ? 1 : along;
+    const [ex, ey] = [x - ax - t * dx, y - ay - t * dy];
+    const distance = ex * ex + ey * ey;
+    if (distance < nearest) nearest = distance;
   }
   return Math.sqrt(nearest);
 }

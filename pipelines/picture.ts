@@ -61,25 +61,33 @@ export function fitSimilarity(from: readonly Point[], to: readonly Point[]): Sim
  * @returns [side, side, 3] levels, not rounded
  */
 export function warp({ rgb, width, height }: Picture, transform: Similarity, side: number): Float32Array {
-  const back = inverse(transform);
+  const { a, b, tx, ty } = inverse(transform);
   const out = new Float32Array(side * side * 3);
-  const at = (x: number, y: number, c: number) =>
-    x >= 0 && y >= 0 && x < width && y < height ? rgb[(y * width + x) * 3 + c]! : 0;
-  for (let v = 0; v < side; v++) {
-    for (let u = 0; u < side; u++) {
-      const { x, y } = apply(back, { x: u, y: v });
+  for (let v = 0, q = 0; v < side; v++) {
+    for (let u = 0; u < side; u++, q += 3) {
+      const [x, y] = [a * u - b * v + tx, b * u + a * v + ty];
       const [x0, y0] = [Math.floor(x), Math.floor(y)];
       if (x0 < -1 || y0 < -1 || x0 >= width || y0 >= height) continue;
       const [fx, fy] = [x - x0, y - y0];
+      // Beyond the edge there is black: what lies there weighs nothing.
+      const left = x0 >= 0 ? 1 - fx : 0;
+      const right = x0 + 1 < width ? fx : 0;
+      const top = y0 >= 0 ? 1 - fy : 0;
+      const bottom = y0 + 1 < height ? fy : 0;
+      const p = (y0 * width + x0) * 3;
       for (let c = 0; c < 3; c++) {
-        const top = at(x0, y0, c) * (1 - fx) + at(x0 + 1, y0, c) * fx;
-        const bottom = at(x0, y0 + 1, c) * (1 - fx) + at(x0 + 1, y0 + 1, c) * fx;
-        out[(v * side + u) * 3 + c] = top * (1 - fy) + bottom * fy;
+        let level = 0;
+        if (top) level += top * (at(rgb, p + c, left) + at(rgb, p + 3 + c, right));
+        if (bottom)
+          level += bottom * (at(rgb, p + width * 3 + c, left) + at(rgb, p + width * 3 + 3 + c, right));
+        out[q + c] = level;
       }
     }
   }
   return out;
 }
+
+const at = (rgb: Uint8Array, index: number, weight: number) => (weight ? weight * rgb[index]! : 0);
 
 /** A rectangle of a picture; parts outside repeat the edge. px */
 export function crop(
@@ -245,10 +253,14 @@ function resizeDown(
   const totals = new Int32Array(row);
   for (let i = 0; i < to; i++) {
     totals.fill(HALF);
-    for (let k = 0; k < count[i]!; k++) {
-      const w = weights[i * most + k]!;
+    for (let k = 0; k < count[i]!; k += 2) {
+      // Two rows at a time halve what goes through memory.
+      const [w, next] = [weights[i * most + k]!, k + 1 < count[i]! ? weights[i * most + k + 1]! : 0];
       const start = (first[i]! + k) * row;
-      for (let x = 0; x < row; x++) totals[x] = (totals[x]! + Math.imul(w, rgb[start + x]!)) | 0;
+      const below = next ? start + row : start;
+      for (let x = 0; x < row; x++) {
+        totals[x] = (totals[x]! + Math.imul(w, rgb[start + x]!) + Math.imul(next, rgb[below + x]!)) | 0;
+      }
     }
     const start = i * row;
     for (let x = 0; x < row; x++) out[start + x] = totals[x]! >> BITS;

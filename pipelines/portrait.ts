@@ -105,7 +105,7 @@ export interface PortraitRequest {
 }
 
 export interface PortraitOptions {
-  /** told when a stage begins: `conditioning`, `base`, `decode`, `detail`, `safety` */
+  /** told when a stage begins: `conditioning`, `base`, `decode`, `detail`, `likeness`, `safety` */
   readonly onStage?: (stage: string) => void;
   /** told after each step of either stage */
   readonly onStep?: () => void;
@@ -215,17 +215,16 @@ export async function drawPortraits(
     await drawDetail(bundle, toDetail, options);
   }
 
+  options.onStage?.('likeness');
+  const likenesses: (number | null)[] = [];
+  for (const { picture, request } of drafts)
+    likenesses.push(request.face && (await likenessOf(bundle, picture, request.face)));
+
   options.onStage?.('safety');
   const portraits: Portrait[] = [];
-  for (const { request, base, picture, mask, faces } of drafts) {
-    portraits.push({
-      picture,
-      base,
-      mask,
-      faces: faces.length,
-      likeness: request.face && (await likenessOf(bundle, picture, request.face)),
-      scores: await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null),
-    });
+  for (const [n, { base, picture, mask, faces }] of drafts.entries()) {
+    const scores = await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null);
+    portraits.push({ picture, base, mask, faces: faces.length, likeness: likenesses[n]!, scores });
   }
   return portraits;
 }

@@ -3,9 +3,10 @@
  *
  * Seconds differ from machine to machine; what a portrait takes beyond its networks does not.
  */
+import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
 
-const benches: Record<string, () => Promise<void>> = { portrait };
+const benches: Record<string, () => Promise<void>> = { portrait, pipeline };
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(benches, name));
