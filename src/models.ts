@@ -202,7 +202,6 @@ export async function openSession(
   const report = (used: SessionReport['used']) => onReport?.({ network, loadSeconds, providers, used });
   const alone = providers.length === 1 && providers[0] === 'cpu' && !alwaysCount;
   report(alone ? [{ provider: 'cpu', nodes: null }] : []);
-  log.info({ network, providers, seconds: Number(loadSeconds.toFixed(2)) }, 'network loaded');
 
   const { Tensor: OrtTensor } = await ort();
   const inputs = session.inputMetadata.map(infoOf);
@@ -228,9 +227,7 @@ export async function openSession(
         const folder = uncounted;
         uncounted = null;
         session.endProfiling();
-        const used = await countNodes(folder);
-        report(used);
-        log.info({ network, used }, 'network ran');
+        report(await countNodes(folder));
       }
       return Object.fromEntries(
         Object.entries(results).map(([name, value]) => [name, fromOrt(value as OrtTensor)]),

@@ -78,7 +78,10 @@ export async function startWorker(
   const artist = await startArtist(dir, {
     threads: config.onnxThreads,
     providers: config.onnxProviders,
-    onReport: (report) => sessions.set(report.network, report),
+    onReport(report) {
+      sessions.set(report.network, report);
+      log.info(report, report.used.length ? 'a network runs' : 'a network is loaded');
+    },
   });
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
