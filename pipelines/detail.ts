@@ -6,7 +6,7 @@
  * ltdrdata/ComfyUI-Impact-Pack@727295b `core.py`.
  */
 import type { Face } from './faces/faces.ts';
-import { crop, type Picture, type Point, resize } from './picture.ts';
+import { crop, type Picture, type Point, resize, type Window } from './picture.ts';
 
 /** The square is so many times the face's larger side. */
 const CROP_FACTOR = 2;
@@ -151,20 +151,39 @@ export function composite(
   { left, top, side, change }: Region,
   mask: Float32Array,
 ): Picture {
-  const small = resize(drawn, side, side, 'lanczos');
   const rgb = base.rgb.slice();
-  for (let y = Math.max(0, -top); y < Math.min(side, base.height - top); y++) {
-    for (let x = Math.max(0, -left); x < Math.min(side, base.width - left); x++) {
-      const m = change[y * side + x]!;
-      if (m === 0) continue;
-      const p = (top + y) * base.width + left + x;
+  const window = changed(change, side);
+  if (!window) return { ...base, rgb };
+  const small = resize(drawn, side, side, 'lanczos', window);
+  for (let v = 0, s = 0; v < window.height; v++) {
+    const y = top + window.top + v;
+    for (let u = 0; u < window.width; u++, s += 3) {
+      const x = left + window.left + u;
+      const m = change[(window.top + v) * side + window.left + u]!;
+      if (m === 0 || x < 0 || y < 0 || x >= base.width || y >= base.height) continue;
+      const p = y * base.width + x;
       mask[p] = Math.max(mask[p]!, m);
       for (let c = 0; c < 3; c++) {
-        rgb[p * 3 + c] = Math.round((1 - m) * rgb[p * 3 + c]! + m * small.rgb[(y * side + x) * 3 + c]!);
+        rgb[p * 3 + c] = Math.round((1 - m) * rgb[p * 3 + c]! + m * small.rgb[s + c]!);
       }
     }
   }
   return { ...base, rgb };
+}
+
+/** The rectangle that holds all of a square's pixels that may change; null when there is none. */
+function changed(change: Float32Array, side: number): Window | null {
+  let [left, top, right, bottom] = [side, side, -1, -1];
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      if (change[y * side + x] === 0) continue;
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      top = Math.min(top, y);
+      bottom = y;
+    }
+  }
+  return right < 0 ? null : { left, top, width: right - left + 1, height: bottom - top + 1 };
 }
 
 function average(values: readonly number[]): number {

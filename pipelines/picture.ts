@@ -162,46 +162,66 @@ const filters = {
   lanczos: { support: 3, at: (x) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0) },
 } as const satisfies Record<string, Filter>;
 
+/** A part of a picture, px. */
+export interface Window {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /**
  * Resizes as Pillow does, bit for bit: antialiased, in fixed point, across then down.
  * Source: python-pillow/Pillow `src/libImaging/Resample.c`.
+ *
+ * @param window the part of the result that is wanted; all of it when left out
  */
 export function resize(
   picture: Picture,
   width: number,
   height: number,
   filter: keyof typeof filters,
+  window: Window = { left: 0, top: 0, width, height },
 ): Picture {
-  const { rgb } = picture;
-  const across = width === picture.width ? rgb : resizeAcross(rgb, picture.width, width, filter);
-  const whole =
-    height === picture.height ? across : resizeDown(across, width * 3, picture.height, height, filter);
-  return { rgb: whole === rgb ? rgb.slice() : whole, width, height };
+  const columns = tapsOf(picture.width, width, filter, window.left, window.width);
+  const rows = tapsOf(picture.height, height, filter, window.top, window.height);
+  // Of the picture's rows, those that the window's are made of.
+  const from = rows.first[0] ?? 0;
+  const to = Math.max(from, ...rows.first.map((row, i) => row + rows.count[i]!));
+  const across = resizeAcross(picture, columns, from, to);
+  return { rgb: resizeDown(across, rows, from), width: window.width, height: window.height };
 }
 
 /** Of the fixed-point weights. With 8 of a level and 2 for what filters overshoot, sums fit 32 bits. */
 const BITS = 22;
 const HALF = 1 << (BITS - 1);
 
-/** Of target i: its first source index and the weights from there on. */
+/** Of each target index: its first source index and the weights from there on. */
 interface Taps {
   readonly first: Int32Array;
   readonly count: Int32Array;
-  /** [to, most] */
+  /** [targets, most] */
   readonly weights: Int32Array;
   /** largest count */
   readonly most: number;
 }
 
-function tapsOf(from: number, to: number, name: keyof typeof filters): Taps {
+/** @param start, length the target indices that are wanted */
+function tapsOf(from: number, to: number, name: keyof typeof filters, start: number, length: number): Taps {
   const { support: reach, at }: Filter = filters[name];
   const scale = from / to;
   const filterScale = Math.max(scale, 1);
   const support = reach * filterScale;
   const most = Math.ceil(support) * 2 + 1;
-  const [first, count, weights] = [new Int32Array(to), new Int32Array(to), new Int32Array(to * most)];
-  for (let i = 0; i < to; i++) {
-    const centre = (i + 0.5) * scale;
+  const [first, count] = [new Int32Array(length), new Int32Array(length)];
+  const weights = new Int32Array(length * most);
+  for (let i = 0; i < length; i++) {
+    if (from === to) {
+      // An axis whose size does not change is left alone.
+      [first[i], count[i], weights[i * most]] = [start + i, 1, 1 << BITS];
+      continue;
+    }
+    const centre = (start + i + 0.5) * scale;
     const low = Math.max(Math.trunc(centre - support + 0.5), 0);
     const high = Math.min(Math.trunc(centre + support + 0.5), from);
     const raw = Array.from({ length: high - low }, (_, k) => at((low + k - centre + 0.5) / filterScale));
@@ -216,18 +236,18 @@ function tapsOf(from: number, to: number, name: keyof typeof filters): Taps {
   return { first, count, weights, most };
 }
 
-/** [lines, from, 3] to [lines, to, 3] */
-function resizeAcross(rgb: Uint8Array, from: number, to: number, filter: keyof typeof filters): Uint8Array {
-  const { first, count, weights, most } = tapsOf(from, to, filter);
-  const lines = rgb.length / (from * 3);
-  const out = new Uint8ClampedArray(lines * to * 3);
-  for (let line = 0, q = 0; line < lines; line++) {
-    for (let i = 0; i < to; i++, q += 3) {
-      let [r, g, b] = [HALF, HALF, HALF];
-      let p = (line * from + first[i]!) * 3;
-      const at = i * most;
-      for (let k = 0; k < count[i]!; k++, p += 3) {
-        const w = weights[at + k]!;
+/** Rows `from` to `to` of the picture, each as wide as there are taps: [to − from, taps, 3]. */
+function resizeAcross({ rgb, width }: Picture, taps: Taps, from: number, to: number): Uint8Array {
+  const { first, count, weights, most } = taps;
+  const out = new Uint8ClampedArray((to - from) * first.length * 3);
+  for (let row = from, q = 0; row < to; row++) {
+    for (let i = 0; i < first.length; i++, q += 3) {
+      let r = HALF;
+      let g = HALF;
+      let b = HALF;
+      let p = (row * width + first[i]!) * 3;
+      for (let k = i * most, end = k + count[i]!; k < end; k++, p += 3) {
+        const w = weights[k]!;
         r = (r + Math.imul(w, rgb[p]!)) | 0;
         g = (g + Math.imul(w, rgb[p + 1]!)) | 0;
         b = (b + Math.imul(w, rgb[p + 2]!)) | 0;
@@ -240,30 +260,24 @@ function resizeAcross(rgb: Uint8Array, from: number, to: number, filter: keyof t
   return new Uint8Array(out.buffer);
 }
 
-/** [from, row] to [to, row], whole rows at a time: neighbours in memory, where columns would be far apart. */
-function resizeDown(
-  rgb: Uint8Array,
-  row: number,
-  from: number,
-  to: number,
-  filter: keyof typeof filters,
-): Uint8Array {
-  const { first, count, weights, most } = tapsOf(from, to, filter);
-  const out = new Uint8ClampedArray(to * row);
-  const totals = new Int32Array(row);
-  for (let i = 0; i < to; i++) {
+/** Whole rows at a time: neighbours in memory, where columns would be far apart. @param from the first row that `rgb` has */
+function resizeDown(rgb: Uint8Array, { first, count, weights, most }: Taps, from: number): Uint8Array {
+  const rows = Math.max(...first.map((row, i) => row + count[i]!)) - from;
+  const length = rgb.length / rows;
+  const out = new Uint8ClampedArray(first.length * length);
+  const totals = new Int32Array(length);
+  for (let i = 0; i < first.length; i++) {
     totals.fill(HALF);
     for (let k = 0; k < count[i]!; k += 2) {
       // Two rows at a time halve what goes through memory.
       const [w, next] = [weights[i * most + k]!, k + 1 < count[i]! ? weights[i * most + k + 1]! : 0];
-      const start = (first[i]! + k) * row;
-      const below = next ? start + row : start;
-      for (let x = 0; x < row; x++) {
+      const start = (first[i]! - from + k) * length;
+      const below = next ? start + length : start;
+      for (let x = 0; x < length; x++) {
         totals[x] = (totals[x]! + Math.imul(w, rgb[start + x]!) + Math.imul(next, rgb[below + x]!)) | 0;
       }
     }
-    const start = i * row;
-    for (let x = 0; x < row; x++) out[start + x] = totals[x]! >> BITS;
+    for (let x = 0; x < length; x++) out[i * length + x] = totals[x]! >> BITS;
   }
   return new Uint8Array(out.buffer);
 }
