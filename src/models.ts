@@ -13,7 +13,9 @@ import { fromHalves, toHalves } from '#pipelines/half.ts';
 import type { PortraitBundle } from '#pipelines/portrait.ts';
 import { Graph } from '#pipelines/reference/onnx.ts';
 import type { Session, Tensor, TensorData, TensorInfo, TensorType } from '#pipelines/session.ts';
-import { type BundleManifest, inspectBundle, type NetworkFile, type Role } from './bundle-files.ts';
+import { inspectBundle } from './bundle/inspect.ts';
+import type { BundleManifest, Role } from './bundle/manifest.ts';
+import type { NetworkFile } from './bundle/networks.ts';
 import { log } from './log.ts';
 
 /** Execution providers, as ONNX_PROVIDERS names them. */

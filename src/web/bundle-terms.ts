@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
-import { readManifest } from '../bundle-files.ts';
+import { readManifest } from '../bundle/manifest.ts';
 
 export interface Terms {
   readonly title: string;

@@ -12,7 +12,7 @@ import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import { WORKER_LOST_MS } from '../batches.ts';
-import { bundleHash } from '../bundle-files.ts';
+import { bundleHash } from '../bundle/inspect.ts';
 import { db } from '../db.ts';
 import { UserError } from '../errors.ts';
 import { finishFaceCheck, folderHash, folderPhotos, photoToCheck, removeStalePhotos } from '../faces.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { parse } from 'yaml';
-import { BundleManifest } from '#src/bundle-files.ts';
+import { BundleManifest } from '#src/bundle/manifest.ts';
 import { copyBundle } from '../support/bundle-copy.ts';
 import { goldenDir } from '../support/golden.ts';
 import { external, halfBorder, halfWeights } from '../support/onnx-variants.ts';

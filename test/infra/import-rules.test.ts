@@ -36,7 +36,7 @@ const places = [
   ['src/embedded/planted.ts', 'bullmq ioredis config subject'],
   ['src/models.ts', 'onnxruntime pipelines config subject'],
   ['src/bundles.ts', 'pipelines config subject'],
-  ['src/bundle-files.ts', 'pipelines config subject'],
+  ['src/bundle/planted.ts', 'pipelines config subject'],
   ['src/main.ts', 'config subject bot worker courier mecene web sandbox demo'],
   ['src/bot/planted.ts', 'commands config subject bot'],
   ['src/worker/planted.ts', 'pipelines config subject worker'],

@@ -6,7 +6,7 @@ import { fromHalf, fromHalves, toHalf, toHalves } from '#pipelines/half.ts';
 import { drawPortrait, encodeFace, type PortraitBundle, type PortraitRequest } from '#pipelines/portrait.ts';
 import { Graph } from '#pipelines/reference/onnx.ts';
 import { tensor } from '#pipelines/tensor.ts';
-import { bundleHash } from '#src/bundle-files.ts';
+import { bundleHash } from '#src/bundle/inspect.ts';
 import { loadBundle, openSession, type Provider, type SessionReport, surveyProviders } from '#src/models.ts';
 import { type BundleCopy, copyBundle } from '../support/bundle-copy.ts';
 import {

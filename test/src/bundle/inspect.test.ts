@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { type ElementType, Graph } from '#pipelines/reference/onnx.ts';
-import { bundleHash, inspectBundle, unusedFiles } from '#src/bundle-files.ts';
-import { type BundleCopy, copyBundle } from '../support/bundle-copy.ts';
-import { goldenDir } from '../support/golden.ts';
-import { external, half, halfWeights } from '../support/onnx-variants.ts';
+import { bundleHash, inspectBundle, unusedFiles } from '#src/bundle/inspect.ts';
+import { type BundleCopy, copyBundle } from '../../support/bundle-copy.ts';
+import { goldenDir } from '../../support/golden.ts';
+import { external, half, halfWeights } from '../../support/onnx-variants.ts';
 
 let dir: string;
 beforeAll(async () => {
