@@ -25,6 +25,7 @@ import {
   zerosLike,
 } from './sdxl/conditioning.ts';
 import { beginOf, denoise } from './sdxl/denoise.ts';
+import { previewOf } from './sdxl/preview.ts';
 import { CELL, decodeLatents, encodePicture, LATENT_CHANNELS } from './sdxl/vae.ts';
 import type { Session } from './session.ts';
 import { combine, resizePlane, stack } from './tensor.ts';
@@ -107,8 +108,11 @@ export interface PortraitRequest {
 export interface PortraitOptions {
   /** told when a stage begins: `conditioning`, `base`, `decode`, `detail`, `likeness`, `safety` */
   readonly onStage?: (stage: string) => void;
-  /** told after each step of either stage */
-  readonly onStep?: () => void;
+  /**
+   * Told after each step of either stage. `previews` gives what each portrait, or each of the faces in hand, is on the way to, an
+   * eighth of the size; no classifier has seen it, so it is not for posting.
+   */
+  readonly onStep?: (previews: () => Promise<Picture[]>) => void;
   /** ends it before its next step, by throwing its reason */
   readonly signal?: AbortSignal;
 }
@@ -319,9 +323,22 @@ async function drawBase(
     ...{ height, width },
     stepNoise: normals,
     signal: options.signal,
-    onStep: () => options.onStep?.(),
+    onStep: (_, clean) => options.onStep?.(() => previews(bundle, clean(), height, width)),
   });
   return requests.map((_, n) => latents.subarray(n * count, (n + 1) * count));
+}
+
+async function previews(
+  bundle: PortraitBundle,
+  latents: Float32Array,
+  height: number,
+  width: number,
+): Promise<Picture[]> {
+  const preview = await previewOf(bundle);
+  const size = LATENT_CHANNELS * height * width;
+  return Array.from({ length: latents.length / size }, (_, n) =>
+    preview(latents.subarray(n * size, (n + 1) * size), height, width),
+  );
 }
 
 /** Stage 2: each draft's faces in turn, those of all drafts at once. */
@@ -380,7 +397,7 @@ async function redraw(
     keep: { latents, noise, change, thresholds: 'exact' },
     stepNoise: normals,
     signal: options.signal,
-    onStep: () => options.onStep?.(),
+    onStep: (_, latents) => options.onStep?.(() => previews(bundle, latents(), cells, cells)),
   });
   const size = drawn.length / drafts.length;
   for (const [n, draft] of drafts.entries()) {

@@ -1,0 +1,132 @@
+/** Portraits in batches, with long and weighted prompts, and looked at on the way: the reference bundle. */
+import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { type Picture, resize } from '#pipelines/picture.ts';
+import {
+  drawPortrait,
+  drawPortraits,
+  encodeFace,
+  type FaceIdentity,
+  type PortraitBundle,
+  type PortraitRequest,
+} from '#pipelines/portrait.ts';
+import { drawPhoto, person } from '#pipelines/reference/photo.ts';
+import { loadBundle } from '#src/models.ts';
+
+let bundle: PortraitBundle;
+let face: FaceIdentity;
+beforeAll(async () => {
+  bundle = await loadBundle(inject('bundleDir'), { threads: 2 });
+  face = await encodeFace(
+    bundle,
+    [0, 1].map((shot) => drawPhoto(person(2), shot)),
+  );
+});
+
+const request = (prompt: string, more: Partial<PortraitRequest> = {}): PortraitRequest => ({
+  ...{ prompt, negativePrompt: null, width: 256, height: 320, seed: 7, scheduler: 'ddim', steps: 8 },
+  ...{ guidanceScale: 5, weight: 1, face: null, detailSteps: 8, detailGuidanceScale: 4 },
+  ...{ detailStrength: 0.6, faceIdWeight: 1, startMergeStep: 1000 },
+  ...more,
+});
+const differs = (a: Picture, b: Picture) =>
+  a.rgb.reduce((sum, v, i) => sum + Math.abs(v - b.rgb[i]!), 0) / a.rgb.length;
+
+describe('a batch', () => {
+  it('gives each request what it gets alone: prompt, seed, guidance, length and face differ', async () => {
+    const size = { width: 384, height: 448, steps: 10 };
+    const withFaces = [
+      request('a woman, red hair, blue background', { ...size, face }),
+      request('a man, green background', { ...size, seed: 8, guidanceScale: 7, negativePrompt: 'beard' }),
+      request(`a woman, ${Array(30).fill('very fine picture,').join(' ')} blue hair`, {
+        ...size,
+        guidanceScale: 1,
+      }),
+      request('a man', { ...size, seed: 9, detailGuidanceScale: 2, startMergeStep: 2, face }),
+    ];
+    const together = await drawPortraits(bundle, withFaces);
+    expect(together.map(({ faces }) => faces)).toEqual([1, 0, 0, 1]);
+    for (const [n, one] of withFaces.entries()) {
+      const alone = await drawPortrait(bundle, one);
+      expect(differs(together[n]!.base, alone.base)).toBeLessThan(0.05);
+      expect(differs(together[n]!.picture, alone.picture)).toBeLessThan(0.05);
+      expect(together[n]!.likeness).toEqual(
+        alone.likeness === null ? null : expect.closeTo(alone.likeness, 2),
+      );
+    }
+  });
+
+  it.each([
+    ['width', { width: 320 }],
+    ['steps', { steps: 9 }],
+    ['scheduler', { scheduler: 'euler' }],
+    ['detailStrength', { detailStrength: 0.5 }],
+  ] as const)('whose requests differ in %s is refused before anything is drawn', async (name, more) => {
+    const stages: string[] = [];
+    const draw = drawPortraits(bundle, [request('a woman'), request('a man', more)], {
+      onStage: (stage) => stages.push(stage),
+    });
+    await expect(draw).rejects.toThrow(`Requests of one batch differ in ${name}`);
+    expect(stages).toEqual([]);
+  });
+});
+
+describe('a size', () => {
+  it.each([
+    [264, 328],
+    [328, 264],
+  ])('of any multiple of 8 is drawn: %i × %i', async (width, height) => {
+    const { picture } = await drawPortrait(bundle, request('a woman', { width, height, steps: 4 }));
+    expect([picture.width, picture.height, picture.rgb.length]).toEqual([width, height, width * height * 3]);
+  });
+});
+
+describe('a word beyond the 75th token', () => {
+  const fill = Array(30).fill('very fine picture,').join(' ');
+  /** Mean red less blue of the whole picture. */
+  const redness = ({ rgb }: Picture) => {
+    let sum = 0;
+    for (let p = 0; p < rgb.length; p += 3) sum += rgb[p]! - rgb[p + 2]!;
+    return (sum * 3) / rgb.length;
+  };
+
+  it('shows', async () => {
+    const draw = async (prompt: string) => redness((await drawPortrait(bundle, request(prompt))).picture);
+    const [red, blue] = [
+      await draw(`portrait, ${fill} red background`),
+      await draw(`portrait, ${fill} blue background`),
+    ];
+    expect(red).toBeGreaterThan(blue + 60);
+  });
+});
+
+describe('a weight', () => {
+  it('of more shows more, and of 0 not at all', async () => {
+    const blue = async (prompt: string) => {
+      const { picture } = await drawPortrait(bundle, request(prompt, { guidanceScale: 1.5 }));
+      let sum = 0;
+      for (let p = 0; p < 40 * 3; p += 3) sum += picture.rgb[p + 2]! - picture.rgb[p]!;
+      return sum / 40;
+    };
+    const [none, half, one] = [
+      await blue('portrait, (blue background:0)'),
+      await blue('portrait, (blue background:0.5)'),
+      await blue('portrait, blue background'),
+    ];
+    expect(half).toBeLessThan(one);
+    expect(none).toBeLessThan(one - 20);
+  });
+});
+
+describe('previews', () => {
+  it('come nearer to the picture with the steps, an eighth of its size', async () => {
+    const asked: Promise<Picture[]>[] = [];
+    const { base } = await drawPortrait(bundle, request('a woman in a red dress', { guidanceScale: 1 }), {
+      onStep: (previews) => asked.push(previews()),
+    });
+    const all = (await Promise.all(asked)).map(([preview]) => preview!);
+    expect(all.map(({ width, height }) => `${width}x${height}`)).toEqual(Array(8).fill('32x40'));
+    const small = resize(base, 32, 40, 'bilinear');
+    expect(differs(all[7]!, small)).toBeLessThan(6);
+    expect(differs(all[0]!, small)).toBeGreaterThan(differs(all[7]!, small));
+  });
+});
