@@ -1,10 +1,10 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { fromHalf, fromHalves, toHalf, toHalves } from '#pipelines/half.ts';
 import { drawPortrait, encodeFace, type PortraitBundle, type PortraitRequest } from '#pipelines/portrait.ts';
-import { Graph } from '#pipelines/reference/onnx.ts';
+import { type ElementType, Graph } from '#pipelines/reference/onnx.ts';
 import { tensor } from '#pipelines/tensor.ts';
 import { bundleHash } from '#src/bundle/inspect.ts';
 import { loadBundle, openSession, type Provider, type SessionReport, surveyProviders } from '#src/models.ts';
@@ -114,13 +114,85 @@ describe('a bundle', () => {
   });
 });
 
+describe('a network', () => {
+  it('is fed what it declares, whatever pipelines have', async () => {
+    const graph = new Graph('types');
+    const cast = (name: string, type: ElementType, shape: (number | string)[]) =>
+      graph.output(
+        `${name}_out`,
+        graph.op('Cast', [graph.input(name, type, shape)], { to: FLOAT }),
+        'float',
+        shape,
+      );
+    cast('half', 'float16', ['n']);
+    cast('ids', 'int32', ['n']);
+    cast('timestep', 'int64', [1]);
+    cast('sizes', 'float', ['n']);
+    cast('mask', 'bool', ['n']);
+    graph.output('half_again', graph.op('Identity', ['half']), 'float16', ['n']);
+    const file = join(dir, 'types.onnx');
+    await writeFile(file, graph.bytes());
+    const session = await openSession(file);
+    const results = await session.run({
+      half: tensor(Float32Array.of(1 / 3, -70_000), [2]),
+      ids: { type: 'int64', data: BigInt64Array.of(49_406n, -1n), shape: [2] },
+      timestep: tensor(Float32Array.of(321.5), []),
+      sizes: { type: 'int64', data: BigInt64Array.of(1024n), shape: [1] },
+      mask: { type: 'bool', data: Uint8Array.of(0, 1, 1), shape: [3] },
+    });
+    const numbers = Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, [...data]]));
+    expect(numbers).toEqual({
+      half_out: [fromHalf(toHalf(1 / 3)), Number.NEGATIVE_INFINITY],
+      half_again: [fromHalf(toHalf(1 / 3)), Number.NEGATIVE_INFINITY],
+      ids_out: [49_406, -1],
+      timestep_out: [322],
+      sizes_out: [1024],
+      mask_out: [0, 1, 1],
+    });
+    expect(results.half_again?.type).toBe('float32');
+  });
+
+  it('may upscale, and may be PhotoMaker’s ID encoder in one', async () => {
+    const upscaler = (side: number | string) => {
+      const graph = new Graph('twice');
+      const input = graph.input('input', 'float', [1, 3, side, side]);
+      const twice = graph.op('Resize', [input, '', graph.floats([1, 1, 2, 2], [4])], { mode: 'nearest' });
+      graph.output('output', twice, 'float', [1, 3, '2s', '2s']);
+      return graph.bytes();
+    };
+    const whole = new Graph('whole');
+    const prompt = whole.input('prompt_embeds', 'float', [1, 77, 128]);
+    whole.input('id_pixel_values', 'float', [1, 'n', 3, 224, 224]);
+    whole.input('class_tokens_mask', 'bool', [1, 77]);
+    whole.input('id_embeds', 'float', [1, 'n', 512]);
+    whole.output('updated_prompt_embeds', prompt, 'float', [1, 77, 128]);
+    const copy = await copyBundle(join(dir, 'more'));
+    await copy.manifest(
+      '  idTokens: photomaker/id_tokens.onnx\n  idFuse: photomaker/fuse.onnx\n',
+      '  idEncoder: photomaker/whole.onnx\n  upscaler: upscaler.onnx\n',
+    );
+    await copy.put('photomaker/whole.onnx', whole.bytes());
+    await copy.put('upscaler.onnx', upscaler(64));
+    await expect(loadBundle(copy.dir)).rejects.toThrow(
+      'upscaler.onnx: input input is [1, 3, 64, 64], and [dynamic, 3, dynamic, dynamic] is needed',
+    );
+    await copy.put('upscaler.onnx', upscaler('s'));
+    const bundle = await loadBundle(copy.dir, { threads: 1 });
+    expect(Object.keys(bundle.idEncoder)).toEqual(['whole']);
+    const { output } = await bundle.upscaler!.run({
+      input: tensor(Float32Array.of(0.25, 0.5, 1), [1, 3, 1, 1]),
+    });
+    expect([...output!.data]).toEqual([0.25, 0.25, 0.25, 0.25, 0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1]);
+  });
+});
+
 async function drawWith(folder: string) {
   const bundle: PortraitBundle = await loadBundle(folder, { threads: 2 });
   const request: PortraitRequest = {
     ...{ prompt: 'portrait of a woman, red hair', negativePrompt: null, width: 384, height: 448, seed: 7 },
-    ...{ scheduler: 'ddim', steps: 8, guidanceScale: 5, weight: 1 },
+    ...{ scheduler: 'ddim', steps: 5, guidanceScale: 5, weight: 1 },
     face: await encodeFace(bundle, [portraitPicture(1, 0)]),
-    ...{ detailSteps: 6, detailGuidanceScale: 4, detailStrength: 0.6, faceIdWeight: 1, startMergeStep: 1000 },
+    ...{ detailSteps: 3, detailGuidanceScale: 4, detailStrength: 0.6, faceIdWeight: 1, startMergeStep: 1000 },
   };
   return drawPortrait(bundle, request);
 }
