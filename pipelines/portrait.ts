@@ -14,7 +14,7 @@ import { generator } from './noise.ts';
 import { clipPixels, encodeWithIdentity, idTokensOf, withTrigger } from './photomaker/photomaker.ts';
 import type { Picture } from './picture.ts';
 import { classify } from './safety/classify.ts';
-import { makeScheduler, type SchedulerName } from './schedulers.ts';
+import { makeScheduler, type SchedulerName, type Spacing } from './schedulers.ts';
 import {
   emphasise,
   encodePrompt,
@@ -24,7 +24,7 @@ import {
   timeIds,
   zerosLike,
 } from './sdxl/conditioning.ts';
-import { beginOf, denoise } from './sdxl/denoise.ts';
+import { beginOf, denoise, type Guidance } from './sdxl/denoise.ts';
 import { previewOf } from './sdxl/preview.ts';
 import { CELL, decodeLatents, encodePicture, LATENT_CHANNELS } from './sdxl/vae.ts';
 import type { Session } from './session.ts';
@@ -89,8 +89,13 @@ export interface PortraitRequest {
   /** 0…2³²−1 */
   readonly seed: number;
   readonly scheduler: SchedulerName;
+  readonly spacing: Spacing;
   readonly steps: number;
   readonly guidanceScale: number;
+  /** 0…1, of both stages, see `Guidance` */
+  readonly guidanceRescale: number;
+  /** of both stages, see `Guidance` */
+  readonly guidanceCutoff: NonNullable<Guidance['cutoff']>;
   /** Emphasis of the whole prompt: `empty + weight · (prompt − empty)`; 1 changes nothing. */
   readonly weight: number;
   /** null: no stage 2 */
@@ -182,7 +187,17 @@ export async function drawPortrait(
 }
 
 /** What the requests of one batch must have in common: the networks see them as one tensor, at the same timesteps. */
-const SHARED = ['width', 'height', 'scheduler', 'steps', 'detailSteps', 'detailStrength'] as const;
+const SHARED = [
+  'width',
+  'height',
+  'scheduler',
+  'spacing',
+  'steps',
+  'guidanceRescale',
+  'guidanceCutoff',
+  'detailSteps',
+  'detailStrength',
+] as const;
 
 /**
  * Draws several at once: prompts, seeds, guidance and faces may differ.
@@ -304,13 +319,19 @@ async function drawBase(
   const [first] = requests as [PortraitRequest];
   const [height, width] = [first.height / CELL, first.width / CELL];
   const count = LATENT_CHANNELS * height * width;
-  const scheduler = makeScheduler(first.scheduler, first.steps, { prediction: bundle.predictionType });
+  const scheduler = makeScheduler(first.scheduler, first.steps, {
+    prediction: bundle.predictionType,
+    spacing: first.spacing,
+  });
   const noises = requests.map(({ seed }) => streamOf(seed, 'base'));
   const normals = () => stack(noises.map((noise) => noise.normals(count)));
   /** One array for all steps that have the same prompts: what is made of it is kept. */
   let prompts: readonly TextConditioning[] = [];
   const latents = await denoise(bundle.unet, scheduler, combine([scheduler.initNoiseSigma, normals()]), {
-    guidance: { scales: requests.map(({ guidanceScale }) => guidanceScale) },
+    guidance: guidanceOf(
+      first,
+      requests.map(({ guidanceScale }) => guidanceScale),
+    ),
     positive(step) {
       const now = texts.map(({ positive, identity }, n) =>
         identity && step > requests[n]!.startMergeStep ? identity : positive,
@@ -326,6 +347,10 @@ async function drawBase(
     onStep: (_, clean) => options.onStep?.(() => previews(bundle, clean(), height, width)),
   });
   return requests.map((_, n) => latents.subarray(n * count, (n + 1) * count));
+}
+
+function guidanceOf(shared: PortraitRequest, scales: readonly number[]): Guidance {
+  return { scales, rescale: shared.guidanceRescale, cutoff: shared.guidanceCutoff };
 }
 
 async function previews(
@@ -382,6 +407,7 @@ async function redraw(
   const noise = normals();
   const scheduler = makeScheduler(request.scheduler, request.detailSteps, {
     prediction: bundle.predictionType,
+    spacing: request.spacing,
   });
   const change = stack(
     regions.map((region) => resizePlane(region.change, region.side, region.side, cells, cells)),
@@ -389,7 +415,10 @@ async function redraw(
   // The composition is there already: the person is in every step.
   const people = drafts.map(({ texts: { identity } }) => identity!);
   const drawn = await denoise(bundle.unet, scheduler, scheduler.addNoise(latents, noise, begin), {
-    guidance: { scales: drafts.map((draft) => draft.request.detailGuidanceScale) },
+    guidance: guidanceOf(
+      request,
+      drafts.map((draft) => draft.request.detailGuidanceScale),
+    ),
     positive: () => people,
     negative: drafts.map(({ texts: { negative } }) => negative),
     timeIds: timeIds(side, side),

@@ -5,10 +5,11 @@
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import { drawPortraits, encodeFace, type PortraitRequest } from '#pipelines/portrait.ts';
+import { drawPortraits, encodeFace } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { ensureReferenceBundle } from '#src/bundles.ts';
 import { loadBundle } from '#src/models.ts';
+import { portraitRequest } from '../support/portrait-request.ts';
 
 /** What the whole, and each of the two stages, may take. */
 const GOAL = 1.05;
@@ -34,17 +35,11 @@ export async function pipeline(): Promise<void> {
     bundle,
     [0, 1, 2].map((shot) => drawPhoto(person(0), shot)),
   );
-  const request = (seed: number): PortraitRequest => ({
-    ...{ prompt: 'portrait of a woman, auburn hair, garden', negativePrompt: null, width: 512, height: 640 },
-    ...{ seed, scheduler: 'dpmpp_2m_karras', steps: STEPS, guidanceScale: 7.5, weight: 1, face },
-    ...{
-      detailSteps: STEPS,
-      detailGuidanceScale: 4,
-      detailStrength: 1,
-      faceIdWeight: 1,
-      startMergeStep: 1000,
-    },
-  });
+  const request = (seed: number) =>
+    portraitRequest('portrait of a woman, auburn hair, garden', {
+      ...{ width: 512, height: 640, seed, scheduler: 'dpmpp_2m_karras', steps: STEPS, guidanceScale: 7.5 },
+      ...{ face, detailSteps: STEPS, detailStrength: 1 },
+    });
   const clock = timedRuns();
   say('cores', String(cpus().length));
 

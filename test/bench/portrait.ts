@@ -1,11 +1,12 @@
 /** A portrait of the reference bundle, 512×640 with 20 + 20 steps: wall time, and how much of it the networks ran. */
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { drawPortrait, encodeFace, type PortraitBundle, type PortraitRequest } from '#pipelines/portrait.ts';
+import { drawPortrait, encodeFace, type PortraitBundle } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import type { Session } from '#pipelines/session.ts';
 import { ensureReferenceBundle } from '#src/bundles.ts';
 import { loadBundle } from '#src/models.ts';
+import { portraitRequest } from '../support/portrait-request.ts';
 
 const ROUNDS = 7;
 /** s, what a portrait may take on two cores */
@@ -24,11 +25,10 @@ export async function portrait(): Promise<void> {
     bundle,
     [0, 1, 2].map((shot) => drawPhoto(person(0), shot)),
   );
-  const request: PortraitRequest = {
-    ...{ prompt: 'portrait of a woman, auburn hair, garden', negativePrompt: null, width: 512, height: 640 },
-    ...{ seed: 7, scheduler: 'dpmpp_2m_karras', steps: 20, guidanceScale: 7.5, weight: 1, face },
-    ...{ detailSteps: 20, detailGuidanceScale: 4, detailStrength: 1, faceIdWeight: 1, startMergeStep: 1000 },
-  };
+  const request = portraitRequest('portrait of a woman, auburn hair, garden', {
+    ...{ width: 512, height: 640, scheduler: 'dpmpp_2m_karras', steps: 20, guidanceScale: 7.5, face },
+    ...{ detailSteps: 20, detailStrength: 1 },
+  });
   const walls: number[] = [];
   const ratios: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {

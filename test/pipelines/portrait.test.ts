@@ -11,6 +11,7 @@ import {
 } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { loadBundle } from '#src/models.ts';
+import { portraitRequest } from '../support/portrait-request.ts';
 
 let bundle: PortraitBundle;
 let face: FaceIdentity;
@@ -22,12 +23,8 @@ beforeAll(async () => {
   );
 });
 
-const request = (prompt: string, more: Partial<PortraitRequest> = {}): PortraitRequest => ({
-  ...{ prompt, negativePrompt: null, width: 256, height: 320, seed: 7, scheduler: 'ddim', steps: 8 },
-  ...{ guidanceScale: 5, weight: 1, face: null, detailSteps: 8, detailGuidanceScale: 4 },
-  ...{ detailStrength: 0.6, faceIdWeight: 1, startMergeStep: 1000 },
-  ...more,
-});
+const request = (prompt: string, more: Partial<PortraitRequest> = {}) =>
+  portraitRequest(prompt, { width: 256, height: 320, steps: 8, detailSteps: 8, ...more });
 const differs = (a: Picture, b: Picture) =>
   a.rgb.reduce((sum, v, i) => sum + Math.abs(v - b.rgb[i]!), 0) / a.rgb.length;
 

@@ -18,6 +18,7 @@ import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { renderScene } from '#pipelines/reference/render.ts';
 import { framing } from '#pipelines/reference/world.ts';
 import { loadBundle } from '#src/models.ts';
+import { portraitRequest } from '../support/portrait-request.ts';
 
 const PEOPLE = [0, 1, 2, 3, 4, 5, 6, 7];
 const SHOTS = [0, 1];
@@ -32,27 +33,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => rm(join(dir, '..'), { recursive: true, force: true }));
 
-const request = (prompt: string, more: Partial<PortraitRequest> = {}): PortraitRequest => ({
-  ...{
-    prompt,
-    negativePrompt: null,
-    ...SIZE,
-    seed: 7,
-    scheduler: 'ddim',
-    steps: 10,
-    guidanceScale: 5,
-    weight: 1,
-  },
-  ...{
-    face: null,
-    detailSteps: 12,
-    detailGuidanceScale: 4,
-    detailStrength: 0.6,
-    faceIdWeight: 1,
-    startMergeStep: 1000,
-  },
-  ...more,
-});
+const request = portraitRequest;
 const draw = async (prompt: string, more: Partial<PortraitRequest> = {}) =>
   (await drawPortrait(bundle, request(prompt, more))).picture;
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { fromHalf, fromHalves, toHalf, toHalves } from '#pipelines/half.ts';
-import { drawPortrait, encodeFace, type PortraitBundle, type PortraitRequest } from '#pipelines/portrait.ts';
+import { drawPortrait, encodeFace, type PortraitBundle } from '#pipelines/portrait.ts';
 import { type ElementType, Graph } from '#pipelines/reference/onnx.ts';
 import { tensor } from '#pipelines/tensor.ts';
 import { bundleHash } from '#src/bundle/inspect.ts';
@@ -18,6 +18,7 @@ import {
   meanOnly,
   renamedOutput,
 } from '../support/onnx-variants.ts';
+import { portraitRequest } from '../support/portrait-request.ts';
 import { portraitPicture } from '../support/portraits.ts';
 
 let dir: string;
@@ -186,14 +187,12 @@ describe('a network', () => {
   });
 });
 
+const photo = portraitPicture(1, 0);
 async function drawWith(folder: string) {
   const bundle: PortraitBundle = await loadBundle(folder, { threads: 2 });
-  const request: PortraitRequest = {
-    ...{ prompt: 'portrait of a woman, red hair', negativePrompt: null, width: 384, height: 448, seed: 7 },
-    ...{ scheduler: 'ddim', steps: 5, guidanceScale: 5, weight: 1 },
-    face: await encodeFace(bundle, [portraitPicture(1, 0)]),
-    ...{ detailSteps: 3, detailGuidanceScale: 4, detailStrength: 0.6, faceIdWeight: 1, startMergeStep: 1000 },
-  };
+  const request = portraitRequest('portrait of a woman, red hair', {
+    ...{ steps: 5, detailSteps: 3, face: await encodeFace(bundle, [photo]) },
+  });
   return drawPortrait(bundle, request);
 }
 
