@@ -214,6 +214,8 @@ describe('suggestions', () => {
     expect(suggestParameters('').map(({ value }) => value)).toEqual([...parameters.keys()]);
     expect(suggestParameters('guid').map(({ value }) => value)).toEqual([
       'guidance_scale',
+      'guidance_rescale',
+      'guidance_cutoff',
       'detail_guidance_scale',
     ]);
     expect(suggestParameters('schedular')[0]?.value).toBe('scheduler');
