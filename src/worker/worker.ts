@@ -76,7 +76,6 @@ export async function startWorker(
   if (!entry)
     throw new Error(`BUNDLE names no entry of config/bundles.yaml; it has ${[...bundles.keys()].join(', ')}`);
   const dir = options.dir ?? join(config.dataDir, entry.path);
-  const hash = await bundleHash(dir);
   const sessions = new Map<string, SessionReport>();
   const artist = await startArtist(dir, {
     threads: config.onnxThreads,
@@ -86,6 +85,8 @@ export async function startWorker(
       log.info(report, report.used.length ? 'a network runs' : 'a network is loaded');
     },
   });
+  // Last, as it reads every byte, and a bundle that can't be used is told at once.
+  const hash = await bundleHash(dir);
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
   await db.worker.create({ data: { id, bundle, bundleHash: hash, sessions: [...sessions.values()] } });
