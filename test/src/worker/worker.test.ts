@@ -38,6 +38,15 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
     await queues.close();
   });
 
+  it('says in its row where each network runs', async () => {
+    const { sessions } = await db.worker.findFirstOrThrow();
+    expect(sessions).toHaveLength(12);
+    expect(sessions).toContainEqual({
+      ...{ network: 'unet', loadSeconds: expect.any(Number), providers: ['cpu'] },
+      used: [{ provider: 'cpu', nodes: null }],
+    });
+  });
+
   it('draws what was asked, and the same request gives the same bytes', async () => {
     const prompt = `portrait of a woman, red hair, ${options.redisUrl ? 'sea' : 'forest'}`;
     const first = await openBatch(
