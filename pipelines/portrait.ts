@@ -82,9 +82,9 @@ export interface PortraitRequest {
   readonly prompt: string;
   /** null: zeros stand for it; `''` is encoded */
   readonly negativePrompt: string | null;
-  /** px, a multiple of 64 */
+  /** px, a multiple of 8 */
   readonly width: number;
-  /** px, a multiple of 64 */
+  /** px, a multiple of 8 */
   readonly height: number;
   /** 0…2³²−1 */
   readonly seed: number;
@@ -202,17 +202,21 @@ const SHARED = [
 /**
  * Draws several at once: prompts, seeds, guidance and faces may differ.
  *
- * @throws {RangeError} when they do not fit together, naming in what
+ * @throws {RangeError} when there is none, when they do not fit together, naming in what, or when a side is no multiple of 8
  */
 export async function drawPortraits(
   bundle: PortraitBundle,
   requests: readonly PortraitRequest[],
   options: PortraitOptions = {},
 ): Promise<Portrait[]> {
+  const [first] = requests;
+  if (!first) throw new RangeError('A batch has at least one request');
   for (const name of SHARED) {
-    if (requests.some((request) => request[name] !== requests[0]?.[name]))
+    if (requests.some((request) => request[name] !== first[name]))
       throw new RangeError(`Requests of one batch differ in ${name}`);
   }
+  if (first.width % CELL || first.height % CELL)
+    throw new RangeError(`${first.width} × ${first.height} px: sides are multiples of ${CELL}`);
   options.onStage?.('conditioning');
   const texts = await conditioningOf(bundle, requests);
 

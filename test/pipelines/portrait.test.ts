@@ -68,6 +68,11 @@ describe('a batch', () => {
 });
 
 describe('a size', () => {
+  it('that is no multiple of 8 is refused', async () => {
+    const draw = drawPortrait(bundle, request('a woman', { width: 250 }));
+    await expect(draw).rejects.toThrow('250 × 320 px: sides are multiples of 8');
+  });
+
   it.each([
     [264, 328],
     [328, 264],
