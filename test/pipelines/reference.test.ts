@@ -22,7 +22,6 @@ import { portraitRequest } from '../support/portrait-request.ts';
 
 const PEOPLE = [0, 1, 2, 3, 4, 5, 6, 7];
 const SHOTS = [0, 1];
-const SIZE = { width: 384, height: 448 };
 
 let dir: string;
 let bundle: PortraitBundle;
