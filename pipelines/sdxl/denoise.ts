@@ -26,7 +26,13 @@ export interface Guidance {
   readonly cutoff?: 'conditional' | 'unconditional' | 'none';
 }
 
-/** Pictures that are kept where `change` says so. */
+/**
+ * Pictures that are kept where `change` says so: before each step, what is not to change yet is put on the picture's own noisy
+ * path again.
+ *
+ * The other definition in circulation multiplies the network's answer by the mask. Where that is 0 it says "no noise here", so
+ * the noise of the first step stays in the picture: with 20 steps and strength 0.6 an error of 1.9 times the noise, by this one 0.
+ */
 export interface Keep {
   /** [B, 4, h, w] clean latents of them */
   readonly latents: Float32Array;
