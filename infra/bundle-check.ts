@@ -10,7 +10,7 @@ import { stringify } from 'yaml';
 import { config } from '#config/env.ts';
 import type { OnnxValue } from '#pipelines/onnx.ts';
 import { type Inspection, inspectBundle, unusedFiles } from '#src/bundle/inspect.ts';
-import type { NetworkFile } from '#src/bundle/networks.ts';
+import { type NetworkFile, readNetworks } from '#src/bundle/networks.ts';
 import { log } from '#src/log.ts';
 import { openNetwork, type Provider, reasonOf, type SessionReport, surveyProviders } from '#src/models.ts';
 import type { Command } from './bundle.ts';
@@ -228,12 +228,17 @@ async function suggest(dir: string): Promise<number> {
     ...{ version: 1, name, title: name, family: 'sdxl', licence: 'write the licence of its weights here' },
     ...{ triggerWord: 'img', memoryGib: Math.max(0.1, Math.ceil(gib * 15) / 10), files },
     ...{ detector: { size: 640, threshold: 0.5 }, detailSide: 1024 },
-  };
+  } as const;
+  const networks = await readNetworks(dir, { ...manifest, safetyLabels: ['normal', 'flagged'] });
+  for (const network of networks) {
+    describeNetwork(network);
+    say('');
+  }
   const missing = USUAL.map(([role]) => role).filter((role) => !(role in files) && !OPTIONAL.has(role));
   if (!(idTokens && idFuse) && !idEncoder) missing.push('idTokens and idFuse, or idEncoder');
   say(`There is no bundle.yaml in ${dir}. ${missing.length ? 'Begin with this one' : 'This one fits'}:`);
   say('');
   say(stringify(manifest));
   if (missing.length) say(`Nothing was found for: ${missing.join('; ')}.`);
-  return 1;
+  return verdict(['bundle.yaml is missing', ...networks.flatMap(({ faults }) => faults)]);
 }

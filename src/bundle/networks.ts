@@ -29,8 +29,13 @@ export interface NetworkFile {
   readonly faults: readonly string[];
 }
 
+/** As much of a manifest as networks are held against. */
+type Named = Pick<BundleManifest, 'detector' | 'safetyLabels'> & {
+  readonly files: { readonly [role in Role]?: string | undefined };
+};
+
 /** Each network that the manifest names; one that is missing or broken with its faults. */
-export async function readNetworks(dir: string, manifest: BundleManifest): Promise<NetworkFile[]> {
+export async function readNetworks(dir: string, manifest: Named): Promise<NetworkFile[]> {
   const contracts = contractsOf(manifest);
   const networks: NetworkFile[] = [];
   for (const role of Object.keys(contracts) as Role[]) {
@@ -67,7 +72,7 @@ const real = (...axes: readonly Axis[]): Port => ({ types: REAL, shapes: [axes] 
 const anyName = (port: Port): Port => ({ ...port, anyName: true });
 
 /** What each network must take and give. */
-function contractsOf({ detector, safetyLabels }: BundleManifest): Readonly<Record<Role, Contract>> {
+function contractsOf({ detector, safetyLabels }: Named): Readonly<Record<Role, Contract>> {
   const ids: Port = { types: WHOLE, shapes: [['free', CONTEXT_LENGTH]] };
   const hidden = real('one', CONTEXT_LENGTH, 'any');
   return {

@@ -81,13 +81,18 @@ describe('npm run bundle -- check', () => {
     expect(partly.out).toMatch(
       /^Nothing was found for: faceDetector; .*; safety; idTokens and idFuse, or idEncoder\.$/m,
     );
+    expect(partly.out).toMatch(
+      /^ {2}in {3}encoder_hidden_states {10}float32 {3}\[batch_size, sequence_length, 80\]$/m,
+    );
     expect(partly.status).toBe(1);
 
     for (const part of ['faces', 'photomaker', 'safety'])
       await cp(join(inject('bundleDir'), part), join(folder, part), { recursive: true });
     const { out, status } = await run('check', folder);
     expect(out).toContain('This one fits:');
-    const manifest = BundleManifest.parse(parse(out.slice(out.indexOf('version:'))));
+    const manifest = BundleManifest.parse(
+      parse(out.slice(out.indexOf('version:'), out.indexOf('This bundle'))),
+    );
     expect(manifest).toMatchObject({
       name: 'my-sdxl',
       files: { unet: 'unet/model.onnx', tokenizer2: 'tokenizer_2', faceRecognizer: 'faces/w600k_r50.onnx' },
