@@ -39,7 +39,9 @@ export function makeTokenizer(
   padToken: string,
 ): Tokenizer {
   const ids = new Map(Object.entries(vocabulary));
-  const tokens = new Map([...ids].map(([token, id]) => [id, token]));
+  /** by id */
+  const tokens: string[] = [];
+  for (const [token, id] of ids) tokens[id] = token;
   const rank = new Map<string, number>();
   for (const line of merges.split('\n')) if (line && !line.startsWith('#version')) rank.set(line, rank.size);
   const need = (token: string) => {
@@ -95,9 +97,9 @@ export function makeTokenizer(
         return pieces.flatMap((piece) => piece.match(WORDS) ?? []).flatMap(encodeWord);
       });
     },
-    endsWord: (id) => tokens.get(id)?.endsWith(WORD_END) ?? true,
+    endsWord: (id) => tokens[id]?.endsWith(WORD_END) ?? true,
     decode(list) {
-      const characters = list.map((id) => tokens.get(id) ?? '').join('');
+      const characters = list.map((id) => tokens[id] ?? '').join('');
       const text = characters.replaceAll(WORD_END, ' ');
       return new TextDecoder()
         .decode(Uint8Array.from([...text].map((c) => (c === ' ' ? 32 : (toByte.get(c) ?? 32)))))
