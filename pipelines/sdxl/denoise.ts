@@ -124,7 +124,9 @@ export async function denoise(
     options.onStep?.(step + 1, () => scheduler.predictClean(output, index, before));
   }
   if (keep?.thresholds !== 'exact') return x;
-  return perCell(x, keep.latents, keep.change, plane, (change) => change === 0);
+  const out = x.slice();
+  copyCells(keep.latents, out, keep.change, plane, (change) => change === 0);
+  return out;
 }
 
 /** The network's inputs that stay the same from step to step, made once for each set of prompts. Negatives come first. */
@@ -195,26 +197,25 @@ function holdBack(
   // The first step starts from the picture whole, in both ways.
   if (step === 0 && kept.thresholds === 'diffusers') return path;
   const threshold = Math.fround(step / of);
-  return perCell(now, path, kept.change, plane, (change) => 1 - change > threshold);
+  copyCells(now, path, kept.change, plane, (change) => 1 - change <= threshold);
+  return path;
 }
 
-/** [B, 4, h, w] of `other` in the cells that are taken, of `now` in the rest. @param change [B, h, w] */
-function perCell(
-  now: Float32Array,
-  other: Float32Array,
+/** Writes `from` over the cells of `to`, both [B, 4, h, w], that are taken. @param change [B, h, w] */
+function copyCells(
+  from: Float32Array,
+  to: Float32Array,
   change: Float32Array,
   plane: number,
   take: (change: number) => boolean,
-): Float32Array {
-  const out = now.slice();
-  const channels = now.length / change.length;
+): void {
+  const channels = to.length / change.length;
   for (let at = 0; at < change.length; at++) {
     if (!take(change[at]!)) continue;
     // Of picture n: its cell in each of its channels.
     const first = Math.floor(at / plane) * plane * (channels - 1) + at;
-    for (let c = 0; c < channels; c++) out[first + c * plane] = other[first + c * plane]!;
+    for (let c = 0; c < channels; c++) to[first + c * plane] = from[first + c * plane]!;
   }
-  return out;
 }
 
 /** Where a run of `strength` begins: the first `1 − strength` of the steps are left out. Source: diffusers `get_timesteps`. */

@@ -28,22 +28,56 @@ const WORDS = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]
 const SPECIALS_AND_WORDS = new RegExp(`<\\|(?:start|end)oftext\\|>|${WORDS.source}`, 'gu');
 const WORD_END = '</w>';
 
+/** What follows from a vocabulary alone; 9 MB for CLIP's. */
+interface Tables {
+  readonly ids: ReadonlyMap<string, number>;
+  /** by id */
+  readonly tokens: readonly string[];
+  /** of a pair, `a b`: which merges go first */
+  readonly rank: ReadonlyMap<string, number>;
+}
+
+const tablesOf = new WeakMap<Tokenizer, Tables>();
+
 /**
  * @param vocabulary  `vocab.json`: token → id
  * @param merges      `merges.txt`, first line a version
  * @param padToken    `<|endoftext|>` for the first tokenizer, `!` for the second
+ * @param beside      another one, whose tables are shared when its vocabulary is the same, as SDXL's two have it
  */
 export function makeTokenizer(
   vocabulary: Readonly<Record<string, number>>,
   merges: string,
   padToken: string,
+  beside?: Tokenizer | null,
 ): Tokenizer {
+  const known = beside && tablesOf.get(beside);
+  const own = tabulate(vocabulary, merges);
+  const tables = known && isSame(known, own) ? known : own;
+  const tokenizer = tokenizerOf(tables, padToken);
+  tablesOf.set(tokenizer, tables);
+  return tokenizer;
+}
+
+function tabulate(vocabulary: Readonly<Record<string, number>>, merges: string): Tables {
   const ids = new Map(Object.entries(vocabulary));
-  /** by id */
   const tokens: string[] = [];
   for (const [token, id] of ids) tokens[id] = token;
   const rank = new Map<string, number>();
   for (const line of merges.split('\n')) if (line && !line.startsWith('#version')) rank.set(line, rank.size);
+  return { ids, tokens, rank };
+}
+
+function isSame(a: Tables, b: Tables): boolean {
+  return (
+    a.ids.size === b.ids.size &&
+    a.rank.size === b.rank.size &&
+    b.tokens.every((token, id) => a.tokens[id] === token) &&
+    [...b.rank].every(([pair, at]) => a.rank.get(pair) === at)
+  );
+}
+
+function tokenizerOf({ ids, tokens, rank }: Tables, padToken: string): Tokenizer {
   const need = (token: string) => {
     const id = ids.get(token);
     if (id === undefined) throw new Error(`The vocabulary has no ${JSON.stringify(token)}`);

@@ -103,8 +103,12 @@ const WholeTokenizer = z.object({
   padding: z.object({ pad_token: z.string() }).nullish(),
 });
 
-/** A folder with `vocab.json` and `merges.txt`; newer exports have both in `tokenizer.json`. */
-export async function readTokenizer(dir: string, folder: string) {
+/**
+ * A folder with `vocab.json` and `merges.txt`; newer exports have both in `tokenizer.json`.
+ *
+ * @param other the bundle's other tokenizer, which shares its tables when the vocabulary is the same
+ */
+export async function readTokenizer(dir: string, folder: string, other?: Tokenizer | null) {
   const { text, json, found: files, faults } = reader(dir);
   const beside = (name: string) => join(folder, name);
   const vocabulary = await json(beside('vocab.json'), Vocabulary);
@@ -126,7 +130,7 @@ export async function readTokenizer(dir: string, folder: string) {
       );
     } else {
       try {
-        tokenizer = makeTokenizer(words, pairs, padToken);
+        tokenizer = makeTokenizer(words, pairs, padToken, other);
       } catch (error) {
         faults.push(`${folder}/: ${error instanceof Error ? error.message : String(error)}`);
       }

@@ -39,7 +39,7 @@ export async function inspectBundle(dir: string): Promise<Inspection> {
   const configs = await readConfigs(dir, manifest);
   const { scheduler, vaeEncoder } = configs;
   const first = await readTokenizer(dir, manifest.files.tokenizer);
-  const second = await readTokenizer(dir, manifest.files.tokenizer2);
+  const second = await readTokenizer(dir, manifest.files.tokenizer2, first.tokenizer);
   return {
     ...{ dir, manifest, networks },
     settings: scheduler &&
