@@ -1,5 +1,7 @@
 /** Pictures as bytes, and moving parts of them: crops, warps and resizes, all bilinear with pixel centres at +0.5. */
 
+import { roundHalfEven } from './tensor.ts';
+
 /** 8-bit RGB, rows from the top. */
 export interface Picture {
   /** [height, width, 3] */
@@ -32,6 +34,14 @@ export function inverse({ a, b, tx, ty }: Similarity): Similarity {
   const d = a * a + b * b;
   const [ia, ib] = [a / d, -b / d];
   return { a: ia, b: ib, tx: -(ia * tx - ib * ty), ty: -(ib * tx + ia * ty) };
+}
+
+/** Puts a point of the picture into the middle of a square of `side` px, scaled and turned about it, degrees. */
+export function centred(middle: Point, side: number, scale: number, degrees = 0): Similarity {
+  const angle = (degrees * Math.PI) / 180;
+  const turn = { a: scale * Math.cos(angle), b: scale * Math.sin(angle), tx: 0, ty: 0 };
+  const moved = apply(turn, middle);
+  return { ...turn, tx: side / 2 - moved.x, ty: side / 2 - moved.y };
 }
 
 /**
@@ -111,7 +121,10 @@ export function crop(
   return { rgb: out, width: w, height: h };
 }
 
-/** Resizes as OpenCV's bilinear: between the four nearest pixels, without antialiasing. */
+/**
+ * Resizes as OpenCV's bilinear, bit for bit: between the four nearest pixels, without antialiasing, in fixed point.
+ * Source: opencv/opencv 4.x and 5.0 `modules/imgproc/src/resize.cpp` `HResizeLinear`, `VResizeLinear<uchar>`.
+ */
 export function resample(picture: Picture, toWidth: number, toHeight: number): Picture {
   const { rgb, width, height } = picture;
   if (width === toWidth && height === toHeight) return picture;
@@ -119,31 +132,43 @@ export function resample(picture: Picture, toWidth: number, toHeight: number): P
   const columns = between(width, toWidth);
   const rows = between(height, toHeight);
   for (let y = 0, q = 0; y < toHeight; y++) {
-    const [top, bottom] = [rows.low[y]! * width * 3, rows.high[y]! * width * 3];
-    const down = rows.share[y]!;
+    const top = rows.low[y]! * width * 3;
+    const bottom = rows.high[y]! * width * 3;
+    const above = rows.lowShare[y]!;
+    const below = rows.highShare[y]!;
     for (let x = 0; x < toWidth; x++) {
-      const [left, right] = [columns.low[x]! * 3, columns.high[x]! * 3];
-      const across = columns.share[x]!;
+      const left = columns.low[x]! * 3;
+      const right = columns.high[x]! * 3;
+      const before = columns.lowShare[x]!;
+      const behind = columns.highShare[x]!;
       for (let c = 0; c < 3; c++) {
-        const above = rgb[top + left + c]! * (1 - across) + rgb[top + right + c]! * across;
-        const below = rgb[bottom + left + c]! * (1 - across) + rgb[bottom + right + c]! * across;
-        out[q++] = above * (1 - down) + below * down + 0.5;
+        const first = rgb[top + left + c]! * before + rgb[top + right + c]! * behind;
+        const second = rgb[bottom + left + c]! * before + rgb[bottom + right + c]! * behind;
+        out[q++] = (((above * (first >> 4)) >> 16) + ((below * (second >> 4)) >> 16) + 2) >> 2;
       }
     }
   }
   return { rgb: out, width: toWidth, height: toHeight };
 }
 
-/** Of each target index the two source indices around it, and how far it is to the second, 0…1. */
+/** OpenCV's INTER_RESIZE_COEF_SCALE: shares are whole numbers of these. */
+const SHARES = 2048;
+
+/** Of each target index the two source indices around it, and their shares. */
 function between(from: number, to: number) {
-  const [low, high, share] = [new Int32Array(to), new Int32Array(to), new Float64Array(to)];
+  const [low, high] = [new Int32Array(to), new Int32Array(to)];
+  const [lowShare, highShare] = [new Int32Array(to), new Int32Array(to)];
+  const fr = Math.fround;
   for (let i = 0; i < to; i++) {
-    const centre = Math.max(0, ((i + 0.5) * from) / to - 0.5);
-    low[i] = Math.min(Math.floor(centre), from - 1);
-    high[i] = Math.min(low[i]! + 1, from - 1);
-    share[i] = centre - low[i]!;
+    const centre = fr((i + 0.5) * (1 / (to / from)) - 0.5);
+    const at = Math.min(Math.max(Math.floor(centre), 0), from - 1);
+    const share = centre < 0 || at >= from - 1 ? 0 : fr(centre - at);
+    low[i] = at;
+    high[i] = Math.min(at + 1, from - 1);
+    lowShare[i] = roundHalfEven(fr(fr(1 - share) * SHARES));
+    highShare[i] = roundHalfEven(fr(share * SHARES));
   }
-  return { low, high, share };
+  return { low, high, lowShare, highShare };
 }
 
 type Filter = { readonly support: number; readonly at: (x: number) => number };

@@ -149,7 +149,8 @@ function twoGraphs({ name, idEncoder }: PortraitBundle) {
 
 /** Faces by falling score. */
 export async function detectFaces(bundle: PortraitBundle, picture: Picture): Promise<Face[]> {
-  return detect(bundle.faceDetector, picture, bundle.detector);
+  const { size, threshold } = bundle.detector;
+  return detect(bundle.faceDetector, picture, { sizes: [{ width: size, height: size }], threshold });
 }
 
 /** @throws {RangeError} naming the photo that has not exactly one face */

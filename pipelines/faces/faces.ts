@@ -7,6 +7,7 @@
  */
 import {
   apply,
+  centred,
   fitSimilarity,
   inverse,
   type Picture,
@@ -33,14 +34,23 @@ export interface Face {
 }
 
 export interface DetectOptions {
-  /** side of the square the picture is fitted into, px, a multiple of 32 */
-  readonly size?: number;
+  /** px, multiples of 32: what the picture is fitted into. Of several the faces are joined. */
+  readonly sizes?: readonly { readonly width: number; readonly height: number }[];
+  /** 0…1, least score */
   readonly threshold?: number;
+  /** 0…1, of two faces that share more of their area only the surer one is kept */
+  readonly overlap?: number;
+  /** how many at most; all of them when left out */
+  readonly most?: number;
+  /** which those are: large ones near the middle, or simply the largest */
+  readonly prefer?: 'central' | 'large';
 }
 
 const STRIDES = [8, 16, 32];
 const ANCHORS = 2;
-const NMS = 0.4;
+const OVERLAP = 0.4;
+const THRESHOLD = 0.5;
+const SIZES = [{ width: 640, height: 640 }];
 /** Where ArcFace wants the five points in its 112 × 112 px. */
 const TEMPLATE: readonly Point[] = [
   { x: 38.2946, y: 51.6963 },
@@ -53,27 +63,59 @@ const RECOGNITION_SIDE = 112;
 const LANDMARK_SIDE = 192;
 const ATTRIBUTE_SIDE = 96;
 
-/** Faces by falling score. */
+/** Faces by falling score, or with `most` by how much they are preferred. */
 export async function detect(
   detector: Session,
   picture: Picture,
   options: DetectOptions = {},
 ): Promise<Face[]> {
-  const { size = 640, threshold = 0.5 } = options;
-  const { blob, scale } = letterbox(picture, size, size);
-  const input = detector.inputs[0]?.name ?? 'input.1';
-  const results = await detector.run({ [input]: tensor(blob, [1, 3, size, size]) });
-  // By position: the names are numbers that differ from file to file.
-  const outputs = detector.outputs.map(({ name }) => floats(results[name], name).data);
-  return suppress(decode(outputs, size, size, threshold, scale));
+  const { sizes = SIZES, threshold = THRESHOLD, most, prefer = 'central' } = options;
+  const candidates: Face[] = [];
+  for (const { width, height } of sizes) {
+    const { blob, scale } = letterbox(picture, width, height);
+    const outputs = await detectorOutputs(detector, blob, width, height);
+    candidates.push(...decode(outputs, width, height, threshold, scale));
+  }
+  const faces = suppress(byScore(candidates), options.overlap);
+  return most === undefined || faces.length <= most
+    ? faces
+    : preferred(faces, picture, prefer).slice(0, most);
 }
 
-/** Fits the picture into the top left corner; the rest is black. `scale`: of the picture's pixels to the square's. */
+/** The nine outputs by position: their names are numbers that differ from file to file. @param blob [3, height, width] */
+export async function detectorOutputs(
+  detector: Session,
+  blob: Float32Array,
+  width: number,
+  height: number,
+): Promise<Float32Array[]> {
+  const input = detector.inputs[0]?.name ?? 'input.1';
+  const results = await detector.run({ [input]: tensor(blob, [1, 3, height, width]) });
+  return detector.outputs.map(({ name }) => floats(results[name], name).data);
+}
+
+const byScore = (faces: Face[]) => faces.sort((a, b) => b.score - a.score);
+
+function preferred(faces: readonly Face[], picture: Picture, prefer: 'central' | 'large'): Face[] {
+  const [middleX, middleY] = [Math.floor(picture.width / 2), Math.floor(picture.height / 2)];
+  const worth = ({ box: { left, top, right, bottom } }: Face) => {
+    const area = (right - left) * (bottom - top);
+    if (prefer === 'large') return area;
+    return area - 2 * (((left + right) / 2 - middleX) ** 2 + ((top + bottom) / 2 - middleY) ** 2);
+  };
+  return [...faces].sort((a, b) => worth(b) - worth(a));
+}
+
+/**
+ * Fits the picture into the top left corner; the rest is black.
+ *
+ * @returns blob [3, height, width]; `scale` of the picture's pixels to the rectangle's; the resized picture
+ */
 export function letterbox(
   picture: Picture,
   width: number,
   height: number,
-): { blob: Float32Array; scale: number } {
+): { blob: Float32Array; scale: number; resized: Picture } {
   const ratio = picture.height / picture.width;
   const fitsHeight = ratio > height / width;
   const h = fitsHeight ? height : Math.trunc(width * ratio);
@@ -87,7 +129,7 @@ export function letterbox(
       for (let x = 0; x < small.width; x++, q += 3) blob[row + x] = (small.rgb[q]! - 127.5) / 128;
     }
   }
-  return { blob, scale: small.height / picture.height };
+  return { blob, scale: small.height / picture.height, resized: small };
 }
 
 /** SCRFD's nine outputs: scores, boxes and points of strides 8, 16 and 32. Coordinates are divided by `scale`. */
@@ -124,11 +166,11 @@ export function decode(
       });
     }
   }
-  return faces.sort((a, b) => b.score - a.score);
+  return byScore(faces);
 }
 
 /** Non-maximum suppression. The reference counts both edges of a box in, hence the ones. */
-export function suppress(sorted: readonly Face[], overlap = NMS): Face[] {
+export function suppress(sorted: readonly Face[], overlap = OVERLAP): Face[] {
   const areaOf = ({ box }: Face) => (box.right - box.left + 1) * (box.bottom - box.top + 1);
   const kept: Face[] = [];
   for (const face of sorted) {
@@ -143,12 +185,17 @@ export function suppress(sorted: readonly Face[], overlap = NMS): Face[] {
   return kept;
 }
 
-/** Turns a face upright into ArcFace's 112 × 112 px. */
+/**
+ * Turns a face upright into ArcFace's square.
+ *
+ * @param side px, a multiple of 112, or of 128, where the face has a margin left and right
+ */
 export function alignment({ points }: Pick<Face, 'points'>, side = RECOGNITION_SIDE): Similarity {
-  const s = side / RECOGNITION_SIDE;
+  const scale = side % RECOGNITION_SIDE ? side / 128 : side / RECOGNITION_SIDE;
+  const margin = side % RECOGNITION_SIDE ? 8 * scale : 0;
   return fitSimilarity(
     points,
-    TEMPLATE.map(({ x, y }) => ({ x: x * s, y: y * s })),
+    TEMPLATE.map(({ x, y }) => ({ x: x * scale + margin, y: y * scale })),
   );
 }
 
@@ -207,14 +254,9 @@ export async function genderAge(
 }
 
 /** The box and half of it around, as the landmark and attribute networks were trained. */
-export function attributeCrop(box: Face['box'], side: number): Similarity {
-  const scale = side / (1.5 * Math.max(box.right - box.left, box.bottom - box.top));
-  return {
-    a: scale,
-    b: 0,
-    tx: side / 2 - ((box.left + box.right) / 2) * scale,
-    ty: side / 2 - ((box.top + box.bottom) / 2) * scale,
-  };
+export function attributeCrop({ left, top, right, bottom }: Face['box'], side: number): Similarity {
+  const scale = side / (1.5 * Math.max(right - left, bottom - top));
+  return centred({ x: (left + right) / 2, y: (top + bottom) / 2 }, side, scale);
 }
 
 /** −1…1: how alike two faces are. */

@@ -1,12 +1,14 @@
 /** Which code runs the cases of which golden set. */
 import type { GoldenRunner } from '../support/golden.ts';
 import { clipTokenizer } from './clip-tokenizer.ts';
+import { insightface } from './insightface.ts';
 import { noise } from './noise.ts';
 import { schedulers } from './schedulers.ts';
 import { sdxlTiny } from './sdxl-tiny.ts';
 
 export const runners: Readonly<Record<string, GoldenRunner>> = {
   'clip-tokenizer': clipTokenizer,
+  insightface,
   noise,
   schedulers,
   'sdxl-tiny': sdxlTiny,

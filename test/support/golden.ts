@@ -85,7 +85,7 @@ export interface Comparison {
   readonly what: string;
   /** largest |got − wanted| */
   readonly absolute: number;
-  /** the same over the largest |wanted| */
+  /** the same over the largest |wanted|, or itself where all of those are 0 */
   readonly relative: number;
   /** what was allowed, in words */
   readonly limit: string;
@@ -115,9 +115,27 @@ export function compare(
   return {
     what,
     absolute: worst,
-    relative: worst === 0 ? 0 : worst / Math.max(largest, Number.MIN_VALUE),
+    relative: worst / (largest || 1),
     limit: words.join(' + ') || 'exact',
     passed: worst <= absolute + relative * largest,
+  };
+}
+
+/** Two pictures, in levels of 255: the largest difference, and their mean. */
+export function compareLevels(
+  what: string,
+  got: ArrayLike<number>,
+  wanted: ArrayLike<number>,
+  limit: { readonly most: number; readonly mean: number },
+): Comparison {
+  let sum = 0;
+  for (let i = 0; i < wanted.length; i++) sum += Math.abs(got[i]! - wanted[i]!);
+  const compared = compare(what, got, wanted, { absolute: limit.most });
+  const mean = sum / Math.max(1, wanted.length);
+  return {
+    ...compared,
+    limit: `${limit.most} levels, ${limit.mean} on average`,
+    passed: compared.passed && mean <= limit.mean,
   };
 }
 

@@ -1,137 +1,137 @@
-/** Detection, alignment, recognition, landmarks and attributes against InsightFace's own, on small stand-in networks. */
-import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import {
-  alignment,
-  attributeCrop,
-  cosine,
-  decode,
-  detect,
-  embed,
-  type Face,
-  genderAge,
-  landmarks,
-  suppress,
-} from '#pipelines/faces/faces.ts';
-import { inverse, type Point } from '#pipelines/picture.ts';
+/** Faces by closed forms. InsightFace's own results are compared in test/golden.test.ts. */
+import { describe, expect, it } from 'vitest';
+import { alignment, attributeCrop, detect, type Face, letterbox, suppress } from '#pipelines/faces/faces.ts';
+import { apply, inverse, type Picture, type Point, warp } from '#pipelines/picture.ts';
 import type { Session } from '#pipelines/session.ts';
-import { openSession } from '#src/models.ts';
-import { distance, golden, goldenDir } from '../../support/golden.ts';
-import { readPicture } from '../../support/read-picture.ts';
+import { tensor } from '#pipelines/tensor.ts';
+import { distance } from '../../support/golden.ts';
 
-const dir = goldenDir('insightface');
-const open = (name: string) => openSession(join(dir, `${name}.onnx`));
-let networks: Record<'det' | 'rec' | 'landmark' | 'attribute', Session>;
-beforeAll(async () => {
-  networks = {
-    det: await open('det_10g'),
-    rec: await open('w600k_r50'),
-    landmark: await open('2d106det'),
-    attribute: await open('genderage'),
-  };
+const points = (flat: readonly number[]) =>
+  Array.from({ length: flat.length / 2 }, (_, i): Point => ({ x: flat[2 * i]!, y: flat[2 * i + 1]! }));
+const faceAt = (left: number, top: number, right: number, bottom: number, score = 1): Face => ({
+  box: { left, top, right, bottom },
+  score,
+  points: points([0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]) as unknown as Face['points'],
+});
+const blank = (width: number, height: number): Picture => ({
+  rgb: new Uint8Array(width * height * 3).fill(200),
+  width,
+  height,
 });
 
-const points = (flat: ArrayLike<number>): Point[] =>
-  Array.from({ length: flat.length / 2 }, (_, i) => ({ x: flat[2 * i]!, y: flat[2 * i + 1]! }));
-const flat = (list: readonly Point[]) => list.flatMap(({ x, y }) => [x, y]);
-const faceOf = (box: ArrayLike<number>, kps: ArrayLike<number>): Face => ({
-  box: { left: box[0]!, top: box[1]!, right: box[2]!, bottom: box[3]! },
-  score: 1,
-  points: points(kps) as unknown as Face['points'],
+describe('letterbox', () => {
+  it.each([
+    [640, 1536, 266, 640, 0.4166667],
+    [1536, 640, 640, 266, 0.415625],
+    [1344, 768, 640, 365, 0.4752604],
+  ])('of %i × %i px is %i × %i, by insightface’s own scale', (width, height, w, h, scale) => {
+    const { blob, resized, scale: got } = letterbox(blank(width, height), 640, 640);
+    expect([resized.width, resized.height]).toEqual([w, h]);
+    expect(got).toBeCloseTo(scale, 6);
+    expect(blob[0]).toBe((200 - 127.5) / 128);
+    // The last pixel is padding, black.
+    expect(blob.at(-1)).toBe(-127.5 / 128);
+  });
 });
 
-const Detect = z.object({
-  picture: z.string(),
-  det_size_wh: z.tuple([z.tuple([z.number(), z.number()])]),
-  det_thresh: z.number(),
-  max_num: z.literal(0),
+describe('alignment', () => {
+  it('is the closed form of the least-squares similarity', () => {
+    const five = [310.5, 240.25, 402.75, 236, 358, 292.5, 322.25, 345.75, 395.5, 342];
+    const { a, b, tx, ty } = alignment({ points: points(five) as unknown as Face['points'] });
+    expect(distance([a, b, tx, ty], [0.38567195, 0.01004493, -79.0411765, -44.0395358])).toBeLessThan(1e-5);
+  });
 });
-const detections = golden('insightface', Detect);
 
-describe('detection', () => {
-  const decoded = detections.filter((c) => c.has('net_448'));
-
-  it('has pictures to look at', () => expect(decoded.length).toBeGreaterThanOrEqual(3));
-
-  it.each(decoded.map((c) => [c.name, c] as const))('decodes the network’s outputs exactly: %s', (_, c) => {
-    const [[width, height]] = c.params.det_size_wh;
-    const nets = ['448', '471', '494', '451', '474', '497', '454', '477', '500'].map((n) =>
-      Float32Array.from(c.get(`net_${n}`).data),
+describe('the crop of landmarks and attributes', () => {
+  it('is the box and half of it around', () => {
+    const crop = attributeCrop({ left: 280, top: 180, right: 440, bottom: 400 }, 192);
+    expect(distance([crop.a, crop.b, crop.tx, crop.ty], [0.5818182, 0, -113.4545, -72.7273])).toBeLessThan(
+      1e-4,
     );
-    const faces = suppress(decode(nets, width, height, c.params.det_thresh, c.get('det_scale').data[0]!));
-    const boxes = faces.flatMap(({ box, score }) => [box.left, box.top, box.right, box.bottom, score]);
-    expect(distance(boxes, c.get('det').data)).toBeLessThan(0.01);
-    expect(
-      distance(
-        faces.flatMap((face) => flat(face.points)),
-        c.get('kps').data,
-      ),
-    ).toBeLessThan(0.01);
+    const back = inverse(crop);
+    expect(apply(back, { x: 96, y: 96 })).toEqual({ x: expect.closeTo(360, 3), y: expect.closeTo(290, 3) });
+    expect(apply(back, { x: 48, y: 120 })).toEqual({
+      x: expect.closeTo(277.5, 3),
+      y: expect.closeTo(331.25, 3),
+    });
   });
 
-  const square = detections.filter(
-    ({
-      params: {
-        det_size_wh: [[w, h]],
-      },
-    }) => w === h,
-  );
-  it.each(square.map((c) => [c.name, c] as const))(
-    'finds the same faces in the picture: %s',
-    async (_, c) => {
-      const picture = await readPicture(join(dir, c.params.picture));
-      const [[size]] = c.params.det_size_wh;
-      const faces = await detect(networks.det, picture, { size, threshold: c.params.det_thresh });
-      const wanted = c.get('det');
-      expect(faces).toHaveLength(wanted.shape[0] ?? 0);
-      // Scores that are nearly equal may change places: each is looked for by where it is.
-      for (let i = 0; i < faces.length; i++) {
-        const one = wanted.data.subarray(i * 5, i * 5 + 5);
-        const apart = faces.map(({ box, score }) =>
-          distance([box.left, box.top, box.right, box.bottom, score], one),
-        );
-        expect(Math.min(...apart)).toBeLessThan(0.5);
-      }
-    },
-  );
+  it('is black where it reaches beyond the picture, and of no other picture’s bytes', () => {
+    const crop = attributeCrop({ left: -40, top: -40, right: 40, bottom: 40 }, 64);
+    const levels = warp(blank(20, 30), crop, 64);
+    expect(levels[0]).toBe(0);
+    expect(levels.some((v) => v === 200)).toBe(true);
+    expect(levels.every((v) => v >= 0 && v <= 200)).toBe(true);
+  });
 });
 
-describe('a face', () => {
-  const cases = golden('insightface', z.object({ picture: z.string() })).filter(({ name }) =>
-    name.startsWith('face-'),
-  );
+describe('non-maximum suppression', () => {
+  it('keeps the surer of two that share more than the limit, both edges counted in', () => {
+    const [sure, near, far] = [
+      faceAt(0, 0, 99, 99),
+      faceAt(20, 0, 119, 99, 0.9),
+      faceAt(60, 0, 159, 99, 0.8),
+    ];
+    // 80 × 100 of 120 × 100 px are shared by the first two, 60 × 100 by the last two.
+    expect(suppress([sure, near, far])).toEqual([sure, far]);
+    expect(suppress([sure, near, far], 0.7)).toEqual([sure, near, far]);
+  });
+});
 
-  it.each(cases.map((c) => [c.name, c] as const))(
-    'is aligned, recognised and measured as by InsightFace: %s',
-    async (_, c) => {
-      const picture = await readPicture(join(dir, c.params.picture));
-      const face = faceOf(c.get('bbox').data, c.get('kps').data);
-      const { a, b, tx, ty } = alignment(face);
-      expect(distance([a, -b, tx, b, a, ty], c.get('norm_matrix').data, true)).toBeLessThan(1e-4);
-      expect(cosine(await embed(networks.rec, picture, face), c.get('embedding').data)).toBeGreaterThan(
-        0.9999,
-      );
-
-      const crop = attributeCrop(face.box, 192);
-      expect(
-        distance([crop.a, -crop.b, crop.tx, crop.b, crop.a, crop.ty], c.get('landmark_matrix').data, true),
-      ).toBeLessThan(1e-4);
-      const back = inverse(crop);
-      expect(
-        distance([back.a, -back.b, back.tx, back.b, back.a, back.ty], c.get('landmark_inverse').data, true),
-      ).toBeLessThan(1e-4);
-      const found = await landmarks(networks.landmark, picture, face);
-      expect(distance(flat(found), c.get('landmark_2d_106').data)).toBeLessThan(0.2);
-      const { gender, age } = await genderAge(networks.attribute, picture, face);
-      expect(gender).toBe(c.get('gender').data[0] === 1 ? 'male' : 'female');
-      expect(Math.abs(age - c.get('age').data[0]!)).toBeLessThanOrEqual(1);
+describe('detection', () => {
+  /** Answers with one face in the first cell of stride 8, `sides` px wide and high. */
+  const answering = (sizes: string[], box: readonly number[]): Session => ({
+    inputs: [{ name: 'input.1', type: 'float32', shape: [1, 3, '?', '?'] }],
+    outputs: Array.from({ length: 9 }, (_, i) => ({ name: `${448 + i}`, type: 'float32', shape: [] })),
+    async run(feeds) {
+      const [, , h = 0, w = 0] = feeds['input.1']!.shape;
+      sizes.push(`${w}x${h}`);
+      const anchors = [8, 16, 32].map((stride) => 2 * (h / stride) * (w / stride));
+      const out = anchors.flatMap((n) => [n, 4 * n, 10 * n].map((length) => new Float32Array(length)));
+      const ordered = [0, 1, 2].flatMap((kind) => [0, 1, 2].map((s) => out[s * 3 + kind]!));
+      ordered[0]![0] = 0.9;
+      ordered[3]!.set(box);
+      return Object.fromEntries(ordered.map((data, i) => [`${448 + i}`, tensor(data, [data.length])]));
     },
-  );
+  });
 
-  it('is aligned by the closed form: InsightFace’s golden points', () => {
-    const five = [310.5, 240.25, 402.75, 236, 358, 292.5, 322.25, 345.75, 395.5, 342];
-    const { a, b, tx, ty } = alignment(faceOf([0, 0, 0, 0], five));
-    expect(distance([a, b, tx, ty], [0.38567195, 0.01004493, -79.0411765, -44.0395358])).toBeLessThan(1e-5);
+  it('joins what it finds at several sizes, also where they are no squares', async () => {
+    const sizes: string[] = [];
+    const found = await detect(answering(sizes, [0, 0, 4, 4]), blank(320, 640), {
+      sizes: [
+        { width: 160, height: 320 },
+        { width: 320, height: 640 },
+      ],
+    });
+    expect(sizes).toEqual(['160x320', '320x640']);
+    // 32 px in each: twice as large in the picture where it was seen at half its size.
+    expect(found.map(({ box }) => box.right)).toEqual([64, 32]);
+  });
+
+  it('gives as many as are wanted, central ones before large ones or the other way', async () => {
+    const session = answering([], [0, 0, 4, 4]);
+    const options = {
+      sizes: [
+        { width: 160, height: 320 },
+        { width: 320, height: 640 },
+      ],
+      most: 1,
+    };
+    const [large] = await detect(session, blank(320, 640), { ...options, prefer: 'large' });
+    expect(large!.box.right).toBe(64);
+    expect(await detect(session, blank(320, 640), options)).toHaveLength(1);
+  });
+
+  it('takes a score that is no number for none', async () => {
+    const session = answering([], [0, 0, 4, 4]);
+    const broken: Session = {
+      ...session,
+      async run(feeds) {
+        const result = await session.run(feeds);
+        (result['448']!.data as Float32Array).fill(Number.NaN);
+        return result;
+      },
+    };
+    expect(await detect(broken, blank(160, 160), { sizes: [{ width: 160, height: 160 }] })).toEqual([]);
   });
 });
