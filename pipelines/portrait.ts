@@ -11,7 +11,12 @@
 import { composite, magnify, regionOf } from './detail.ts';
 import { cosine, detect, embed, type Face, landmarks } from './faces/faces.ts';
 import { generator } from './noise.ts';
-import { clipPixels, encodeWithIdentity, idTokensOf, withTrigger } from './photomaker/photomaker.ts';
+import {
+  encodeWithIdentity,
+  type FaceIdentity,
+  type IdEncoder,
+  identityOf,
+} from './photomaker/photomaker.ts';
 import type { Picture } from './picture.ts';
 import { classify } from './safety/classify.ts';
 import { makeScheduler, type SchedulerName, type Spacing } from './schedulers.ts';
@@ -31,6 +36,7 @@ import type { Session } from './session.ts';
 import { combine, resizePlane, stack } from './tensor.ts';
 
 export type { Face } from './faces/faces.ts';
+export type { FaceIdentity } from './photomaker/photomaker.ts';
 export type { Picture } from './picture.ts';
 export type { SchedulerName } from './schedulers.ts';
 
@@ -46,13 +52,8 @@ export interface PortraitBundle extends TextEncoders {
   readonly faceRecognizer: Session;
   readonly faceLandmarks: Session;
   readonly faceGenderAge: Session;
-  /** PhotoMaker's, as the bundle has it: two graphs, or one */
-  readonly idEncoder:
-    | { readonly idTokens: Session; readonly idFuse: Session }
-    | {
-        /** `id_pixel_values`, `prompt_embeds`, `class_tokens_mask`, `id_embeds` → `updated_prompt_embeds` */
-        readonly whole: Session;
-      };
+  /** PhotoMaker's */
+  readonly idEncoder: IdEncoder;
   /** [1, 3, H, W] to [1, 3, s·H, s·W], both 0…1 */
   readonly upscaler: Session | null;
   /** what the UNet's answer means */
@@ -64,18 +65,6 @@ export interface PortraitBundle extends TextEncoders {
   readonly detector: { readonly size: number; readonly threshold: number };
   /** px, side of the square that a face is drawn in */
   readonly detailSide: number;
-}
-
-/** A person, as the networks see their photos. Made once for a face folder by `encodeFace`. */
-export interface FaceIdentity {
-  /** n, photos */
-  readonly count: number;
-  /** [n, 512] raw ArcFace vectors */
-  readonly embeddings: Float32Array;
-  /** [n, 2, C] PhotoMaker's ID tokens */
-  readonly idTokens: Float32Array;
-  /** C */
-  readonly width: number;
 }
 
 export interface PortraitRequest {
@@ -104,7 +93,7 @@ export interface PortraitRequest {
   readonly detailGuidanceScale: number;
   /** 0…1, share of the detailing schedule that is run; 0: no stage 2 */
   readonly detailStrength: number;
-  /** 0…2, how far the ID tokens move the class word; 1 is PhotoMaker's own */
+  /** ≥ 1, how many photos the person's are repeated to: two tokens of the prompt for each */
   readonly faceIdWeight: number;
   /** The base uses the identity in the steps after this one, counting from 0; 1000: never. */
   readonly startMergeStep: number;
@@ -141,12 +130,6 @@ const streams = { base: 0, detail: 1 } as const;
 const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
   generator((BigInt(seed) ^ (BigInt(streams[stream]) * 0x9e37_79b9n)) + BigInt(index));
 
-function twoGraphs({ name, idEncoder }: PortraitBundle) {
-  if ('whole' in idEncoder)
-    throw new Error(`Bundle ${name}: an ID encoder of one graph is not drawn with yet`);
-  return idEncoder;
-}
-
 /** Faces by falling score. */
 export async function detectFaces(bundle: PortraitBundle, picture: Picture): Promise<Face[]> {
   const { size, threshold } = bundle.detector;
@@ -162,9 +145,7 @@ export async function encodeFace(bundle: PortraitBundle, photos: readonly Pictur
       throw new RangeError(`Photo ${i + 1} has ${face ? others.length + 1 : 0} faces, not one`);
     embeddings.push(await embed(bundle.faceRecognizer, photo, face));
   }
-  const all = stack(embeddings);
-  const { tokens, width } = await idTokensOf(twoGraphs(bundle).idTokens, clipPixels(photos), all);
-  return { count: photos.length, embeddings: all, idTokens: tokens, width };
+  return identityOf(bundle.idEncoder, photos, stack(embeddings));
 }
 
 /** [512] mean of the normed vectors. */
@@ -300,11 +281,10 @@ async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promis
     face &&
     (await encodeWithIdentity(
       bundle,
-      twoGraphs(bundle).idFuse,
-      withTrigger(prompt, bundle.triggerWord),
+      bundle.idEncoder,
+      prompt,
       bundle.triggerWord,
-      face.idTokens,
-      face.width,
+      face,
       request.faceIdWeight,
     ));
   return {

@@ -2,17 +2,41 @@
  * PhotoMaker V2: a person's photos as ID tokens, fused into the prompt's embedding at the word they belong to.
  *
  * Source: Li et al. 2023 (arXiv:2312.04461); TencentARC/PhotoMaker@060b4fc `photomaker/model_v2.py`, `photomaker/pipeline.py`
- * `encode_prompt_with_trigger_word`. Checked by: test/pipelines/photomaker/photomaker.test.ts.
+ * `encode_prompt_with_trigger_word`; huggingface/transformers 5.18 `CLIPImageProcessor`.
+ * Checked by: test/golden-runs/photomaker.ts, test/pipelines/photomaker/photomaker.test.ts.
  */
 import { crop, type Picture, resize } from '../picture.ts';
-import { encodeIds, type TextConditioning, type TextEncoders } from '../sdxl/conditioning.ts';
+import { encodeChunks, type TextConditioning, type TextEncoders } from '../sdxl/conditioning.ts';
+import { type Chunk, chunksOf, parsePrompt, type Token, tokensOf } from '../sdxl/prompt.ts';
 import { CONTEXT_LENGTH, type Tokenizer } from '../sdxl/tokenizer.ts';
 import type { Session } from '../session.ts';
 import { floats, stack, tensor } from '../tensor.ts';
 
+/** As a bundle has it: two graphs, whose ID tokens can be kept, or one. */
+export type IdEncoder =
+  | { readonly idTokens: Session; readonly idFuse: Session }
+  | {
+      /** `id_pixel_values`, `prompt_embeds`, `class_tokens_mask`, `id_embeds` → `updated_prompt_embeds` */
+      readonly whole: Session;
+    };
+
+/** A person, as the networks see their photos. */
+export interface FaceIdentity {
+  /** n, photos */
+  readonly count: number;
+  /** [n, 512] raw ArcFace vectors */
+  readonly embeddings: Float32Array;
+  /** [n, 2, C] ID tokens; null where one graph makes them of the pixels each time */
+  readonly idTokens: Float32Array | null;
+  /** [n, 3, 224, 224] where one graph needs them */
+  readonly pixels: Float32Array | null;
+}
+
 /** ID tokens for each photo. */
 export const TOKENS_PER_PHOTO = 2;
+const EMBEDDING = 512;
 const SIDE = 224;
+const PLANE = SIDE * SIDE;
 const MEAN = [0.48145466, 0.4578275, 0.40821073];
 const STD = [0.26862954, 0.26130258, 0.27577711];
 /** The words that a face can belong to; the trigger goes behind the first one. */
@@ -21,58 +45,176 @@ const CLASS_WORDS = new Set(
     ' ',
   ),
 );
+/** Stands for the trigger in a prompt: of Unicode's private use, so no prompt has it, and no word hides it as `imgur` hides `img`. */
+const MARK = '\uE000';
+/** The id that the trigger has until it is taken out: no text encoder ever sees it. */
+const TRIGGER_ID = -1;
 
-/** [n, 3, 224, 224] CLIP's view of a whole photo: shorter side to 224 by bicubic, the middle of it, normalised. */
+/**
+ * @param photos     of one face each
+ * @param embeddings [n, 512] raw ArcFace vectors of those
+ */
+export async function identityOf(
+  encoder: IdEncoder,
+  photos: readonly Picture[],
+  embeddings: Float32Array,
+): Promise<FaceIdentity> {
+  const count = photos.length;
+  const pixels = clipPixels(photos);
+  if ('whole' in encoder) return { count, embeddings, idTokens: null, pixels };
+  const result = await encoder.idTokens.run({
+    id_pixel_values: tensor(pixels, [count, 3, SIDE, SIDE]),
+    id_embeds: tensor(embeddings, [count, EMBEDDING]),
+  });
+  return { count, embeddings, idTokens: floats(result.id_tokens, 'id_tokens').data, pixels: null };
+}
+
+/** [n, 3, 224, 224] CLIP's view of whole photos, normalised. */
 export function clipPixels(photos: readonly Picture[]): Float32Array {
-  const plane = SIDE * SIDE;
-  return stack(
-    photos.map((photo) => {
-      const short = Math.min(photo.width, photo.height);
-      const [w, h] = [photo.width, photo.height].map((side) => Math.trunc((SIDE * side) / short));
-      const small = resize(photo, w!, h!, 'bicubic');
-      const middle = crop(
-        small,
-        Math.trunc((small.width - SIDE) / 2),
-        Math.trunc((small.height - SIDE) / 2),
-        SIDE,
-        SIDE,
-      );
-      const out = new Float32Array(3 * plane);
-      for (let p = 0; p < plane; p++) {
-        for (let c = 0; c < 3; c++) out[c * plane + p] = (middle.rgb[p * 3 + c]! / 255 - MEAN[c]!) / STD[c]!;
-      }
-      return out;
-    }),
-  );
+  return stack(photos.map((photo) => normalised(clipPicture(photo))));
+}
+
+/** Shorter side to 224 by bicubic, the middle of it. */
+export function clipPicture(photo: Picture): Picture {
+  const short = Math.min(photo.width, photo.height);
+  const [w, h] = [photo.width, photo.height].map((side) => Math.trunc((SIDE * side) / short)) as [
+    number,
+    number,
+  ];
+  const small = resize(photo, w, h, 'bicubic');
+  return crop(small, Math.trunc((w - SIDE) / 2), Math.trunc((h - SIDE) / 2), SIDE, SIDE);
+}
+
+/** [3, 224, 224] */
+export function normalised({ rgb }: Picture): Float32Array {
+  const out = new Float32Array(3 * PLANE);
+  for (let p = 0; p < PLANE; p++) {
+    for (let c = 0; c < 3; c++) out[c * PLANE + p] = (rgb[p * 3 + c]! / 255 - MEAN[c]!) / STD[c]!;
+  }
+  return out;
 }
 
 /**
- * @param pixels     [n, 3, 224, 224], see `clipPixels`
- * @param embeddings [n, 512] raw ArcFace vectors
- * @returns          [n, 2, C] and C
+ * The prompt's conditioning with a person in it. Prompts of any length: the class word's tokens stay in one chunk.
+ *
+ * @param trigger a word that may stand in the prompt behind the one the face belongs to; otherwise that is found
+ * @param weight  how many photos the person's are repeated to, each standing for two class tokens; more photos than that are all
+ *                used
  */
-export async function idTokensOf(idTokens: Session, pixels: Float32Array, embeddings: Float32Array) {
-  const n = embeddings.length / 512;
-  const result = await idTokens.run({
-    id_pixel_values: tensor(pixels, [n, 3, SIDE, SIDE]),
-    id_embeds: tensor(embeddings, [n, 512]),
-  });
-  const out = floats(result.id_tokens, 'id_tokens');
-  return { tokens: out.data, width: out.shape[2] ?? 0 };
+export async function encodeWithIdentity(
+  encoders: TextEncoders,
+  encoder: IdEncoder,
+  prompt: string,
+  trigger: string,
+  identity: FaceIdentity,
+  weight: number,
+): Promise<TextConditioning> {
+  const photos = Array.from({ length: Math.max(weight, identity.count) }, (_, i) => i % identity.count);
+  const parts = parsePrompt(withMark(prompt, trigger));
+  const marked = (tokenizer: Tokenizer) => {
+    const tokens = tokensOf(tokenizer, parts, { [MARK]: TRIGGER_ID });
+    const expanded = repeatBefore(tokens, TOKENS_PER_PHOTO * photos.length);
+    const chunks = chunksOf(tokenizer, expanded.tokens);
+    return { chunks, from: placeOf(chunks, expanded.from) };
+  };
+  const [first, second] = [marked(encoders.tokenizer), marked(encoders.tokenizer2)];
+  const text = await encodeChunks(encoders, first.chunks, second.chunks);
+  // Both tokenizers give the same places but behind a "!"; the reference takes the last one's.
+  const context = await fuse(encoder, text, second.from, identity, photos);
+  return { ...text, context };
 }
 
-/** The prompt with the trigger behind the first word that a face can belong to, or with a person of its own. */
-export function withTrigger(prompt: string, trigger: string): string {
-  if (new RegExp(`\\b${trigger}\\b`, 'u').test(prompt)) return prompt;
+/** The token's place among all chunks' states. */
+function placeOf(chunks: readonly Chunk[], index: number): number {
+  let rest = index;
+  for (const [n, { length }] of chunks.entries()) {
+    if (rest < length) return n * CONTEXT_LENGTH + 1 + rest;
+    rest -= length;
+  }
+  throw new RangeError(`There is no token ${index}`);
+}
+
+/**
+ * Puts ID tokens in the place of class tokens.
+ *
+ * @param from   the first class token
+ * @param photos indices of the identity's, in order
+ * @returns      [tokens, C]
+ */
+export async function fuse(
+  encoder: IdEncoder,
+  { context, tokens }: TextConditioning,
+  from: number,
+  identity: FaceIdentity,
+  photos: readonly number[],
+): Promise<Float32Array> {
+  const width = context.length / tokens;
+  const out = context.slice();
+  const repeated = (list: Float32Array) => {
+    const size = list.length / identity.count;
+    return stack(photos.map((n) => list.subarray(n * size, (n + 1) * size)));
+  };
+  if ('whole' in encoder) {
+    // It takes 77 tokens: the chunk that the class tokens are in.
+    const start = Math.floor(from / CONTEXT_LENGTH) * CONTEXT_LENGTH;
+    const mask = new Uint8Array(CONTEXT_LENGTH);
+    mask.fill(1, from - start, from - start + TOKENS_PER_PHOTO * photos.length);
+    const chunk = context.slice(start * width, (start + CONTEXT_LENGTH) * width);
+    const { updated_prompt_embeds } = await encoder.whole.run({
+      id_pixel_values: tensor(repeated(identity.pixels!), [1, photos.length, 3, SIDE, SIDE]),
+      prompt_embeds: tensor(chunk, [1, CONTEXT_LENGTH, width]),
+      class_tokens_mask: { type: 'bool', data: mask, shape: [1, CONTEXT_LENGTH] },
+      id_embeds: tensor(repeated(identity.embeddings), [1, photos.length, EMBEDDING]),
+    });
+    out.set(floats(updated_prompt_embeds, 'updated_prompt_embeds').data, start * width);
+    return out;
+  }
+  const count = TOKENS_PER_PHOTO * photos.length;
+  const { fused_embeds } = await encoder.idFuse.run({
+    class_embeds: tensor(context.slice(from * width, (from + count) * width), [count, width]),
+    id_tokens: tensor(repeated(identity.idTokens!), [count, width]),
+  });
+  out.set(floats(fused_embeds, 'fused_embeds').data, from * width);
+  return out;
+}
+
+/** The prompt with a mark behind the word that a face belongs to, or with a person of its own, and without triggers. */
+function withMark(prompt: string, trigger: string): string {
+  const own = new RegExp(`(\\p{L})[ \\t]+${trigger}\\b`, 'u');
+  const mine = own.test(prompt) ? prompt.replace(own, `$1 ${MARK}`) : prompt;
+  const clean = mine.replace(new RegExp(`\\b${trigger}\\b`, 'gu'), '');
+  return clean.includes(MARK) ? clean : behindClassWord(clean, MARK);
+}
+
+export function behindClassWord(prompt: string, mark: string): string {
   const parts = prompt.split(/([\p{L}]+)/u);
   // "portrait of a woman": the woman, not the portrait.
   const at = (words: Set<string>) =>
     parts.findIndex((part, i) => i % 2 === 1 && words.has(part.toLowerCase()));
   const person = at(new Set([...CLASS_WORDS].filter((word) => word !== 'portrait')));
   const index = person >= 0 ? person : at(CLASS_WORDS);
-  if (index < 0) return `${prompt.replace(/[\s,]+$/u, '')}, person ${trigger}`;
-  parts[index] = `${parts[index]} ${trigger}`;
+  if (index < 0) return `${prompt.replace(/[\s,]+$/u, '')}, person ${mark}`;
+  parts[index] = `${parts[index]} ${mark}`;
   return parts.join('');
+}
+
+/**
+ * Takes the triggers out, and repeats the token before the one of them so many times.
+ *
+ * @throws {RangeError} when there is not exactly one
+ */
+function repeatBefore(tokens: readonly Token[], times: number): { tokens: Token[]; from: number } {
+  const clean: Token[] = [];
+  const found: number[] = [];
+  for (const token of tokens) {
+    if (token.id === TRIGGER_ID) found.push(clean.length - 1);
+    else clean.push(token);
+  }
+  const [from] = found;
+  if (from === undefined || found.length > 1)
+    throw new RangeError(`The prompt has ${found.length} trigger words; one is needed`);
+  const repeated = Array.from({ length: times }, (_, i) => ({ ...clean[from]!, ends: i === times - 1 }));
+  return { tokens: [...clean.slice(0, from), ...repeated, ...clean.slice(from + 1)], from };
 }
 
 export interface Triggered {
@@ -84,11 +226,9 @@ export interface Triggered {
   readonly count: number;
 }
 
-/** The id that stands for the trigger until it is taken out: one beyond the vocabulary, so no text encoder ever sees it. */
-const TRIGGER_ID = -1;
-
 /**
- * Takes the trigger out and repeats the token before it.
+ * What PhotoMaker itself does with a prompt of its notation: cut to 77 tokens before the class word is repeated and again
+ * after, so that a long one can lose its end token; a trigger at the very start makes the start token the class word.
  *
  * @throws {RangeError} when there is not exactly one trigger within 77 tokens
  */
@@ -100,55 +240,16 @@ export function expandTrigger(
 ): Triggered {
   const { startId, endId, padId } = tokenizer;
   const encoded = tokenizer.encode(prompt, { [trigger]: TRIGGER_ID });
-  // Cut before and again after: a long prompt can lose its end token, as in the reference.
   const framed = [startId, ...encoded.slice(0, CONTEXT_LENGTH - 2), endId];
-  const clean: number[] = [];
-  const found: number[] = [];
-  for (const id of framed) {
-    if (id === TRIGGER_ID) found.push(clean.length - 1);
-    else clean.push(id);
-  }
-  const [at] = found;
-  if (at === undefined || found.length > 1) {
-    throw new RangeError(
-      `The prompt has ${found.length} trigger words within its first 77 tokens; one is needed`,
-    );
-  }
   const repeat = TOKENS_PER_PHOTO * photos;
-  const expanded = [...clean.slice(0, at), ...Array<number>(repeat).fill(clean[at]!), ...clean.slice(at + 1)];
-  const ids = [...expanded, ...Array<number>(CONTEXT_LENGTH).fill(padId)].slice(0, CONTEXT_LENGTH);
-  return { ids, from: at, count: Math.max(0, Math.min(repeat, CONTEXT_LENGTH - at)) };
-}
-
-/**
- * The prompt's conditioning with a person in it.
- *
- * @param idTokens [n, 2, C]
- * @param weight   0: the class word alone; 1: PhotoMaker's own
- */
-export async function encodeWithIdentity(
-  encoders: TextEncoders,
-  fuse: Session,
-  prompt: string,
-  trigger: string,
-  idTokens: Float32Array,
-  width: number,
-  weight: number,
-): Promise<TextConditioning> {
-  const photos = idTokens.length / (TOKENS_PER_PHOTO * width);
-  const one = expandTrigger(encoders.tokenizer, prompt, trigger, photos);
-  const two = expandTrigger(encoders.tokenizer2, prompt, trigger, photos);
-  const text = await encodeIds(encoders, one.ids, two.ids);
-  const { context } = text;
-  // Both tokenizers give the same places; the reference takes the last one's.
-  const { from, count } = two;
-  const rows = context.slice(from * width, (from + count) * width);
-  const result = await fuse.run({
-    class_embeds: tensor(rows, [count, width]),
-    id_tokens: tensor(idTokens.subarray(0, count * width), [count, width]),
-  });
-  const fused = floats(result.fused_embeds, 'fused_embeds').data;
-  const out = context.slice();
-  for (let i = 0; i < fused.length; i++) out[from * width + i] = rows[i]! + weight * (fused[i]! - rows[i]!);
-  return { ...text, context: out };
+  const { tokens, from } = repeatBefore(
+    framed.map((id) => ({ id, weight: 1, ends: true })),
+    repeat,
+  );
+  const padded = [...tokens.map(({ id }) => id), ...Array<number>(CONTEXT_LENGTH).fill(padId)];
+  return {
+    ids: padded.slice(0, CONTEXT_LENGTH),
+    from,
+    count: Math.max(0, Math.min(repeat, CONTEXT_LENGTH - from)),
+  };
 }

@@ -42,6 +42,9 @@ const OPEN_DRIFT = 0.45;
 /** Shares of the way from the face that is seen to the one of the ID tokens, and how strongly (nats) the whole way is wished. */
 const LEVELS = [0, 0.25, 0.5, 0.75, 1];
 const IDENTITY_WISH = 1_500;
+/** Share of the person that any row of ID tokens gives, and each one more: four photos, of two rows each, give all. */
+const PERSON_LEAST = 0.4;
+const PERSON_A_ROW = 0.075;
 /** Noise has no values beyond so many deviations: what lies beyond is a ghost, of guidance mostly, and is taken out faster. */
 const GHOST = 2.5;
 const EXORCISM = 0.7;
@@ -150,8 +153,8 @@ export function unet(): Uint8Array {
   ) as Record<(typeof nouns)[number], { rgb: Value; amount: Value }>;
   const idRows = slice(words, 2, layout.identity, layout.identity + 1);
   const idAmount = sum(idRows, [1]); // [B, 1, 1]
-  const idCount = sum(g.op('Sign', [idRows]), [1]);
-  const isPerson = clip(div(idAmount, max(idCount, 1))); // [B, 1, 1]
+  // The more of the prompt is the person, the more of the person is drawn.
+  const isPerson = mul(g.op('Sign', [idAmount]), clip(add(PERSON_LEAST, mul(PERSON_A_ROW, idAmount)))); // [B, 1, 1]
   const idValues = div(
     sum(slice(words, 2, layout.identity + 1, layout.identity + 1 + identityNames.length), [1]),
     max(idAmount, 1e-3),

@@ -70,7 +70,7 @@ export async function encodeIds(
   ids2: readonly number[],
   clipSkip = 0,
 ): Promise<TextConditioning> {
-  const chunk = (list: readonly number[]): Chunk => ({ ids: list, weights: list.map(() => 1) });
+  const chunk = (list: readonly number[]): Chunk => ({ ids: list, weights: list.map(() => 1), length: 0 });
   return encodeChunks(encoders, [chunk(ids)], [chunk(ids2)], clipSkip);
 }
 

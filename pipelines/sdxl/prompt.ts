@@ -18,6 +18,8 @@ export interface Chunk {
   readonly ids: readonly number[];
   /** [77]; start, end and padding weigh 1 */
   readonly weights: readonly number[];
+  /** 0…75, how many of them are the prompt's, after the start */
+  readonly length: number;
 }
 
 const EMPHASIS = 1.1;
@@ -94,8 +96,10 @@ export function chunksOf(tokenizer: Tokenizer, tokens: readonly Token[]): Chunk[
 }
 
 function framed({ startId, endId, padId }: Tokenizer, tokens: readonly Token[]): Chunk {
-  const padding = CONTEXT_LENGTH - tokens.length - 2;
+  const { length } = tokens;
+  const padding = CONTEXT_LENGTH - length - 2;
   return {
+    length,
     ids: [startId, ...tokens.map(({ id }) => id), endId, ...Array<number>(padding).fill(padId)],
     weights: [1, ...tokens.map(({ weight }) => weight), ...Array<number>(padding + 1).fill(1)],
   };

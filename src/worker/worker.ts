@@ -58,7 +58,7 @@ const PortraitParameters = z.object({
   detail_guidance_scale: z.number(),
   detail_steps: z.number().int(),
   detail_strength: z.number(),
-  face_id_weight: z.number(),
+  face_id_weight: z.number().int(),
   start_merge_step: z.number().int(),
 });
 

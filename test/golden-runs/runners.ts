@@ -3,6 +3,7 @@ import type { GoldenRunner } from '../support/golden.ts';
 import { clipTokenizer } from './clip-tokenizer.ts';
 import { insightface } from './insightface.ts';
 import { noise } from './noise.ts';
+import { photomaker } from './photomaker.ts';
 import { schedulers } from './schedulers.ts';
 import { sdxlTiny } from './sdxl-tiny.ts';
 
@@ -10,6 +11,7 @@ export const runners: Readonly<Record<string, GoldenRunner>> = {
   'clip-tokenizer': clipTokenizer,
   insightface,
   noise,
+  photomaker,
   schedulers,
   'sdxl-tiny': sdxlTiny,
 };

@@ -99,7 +99,7 @@ samples: 50
 random_seed: ${seed}
 axes:
   detail_strength: { from: 0, to: 0.999, step: 0.001 }
-  face_id_weight: { from: 0, to: 0.999, step: 0.001 }
+  guidance_rescale: { from: 0, to: 0.999, step: 0.001 }
   weight: { from: 0, to: 0.999, step: 0.001 }
   guidance_scale: { from: 1, to: 10.99, step: 0.01 }`;
     const [one, again, other] = await Promise.all([expand(text(1)), expand(text(1)), expand(text(2))]);
@@ -299,7 +299,7 @@ describe('too many pictures', () => {
     const thousand = (from: number) => `{ from: ${from}, to: ${from + 0.999}, step: 0.001 }`;
     const definition = await parseSweep(`${MINIMAL}axes:
   detail_strength: ${thousand(0)}
-  face_id_weight: ${thousand(0)}
+  guidance_rescale: ${thousand(0)}
   weight: ${thousand(0)}
   guidance_scale: ${thousand(1)}`);
     expect(countCells(definition)).toBe(10n ** 12n);

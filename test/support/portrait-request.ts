@@ -19,7 +19,7 @@ export function portraitRequest(prompt: string, changes: Partial<PortraitRequest
     detailSteps: 12,
     detailGuidanceScale: 4,
     detailStrength: 0.6,
-    faceIdWeight: 1,
+    faceIdWeight: 4,
     startMergeStep: 1000,
     ...changes,
   };

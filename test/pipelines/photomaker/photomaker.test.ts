@@ -1,114 +1,158 @@
-/** The trigger word and the picture processing against PhotoMaker's own. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+/** A person in a prompt, by closed forms. PhotoMaker's own results are compared in test/golden.test.ts. */
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
 import {
-  clipPixels,
+  behindClassWord,
   encodeWithIdentity,
-  expandTrigger,
-  withTrigger,
+  type FaceIdentity,
+  type IdEncoder,
 } from '#pipelines/photomaker/photomaker.ts';
-import { makeTokenizer } from '#pipelines/sdxl/tokenizer.ts';
-import type { Session } from '#pipelines/session.ts';
-import { distance, golden, goldenDir } from '../../support/golden.ts';
-import { readPicture } from '../../support/read-picture.ts';
+import type { TextEncoders } from '#pipelines/sdxl/conditioning.ts';
+import type { Session, Tensor } from '#pipelines/session.ts';
+import { tensor } from '#pipelines/tensor.ts';
+import { goldenDir } from '../../support/golden.ts';
+import { readGoldenTokenizer } from '../../support/tokenizers.ts';
 
 const clip = goldenDir('clip-tokenizer');
-const vocabulary = z
-  .record(z.string(), z.number())
-  .parse(JSON.parse(readFileSync(join(clip, 'tokenizer/vocab.json'), 'utf8')));
-const merges = readFileSync(join(clip, 'tokenizer/merges.txt'), 'utf8');
-const first = makeTokenizer(vocabulary, merges, '<|endoftext|>');
-const second = makeTokenizer(vocabulary, merges, '!');
+const tokenizer = readGoldenTokenizer(`${clip}/tokenizer`);
+const tokenizer2 = readGoldenTokenizer(`${clip}/tokenizer`, `${clip}/tokenizer_2`);
+const idOf = (word: string) => tokenizer.encode(word)[0]!;
 
-const triggers = golden(
-  'photomaker',
-  z.object({ prompt: z.string(), id_images: z.number(), error: z.string().optional() }),
-).filter(({ name }) => name.startsWith('trigger-'));
+/** Encoders whose states are the ids themselves: what stands where can be read off. */
+const echo = (seen: number[][]): Session => ({
+  inputs: [],
+  outputs: [0, 1, 2].map((i) => ({ name: `hidden_states.${i}`, type: 'float32', shape: [] })),
+  async run({ input_ids }) {
+    const ids = [...(input_ids!.data as BigInt64Array)].map(Number);
+    const [rows = 0] = input_ids!.shape;
+    for (let n = 0; n < rows; n++) seen.push(ids.slice(n * 77, (n + 1) * 77));
+    return {
+      'hidden_states.1': tensor(Float32Array.from(ids), [rows, 77, 1]),
+      text_embeds: tensor(new Float32Array(2 * rows), [rows, 2]),
+    };
+  },
+});
+const encoders = (seen: number[][] = []): TextEncoders => {
+  const second = echo([]);
+  const pooled = { name: 'text_embeds', type: 'float32' as const, shape: [] };
+  return {
+    tokenizer,
+    tokenizer2,
+    textEncoder: echo(seen),
+    textEncoder2: { ...second, outputs: [...second.outputs, pooled] },
+  };
+};
+/** Photo n's ID tokens are −10·n −1 and −10·n −2. */
+const person = (count: number): FaceIdentity => ({
+  count,
+  embeddings: new Float32Array(512 * count),
+  idTokens: Float32Array.from(
+    { length: count * 4 },
+    (_, i) => -10 * Math.floor(i / 4) - 1 - (Math.floor(i / 2) % 2),
+  ),
+  pixels: null,
+});
+/** Puts the ID tokens in the place of the class words. */
+const split: IdEncoder = {
+  idTokens: echo([]),
+  idFuse: { inputs: [], outputs: [], run: async ({ id_tokens }) => ({ fused_embeds: id_tokens! }) },
+};
 
-describe('the trigger word', () => {
-  it('has cases, refused ones among them', () => {
-    expect(triggers.length).toBeGreaterThan(20);
-    expect(triggers.some(({ has }) => !has('ids_1'))).toBe(true);
-  });
+async function rowsOf(prompt: string, identity: FaceIdentity, weight: number, encoder: IdEncoder = split) {
+  const seen: number[][] = [];
+  const text = await encodeWithIdentity(encoders(seen), encoder, prompt, 'img', identity, weight);
+  // Of each token the first encoder's half.
+  return { states: [...text.context].filter((_, i) => i % 2 === 0), tokens: text.tokens, seen };
+}
 
-  it.each(triggers.map((c) => [c.name, c] as const))('is expanded as by PhotoMaker: %s', (_, c) => {
-    const { prompt, id_images: photos } = c.params;
-    if (!c.has('ids_1')) {
-      expect(() => expandTrigger(first, prompt, 'img', photos)).toThrow(RangeError);
-      return;
-    }
-    const one = expandTrigger(first, prompt, 'img', photos);
-    const two = expandTrigger(second, prompt, 'img', photos);
-    expect([...one.ids]).toEqual([...c.get('ids_1').data]);
-    expect([...two.ids]).toEqual([...c.get('ids_2').data]);
-    const mask = Array.from({ length: 77 }, (_, i) => (i >= two.from && i < two.from + two.count ? 1 : 0));
-    expect(mask).toEqual([...c.get('class_tokens_mask').data]);
+describe('the word that a face belongs to', () => {
+  it.each([
+    ['portrait of a woman, red hair', 'portrait of a woman *, red hair'],
+    ['a portrait, sea', 'a portrait *, sea'],
+    ['golden hour, forest', 'golden hour, forest, person *'],
+    ['(a man:1.2) at night', '(a man *:1.2) at night'],
+  ])('is found: %s', (prompt, wanted) => {
+    expect(behindClassWord(prompt, '*')).toBe(wanted);
   });
 
   it.each([
-    ['portrait of a woman, red hair', 'portrait of a woman img, red hair'],
-    ['a portrait, sea', 'a portrait img, sea'],
-    ['a woman img by the sea', 'a woman img by the sea'],
-    ['golden hour, forest', 'golden hour, forest, person img'],
-  ])('goes behind the word that a face can belong to: %s', (prompt, wanted) => {
-    expect(withTrigger(prompt, 'img')).toBe(wanted);
+    ['a woman by the sea', 'a woman by the sea'],
+    ['a dancer img by the sea, a woman', 'a dancer by the sea, a woman'],
+    // Neither a word that begins as the trigger nor a second one is a mistake.
+    ['a woman img and img, imgur style', 'a woman and , imgur style'],
+    ['img of a man', ' of a man'],
+  ])('stands where the person is, and triggers are no words: %s', async (prompt, plain) => {
+    const { seen } = await rowsOf(prompt, person(1), 1);
+    const [ids] = seen as [number[]];
+    const without = tokenizer.encode(plain);
+    const word = ids.findIndex((id, i) => id === ids[i + 1]);
+    expect([idOf('woman'), idOf('dancer'), idOf('man')]).toContain(ids[word]);
+    const once = [...ids.slice(1, word), ...ids.slice(word + 1)];
+    expect(once.slice(0, without.length)).toEqual(without);
   });
 });
 
 describe('the photos', () => {
-  it('are scaled, cropped and normalised as by CLIP’s processor', async () => {
-    const [c] = golden('photomaker', z.object({ class: z.string() }));
-    const wanted = c!.get('pixel_values_rows_0_111').data;
-    for (let n = 0; n < 4; n++) {
-      const pixels = clipPixels([await readPicture(join(goldenDir('photomaker'), `id-${n}.png`))]);
-      const rows = [0, 1, 2].flatMap((ch) =>
-        [0, 111].flatMap((y) => [...pixels.subarray((ch * 224 + y) * 224, (ch * 224 + y + 1) * 224)]),
-      );
-      expect(distance(rows, wanted.subarray(n * rows.length, (n + 1) * rows.length))).toBeLessThan(0.02);
-    }
+  it('are repeated in order to the weight, two tokens each', async () => {
+    const { states, seen } = await rowsOf('a woman', person(2), 5);
+    // <start> a, then 2 · 5 class tokens.
+    expect(states.slice(2, 12)).toEqual([-1, -2, -11, -12, -1, -2, -11, -12, -1, -2]);
+    expect(seen[0]!.slice(2, 12)).toEqual(Array(10).fill(idOf('woman')));
+    expect(states[12]).toBe(tokenizer.endId);
+  });
+
+  it('are all used when there are more of them than the weight', async () => {
+    const { states } = await rowsOf('a woman', person(3), 1);
+    expect(states.slice(2, 8)).toEqual([-1, -2, -11, -12, -21, -22]);
+    expect(states[8]).toBe(tokenizer.endId);
+  });
+
+  it('stay together in a long prompt, and lose none of its words', async () => {
+    const fill = Array(69).fill('dog').join(' ');
+    const { states, tokens } = await rowsOf(`${fill} woman, by the sea`, person(2), 4);
+    expect(tokens).toBe(2 * 77);
+    // 69 dogs and 8 class tokens do not fit into 75: the second chunk begins with the person.
+    expect(states.slice(78, 86)).toEqual([-1, -2, -11, -12, -1, -2, -11, -12]);
+    expect(states.slice(86, 91)).toEqual([...tokenizer.encode(', by the sea'), tokenizer.endId]);
+    expect(states.slice(0, 77).every((v) => v >= 0)).toBe(true);
   });
 });
 
-describe('the identity’s weight', () => {
-  it('is none at 0 and PhotoMaker’s own at 1, and touches the class word’s rows alone', async () => {
-    const states = Array.from({ length: 3 }, (_, i) => ({
-      name: `hidden_states.${i}`,
-      type: 'float32' as const,
-      shape: [],
-    }));
-    const encoder = (width: number): Session => ({
-      inputs: [],
-      outputs: states,
-      run: async () => ({
-        'hidden_states.1': {
-          type: 'float32',
-          data: new Float32Array(77 * width).fill(0.5),
-          shape: [1, 77, width],
+describe('an ID encoder of one graph', () => {
+  it('is given the chunk that the person is in, its mask, and the repeated photos', async () => {
+    const calls: Record<string, Tensor>[] = [];
+    const whole: IdEncoder = {
+      whole: {
+        inputs: [],
+        outputs: [],
+        async run(feeds) {
+          calls.push({ ...feeds });
+          const { data, shape } = feeds.prompt_embeds!;
+          return {
+            updated_prompt_embeds: tensor(
+              (data as Float32Array).map((v) => -v),
+              shape,
+            ),
+          };
         },
-        text_embeds: { type: 'float32', data: new Float32Array(2), shape: [1, 2] },
-      }),
-    });
-    const encoders = {
-      tokenizer: first,
-      tokenizer2: second,
-      textEncoder: encoder(3),
-      textEncoder2: encoder(2),
+      },
     };
-    const fuse: Session = {
-      inputs: [],
-      outputs: [],
-      run: async ({ id_tokens }) => ({ fused_embeds: id_tokens! }),
-    };
-    const tokens = new Float32Array(2 * 5).fill(2);
-    const at = async (weight: number) =>
-      (await encodeWithIdentity(encoders, fuse, 'a woman img', 'img', tokens, 5, weight)).context;
-    const [none, whole, half] = [await at(0), await at(1), await at(0.5)];
-    const rows = (context: Float32Array) => [0, 1, 2, 3, 4, 5].map((row) => context[row * 5]!);
-    // <start> a woman woman …
-    expect(rows(none)).toEqual([0.5, 0.5, 0.5, 0.5, 0.5, 0.5]);
-    expect(rows(whole)).toEqual([0.5, 0.5, 2, 2, 0.5, 0.5]);
-    expect(rows(half)).toEqual([0.5, 0.5, 1.25, 1.25, 0.5, 0.5]);
+    const pixels = Float32Array.from({ length: 2 * 3 * 224 * 224 }, (_, i) => (i < 3 * 224 * 224 ? 1 : 2));
+    const embeddings = Float32Array.from({ length: 1024 }, (_, i) => (i < 512 ? 1 : 2));
+    const identity = { count: 2, embeddings, idTokens: null, pixels };
+    const fill = Array(80).fill('dog').join(' ');
+    const { states, tokens } = await rowsOf(`${fill} woman`, identity, 3, whole);
+    expect(tokens).toBe(2 * 77);
+    const [call] = calls as [Record<string, Tensor>];
+    expect(call.id_pixel_values!.shape).toEqual([1, 3, 3, 224, 224]);
+    expect([0, 1, 2].map((n) => (call.id_pixel_values!.data as Float32Array)[n * 3 * 224 * 224])).toEqual([
+      1, 2, 1,
+    ]);
+    expect([0, 1, 2].map((n) => (call.id_embeds!.data as Float32Array)[n * 512])).toEqual([1, 2, 1]);
+    expect(call.prompt_embeds!.shape).toEqual([1, 77, 2]);
+    // 75 dogs in the first chunk: five, and then the person, in the second.
+    const mask = [...(call.class_tokens_mask!.data as Uint8Array)];
+    expect(mask.flatMap((v, i) => (v ? [i] : []))).toEqual([6, 7, 8, 9, 10, 11]);
+    expect(states.slice(0, 77).every((v) => v >= 0)).toBe(true);
+    expect(states.slice(77).every((v) => v <= 0)).toBe(true);
   });
 });
