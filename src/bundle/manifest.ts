@@ -42,6 +42,8 @@ export const BundleManifest = z.strictObject({
         idEncoder ? !idTokens && !idFuse : idTokens !== undefined && idFuse !== undefined,
       "PhotoMaker's ID encoder is idTokens and idFuse, or idEncoder alone",
     ),
+  /** always merged in, as PhotoMaker's own is; what people may choose from lies in `loras/` */
+  loras: z.array(z.strictObject({ file, scale: z.number().min(-4).max(4).default(1) })).default([]),
   safetyLabels: z.array(z.string()).min(2).default(['normal', 'flagged']),
   detector: z.strictObject({ size: z.number().int().multipleOf(32), threshold: z.number().min(0).max(1) }),
   /** px */

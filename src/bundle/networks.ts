@@ -167,8 +167,8 @@ async function readNetwork(dir: string, role: Role, path: string, contract: Cont
   };
 }
 
-/** @throws {RangeError} when it is no ONNX file */
-function readHeader(path: string): OnnxModel {
+/** @throws {RangeError} when it is no ONNX file. @throws {Error} of the file system */
+export function readHeader(path: string): OnnxModel {
   const descriptor = openSync(path, 'r');
   try {
     return readOnnx({

@@ -2,6 +2,7 @@
 import type { GoldenRunner } from '../support/golden.ts';
 import { clipTokenizer } from './clip-tokenizer.ts';
 import { insightface } from './insightface.ts';
+import { lora } from './lora.ts';
 import { noise } from './noise.ts';
 import { photomaker } from './photomaker.ts';
 import { schedulers } from './schedulers.ts';
@@ -10,6 +11,7 @@ import { sdxlTiny } from './sdxl-tiny.ts';
 export const runners: Readonly<Record<string, GoldenRunner>> = {
   'clip-tokenizer': clipTokenizer,
   insightface,
+  lora,
   noise,
   photomaker,
   schedulers,
