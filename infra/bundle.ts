@@ -6,6 +6,7 @@
  */
 const commands: Readonly<Record<string, { usage: string; run(): Promise<{ default: Command }> }>> = {
   check: { usage: 'check DIR [--quick]', run: () => import('./bundle-check.ts') },
+  lora: { usage: 'lora list|add|remove|merge DIR …', run: () => import('./bundle-lora.ts') },
 };
 
 export type Command = (args: readonly string[]) => Promise<number>;

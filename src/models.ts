@@ -10,13 +10,16 @@ import { join } from 'node:path';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { z } from 'zod';
 import { fromHalves, toHalves } from '#pipelines/half.ts';
+import type { LoraTarget } from '#pipelines/lora/file.ts';
 import type { PortraitBundle } from '#pipelines/portrait.ts';
 import { Graph } from '#pipelines/reference/onnx.ts';
 import type { Session, Tensor, TensorData, TensorInfo, TensorType } from '#pipelines/session.ts';
 import { inspectBundle } from './bundle/inspect.ts';
+import { mergedNetworks } from './bundle/loras.ts';
 import type { BundleManifest, Role } from './bundle/manifest.ts';
 import type { NetworkFile } from './bundle/networks.ts';
 import { log } from './log.ts';
+import type { LoraChoice } from './lora-choice.ts';
 
 /** Execution providers, as ONNX_PROVIDERS names them. */
 export type Provider = 'tensorrt' | 'cuda' | 'webgpu' | 'cpu';
@@ -45,6 +48,11 @@ export type SessionReport = {
   readonly used: readonly { readonly provider: string; readonly nodes: number | null }[];
 };
 
+export interface LoadOptions extends SessionOptions {
+  /** merged in beside the bundle's own */
+  readonly loras?: readonly LoraChoice[];
+}
+
 export interface OpenSession extends Session {
   close(): Promise<void>;
 }
@@ -52,17 +60,20 @@ export interface OpenSession extends Session {
 /** @throws {Error} naming the bundle and every file, input, output and setting at fault */
 export async function loadBundle(
   dir: string,
-  options: SessionOptions = {},
+  options: LoadOptions = {},
 ): Promise<PortraitBundle & { manifest: BundleManifest }> {
   const { manifest, networks, settings, tokenizers, faults } = await inspectBundle(dir);
   if (faults.length || !settings || !tokenizers) throw unusable(manifest, faults);
   const providers = await available(options.providers);
+  const merged = await mergedNetworks(dir, options.loras ?? []);
 
   const unopened: string[] = [];
   const sessions: Partial<Record<Role, Session>> = {};
   for (const network of networks) {
     try {
-      sessions[network.role] = await openNetwork(dir, network, { ...options, providers });
+      const isMerged = merged?.targets.some((target) => target === network.role);
+      const from = merged && isMerged ? merged.dir : dir;
+      sessions[network.role] = await openNetwork(from, network, { ...options, providers });
     } catch (error) {
       unopened.push(`${network.path} does not load: ${reasonOf(error)}`);
     }
@@ -80,6 +91,34 @@ export async function loadBundle(
       : { idTokens: idTokens as Session, idFuse: idFuse as Session },
     ...{ upscaler, tokenizer, tokenizer2, ...settings },
     ...{ name, triggerWord, safetyLabels, detector, detailSide, manifest },
+  };
+}
+
+/**
+ * The same bundle with LoRAs merged in: the networks that they change are opened anew, all others are shared.
+ *
+ * @throws {UnknownLoraError}
+ * @throws {Error} naming the LoRA that does not fit
+ */
+export async function withLoras(
+  dir: string,
+  bundle: PortraitBundle,
+  loras: readonly LoraChoice[],
+  options: SessionOptions = {},
+): Promise<{ bundle: PortraitBundle; close(): Promise<void> }> {
+  const merged = await mergedNetworks(dir, loras);
+  if (!merged) return { bundle, close: async () => {} };
+  const { networks } = await inspectBundle(dir);
+  const opened: Partial<Record<LoraTarget, OpenSession>> = {};
+  for (const target of merged.targets) {
+    const network = networks.find(({ role }) => role === target);
+    if (network) opened[target] = await openNetwork(merged.dir, network, options);
+  }
+  return {
+    bundle: { ...bundle, ...opened },
+    async close() {
+      for (const session of Object.values(opened)) await session.close();
+    },
   };
 }
 

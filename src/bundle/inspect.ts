@@ -10,6 +10,7 @@ import { join, relative } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
+import { checkLora } from './loras.ts';
 import { type BundleManifest, type Role, readManifest } from './manifest.ts';
 import { computesInHalf, type NetworkFile, readNetworks } from './networks.ts';
 
@@ -53,12 +54,14 @@ export async function inspectBundle(dir: string): Promise<Inspection> {
       ...networks.flatMap(({ path, data }) => [path, ...data.map((one) => one.path)]),
       ...configs.files,
       ...[first, second].flatMap(({ files }) => files),
+      ...manifest.loras.map(({ file }) => file),
     ].sort(),
     faults: [
       ...networks.flatMap(({ faults }) => faults),
       ...configs.faults,
       ...[first, second].flatMap(({ faults }) => faults),
       ...disagreements(networks, configs, manifest, [first.tokenizer, second.tokenizer]),
+      ...(await loraFaults(dir, manifest)),
     ],
   };
 }
@@ -147,16 +150,27 @@ function disagreements(
   return faults;
 }
 
+/** Of the bundle's own, that are always merged in. Those that people choose from are looked at when they are added. */
+async function loraFaults(dir: string, { loras }: BundleManifest): Promise<string[]> {
+  const faults: string[] = [];
+  for (const { file } of loras) {
+    await checkLora(dir, join(dir, file)).catch((error: unknown) => {
+      faults.push(error instanceof Error ? error.message.replace(`${dir}/`, '') : String(error));
+    });
+  }
+  return faults;
+}
+
 /** null or undefined: not known */
 type Count = number | null | undefined;
 
-/** What is in the folder and no picture depends on; dot files, pages and configs left out. */
+/** What is in the folder and no picture depends on; LoRAs to choose from, dot files, pages and configs left out. */
 export async function unusedFiles({ dir, files }: Inspection): Promise<string[]> {
   const known = new Set(files);
   const all = await readdir(dir, { recursive: true, withFileTypes: true });
   return all
     .filter((entry) => entry.isFile())
     .map((entry) => relative(dir, join(entry.parentPath, entry.name)))
-    .filter((path) => !known.has(path) && !/(^|\/)\.|\.(md|txt|json)$|LICEN[CS]E[^/]*$/i.test(path))
+    .filter((path) => !known.has(path) && !/^loras\/|(^|\/)\.|\.(md|txt|json)$|LICEN[CS]E[^/]*$/i.test(path))
     .sort();
 }

@@ -18,9 +18,11 @@ import {
   rm,
   stat,
   utimes,
+  writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { parseDocument } from 'yaml';
 import { fromHalves, toHalves } from '#pipelines/half.ts';
 import { type LoraPart, type LoraTarget, loraTargets, readLora } from '#pipelines/lora/file.ts';
 import { applyChange, changesOf, type LoraShare, type WeightChange } from '#pipelines/lora/merge.ts';
@@ -145,22 +147,32 @@ export async function mergedNetworks(
   return { dir, targets };
 }
 
-/** The bundle as a new one of its own, with LoRAs merged in and none left to choose. @throws {Error} when `out` exists */
+/**
+ * The bundle as a new one, with LoRAs in its weights, its own too, and none left to choose.
+ *
+ * @param files of the bundle, as `inspectBundle` lists them
+ * @throws {Error} when `out` exists, and as `mergedNetworks`
+ */
 export async function mergeBundle(
   bundleDir: string,
   choices: readonly LoraChoice[],
   out: string,
   files: readonly string[],
 ): Promise<void> {
+  if (await stat(out).catch(() => null)) throw new Error(`${out} exists already`);
   const manifest = await readManifest(bundleDir);
   const shares = await sharesOf(await sourcesOf(bundleDir, manifest, choices));
+  const own = new Set(manifest.loras.map(({ file }) => file));
   const making = `${out}.${process.pid}.making`;
-  if (await stat(out).catch(() => null)) throw new Error(`${out} exists already`);
   try {
     for (const file of files) {
+      if (own.has(file)) continue;
       await mkdir(dirname(join(making, file)), { recursive: true });
       await copyFile(join(bundleDir, file), join(making, file), constants.COPYFILE_FICLONE);
     }
+    const text = parseDocument(await readFile(join(bundleDir, 'bundle.yaml'), 'utf8'));
+    text.delete('loras');
+    await writeFile(join(making, 'bundle.yaml'), text.toString());
     for (const target of targetsOf(shares)) {
       await mergeNetwork(bundleDir, manifest.files[target], target, shares, making);
     }
