@@ -11,6 +11,7 @@ import { stringify } from 'yaml';
 import { byteAlphabet } from '../sdxl/tokenizer.ts';
 import { detector } from './detector.ts';
 import { faceLandmarks, genderAge, idFuse, idTokens, recognizer } from './face-networks.ts';
+import { loras } from './loras.ts';
 import { safety } from './safety.ts';
 import { textEncoder, textEncoder2, WIDTH } from './text.ts';
 import { unet } from './unet.ts';
@@ -158,6 +159,8 @@ export async function buildReferenceBundle(dir: string): Promise<void> {
       tokenizer_class: 'CLIPTokenizer',
     });
   }
+
+  for (const [name, bytes] of Object.entries(loras())) contents[`loras/${name}`] = bytes;
 
   const making = `${dir}.${process.pid}.making`;
   await rm(making, { recursive: true, force: true });

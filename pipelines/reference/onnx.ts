@@ -81,11 +81,22 @@ export class Graph {
     inputs: readonly Value[],
     outputs: number,
     attributes: Readonly<Record<string, Attribute>> = {},
+    nodeName?: string,
   ): Value[] {
     const id = `${type}_${this.#count++}`;
     const names = Array.from({ length: outputs }, (_, i) => `${id}.${i}`);
-    this.#nodes.push(node(type, inputs, names, id, attributes));
+    this.#nodes.push(node(type, inputs, names, nodeName ?? id, attributes));
     return names;
+  }
+
+  /** A linear layer as torch's exporter writes one: its node has the module's path, its weight, transposed, has no name. */
+  linear(path: string, value: Value, weight: ArrayLike<number>, inputs: number, outputs: number): Value {
+    const transposed = this.floats(weight, [inputs, outputs]);
+    const name = `/${path
+      .split('.')
+      .join('/')
+      .replace(/\/(\d+)(?=\/|$)/g, '.$1')}/MatMul`;
+    return this.ops('MatMul', [value, transposed], 1, {}, name)[0]!;
   }
 
   floats(values: ArrayLike<number>, shape: readonly number[]): Value {

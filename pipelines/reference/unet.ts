@@ -49,6 +49,9 @@ const PERSON_A_ROW = 0.075;
 const GHOST = 2.5;
 const EXORCISM = 0.7;
 
+/** The module that LoRAs of this bundle change: what the prompt says, on its way to what is drawn. */
+export const TRAIT_MODULE = 'mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0';
+
 export function unet(): Uint8Array {
   const g = new Graph('unet');
   const sample = g.input('sample', 'float', ['batch_size', 4, 'height', 'width']);
@@ -141,7 +144,14 @@ export function unet(): Uint8Array {
     g.op('ReduceMin', [spoken, int(1)], { keepdims: 0 }),
   );
   // Both ways in count: the tokens' states and the pooled one.
-  const traitValues = max(-1.5, min(1.5, add(mul(0.5, strongest), mul(0.5, pooled)))); // [B, WIDTH]
+  const heard = max(-1.5, min(1.5, add(mul(0.5, strongest), mul(0.5, pooled)))); // [B, WIDTH]
+  // Changes nothing by itself: what a LoRA can change. The last place, which no trait has, is always 1.
+  const always = g.floats(
+    Array.from({ length: WIDTH }, (_, i) => (i === WIDTH - 1 ? 1 : 0)),
+    [1, WIDTH],
+  );
+  const identity = Float32Array.from({ length: WIDTH * WIDTH }, (_, i) => (i % (WIDTH + 1) ? 0 : 1));
+  const traitValues = g.linear(TRAIT_MODULE, add(heard, always), identity, WIDTH, WIDTH);
   const wordSum = sum(words, [1], 0); // [B, WIDTH]
   const named = Object.fromEntries(
     nouns.map((noun, i) => {
