@@ -31,8 +31,17 @@ const TextParameter = z.strictObject({
   default: z.string().nullable(),
 });
 
+/** Names of LoRAs that workers have, with scales; see src/lora-choice.ts. */
+const LorasParameter = z.strictObject({ ...common, type: z.literal('loras'), default: z.null() });
+
 const Parameter = z
-  .discriminatedUnion('type', [NumberParameter, BooleanParameter, ChoiceParameter, TextParameter])
+  .discriminatedUnion('type', [
+    NumberParameter,
+    BooleanParameter,
+    ChoiceParameter,
+    TextParameter,
+    LorasParameter,
+  ])
   .refine((p) => p.type !== 'choice' || p.choices.includes(p.default), 'default is none of the choices')
   .refine(
     (p) =>

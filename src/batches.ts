@@ -20,6 +20,7 @@ import { type Batch, type BatchKind, db, isDuplicate, type Prisma, type Transact
 import { announce, deliver, touch } from './deliveries.ts';
 import { UserError } from './errors.ts';
 import { folderHash } from './faces.ts';
+import { requireLoras } from './loras.ts';
 import { checkPrompt } from './moderation.ts';
 import { type Actor, meet } from './people.ts';
 import { balanceOf, charge, refund } from './tokens.ts';
@@ -215,7 +216,7 @@ export async function discardPlan(actor: Actor, batchId: string): Promise<void> 
 /**
  * Accepts a batch. One interaction delivered twice is accepted once.
  *
- * @throws {UserError} `prompt_*`, `batch_limit`, `waiting_limit`, `tokens_short`, `blocked_until`, `folder_empty`
+ * @throws {UserError} `prompt_*`, `batch_limit`, `waiting_limit`, `tokens_short`, `blocked_until`, `folder_empty`, `lora_unknown`
  */
 export async function openBatch(asking: Asking, request: BatchRequest): Promise<Opened> {
   return open(asking, request, null);
@@ -415,6 +416,7 @@ async function priceCells(request: BatchRequest): Promise<PricedCell[]> {
     throw new UserError('batch_limit', { pictures: cells.length, max: limits.batch });
   // A negative prompt may name what the rules refuse: it says what to keep out of the picture.
   for (const prompt of new Set(cells.map((cell) => cell.prompt))) checkPrompt(prompt);
+  await requireLoras(new Set(cells.map((cell) => cell.parameters.lora)));
   const faces = new Map<string, string>();
   for (const id of new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])))
     faces.set(id, await folderHash(id));

@@ -20,6 +20,9 @@ const messages = {
     `\`${d.name}\` must be one of ${d.choices.map((c) => `\`${c}\``).join(', ')}; ${quote(d.got)} is not.`,
   parameter_length: (d: { name: string; max: number; got: number }) =>
     `\`${d.name}\` may have ${d.max} characters; yours has ${d.got}.`,
+  parameter_lora: (d: { name: string; problem: string }) => `\`${d.name}\`: ${d.problem}.`,
+  lora_unknown: (d: { name: string; known: readonly string[] }) =>
+    `There is no LoRA ${quote(d.name)}${d.known.length ? `; there is ${d.known.map((n) => `\`${n}\``).join(', ')}` : ' here, nor any other'}.`,
   parameter_operators: (d: { name: string }) => `Only operators may set \`${d.name}\`.`,
 
   // prompts and batches

@@ -6,6 +6,8 @@ import { audit } from './audit.ts';
 import type { ResolvedParameters } from './batches.ts';
 import { db, Prisma, type Transaction } from './db.ts';
 import { UserError } from './errors.ts';
+import { parseLoras, sayLoras } from './lora-choice.ts';
+import { completeLoras, requireLoras } from './loras.ts';
 import { type Actor, isOperator, meet } from './people.ts';
 import { isKeepable } from './text.ts';
 
@@ -34,7 +36,7 @@ function definition(name: string): Parameter {
  * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML. null and `default` mean
  * the default; `none` too, where the default is "not set".
  *
- * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `text_unkeepable`
+ * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `_lora`, `text_unkeepable`
  */
 export function parseParameter(name: string, input: ParameterJson): ParameterJson {
   const parameter = definition(name);
@@ -55,6 +57,14 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
       if (!choices.includes(word))
         throw new UserError('parameter_choice', { name, choices, got: String(input) });
       return word;
+    }
+    case 'loras': {
+      if (typeof input !== 'string') throw wrong('names of LoRAs, as `film:0.6, ink`');
+      try {
+        return sayLoras(parseLoras(input)) || null;
+      } catch (error) {
+        throw new UserError('parameter_lora', { name, problem: (error as RangeError).message });
+      }
     }
     case 'text': {
       if (typeof input !== 'string') throw wrong('text');
@@ -92,11 +102,12 @@ export interface Changed {
   readonly after: ParameterJson;
 }
 
-/** Stores a value. @throws {UserError} as `parseParameter`, and `parameter_operators` */
+/** Stores a value. @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown` */
 export async function setParameter(actor: Actor, name: string, input: ParameterJson): Promise<Changed> {
   const after = parseParameter(name, input);
   if (definition(name).operators && !(await isOperator(actor)))
     throw new UserError('parameter_operators', { name });
+  if (definition(name).type === 'loras') await requireLoras([after]);
   await meet(actor);
   return db.$transaction(async (tx) => {
     await lockOwner(tx, actor.id);
@@ -227,6 +238,7 @@ export async function suggestValues(userId: string, name: string, typed: string)
   offer(standard, 'default');
   if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word);
   if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice);
+  if (parameter.type === 'loras') for (const value of await completeLoras(typed)) offer(value);
   if (parameter.type === 'number' || parameter.type === 'integer') {
     offer(String(parameter.min), 'least');
     offer(String(parameter.max), 'most');

@@ -196,6 +196,7 @@ const failures: Readonly<Record<string, string>> = {
   folder_unknown: 'Its face folder is gone.',
   gone: 'Its face folder is gone.',
   face_none: 'No face was found in its reference photos.',
+  lora_unknown: 'Its LoRA is not there any more.',
   prompt_blocked: 'The rules do not allow that prompt.',
   prompt_long: 'Its prompt is too long.',
 };

@@ -1,6 +1,7 @@
 /** The worker's side of its draw thread: promises over messages. */
 import { Worker } from 'node:worker_threads';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
+import type { LoraChoice } from '../lora-choice.ts';
 import type { SessionOptions } from '../models.ts';
 import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
 
@@ -9,6 +10,7 @@ export interface Artist {
   draw(
     request: Omit<PortraitRequest, 'face'>,
     face: FacePhotos | null,
+    loras: readonly LoraChoice[],
     options: { signal: AbortSignal; onProgress: (progress: number) => void },
   ): Promise<DrawResult>;
   countFaces(photo: Uint8Array): Promise<number>;
@@ -75,9 +77,9 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
   }
 
   return {
-    async draw(request, face, { signal, onProgress }) {
+    async draw(request, face, loras, { signal, onProgress }) {
       signal.throwIfAborted();
-      const answer = await ask((id) => ({ kind: 'draw', id, request, face }), onProgress, signal);
+      const answer = await ask((id) => ({ kind: 'draw', id, request, face, loras }), onProgress, signal);
       if (answer.kind !== 'drawn') throw new Error(`The draw thread answered ${answer.kind}`);
       return answer.result;
     },

@@ -11,8 +11,10 @@ import {
   encodeFace,
   type FaceIdentity,
   type Picture,
+  type PortraitBundle,
 } from '#pipelines/portrait.ts';
-import { loadBundle, type SessionOptions } from '../models.ts';
+import { type LoraChoice, sayLoras } from '../lora-choice.ts';
+import { loadBundle, type SessionOptions, withLoras } from '../models.ts';
 import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
 
 /** Identities kept in memory; one is a few hundred KiB. */
@@ -27,6 +29,8 @@ const say = (answer: Answer, transfer: ArrayBuffer[] = []) => port.postMessage(a
 
 const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
 const identities = new Map<string, FaceIdentity>();
+/** The bundle with the LoRAs that were asked for last: one set beside the plain one, as each is a UNet in memory. */
+let merged: { readonly key: string; readonly bundle: PortraitBundle; close(): Promise<void> } | null = null;
 const aborts = new Map<number, AbortController>();
 
 port.on('message', (ask: Ask) => {
@@ -56,10 +60,13 @@ async function draw(ask: Extract<Ask, { kind: 'draw' }>, signal: AbortSignal): P
   };
 
   const face = ask.face && (await identityOf(ask.face));
+  close();
+  stage = 'lora';
+  const drawnWith = await bundleWith(ask.loras);
   const stepsInAll = request.steps + (face ? request.detailSteps : 0);
   let steps = 0;
   const drawn = await drawPortrait(
-    bundle,
+    drawnWith,
     { ...request, face },
     {
       signal,
@@ -97,6 +104,17 @@ async function draw(ask: Extract<Ask, { kind: 'draw' }>, signal: AbortSignal): P
     timings,
   };
   say({ kind: 'drawn', id, result }, [result.png.buffer]);
+}
+
+/** Making and opening it takes seconds, and minutes where a set of LoRAs is new and the UNet is SDXL's. */
+async function bundleWith(loras: readonly LoraChoice[]): Promise<PortraitBundle> {
+  if (!loras.length) return bundle;
+  const key = sayLoras(loras);
+  if (merged?.key === key) return merged.bundle;
+  await merged?.close();
+  merged = null;
+  merged = { key, ...(await withLoras(dir, bundle, loras, options)) };
+  return merged.bundle;
 }
 
 async function countFaces({ id, photo }: Extract<Ask, { kind: 'count-faces' }>): Promise<void> {

@@ -1,5 +1,6 @@
 /** What the worker and its draw thread say to each other. Bytes are transferred or copied, never shared. */
 import type { PortraitRequest } from '#pipelines/portrait.ts';
+import type { LoraChoice } from '../lora-choice.ts';
 import type { SessionReport } from '../models.ts';
 
 export interface FacePhotos {
@@ -15,6 +16,7 @@ export type Ask =
       readonly id: number;
       readonly request: Omit<PortraitRequest, 'face'>;
       readonly face: FacePhotos | null;
+      readonly loras: readonly LoraChoice[];
     }
   | { readonly kind: 'count-faces'; readonly id: number; readonly photo: Uint8Array }
   | { readonly kind: 'abort'; readonly id: number };

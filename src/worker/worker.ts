@@ -12,7 +12,8 @@ import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import { WORKER_LOST_MS } from '../batches.ts';
-import { bundleHash } from '../bundle/inspect.ts';
+import { bundleHash as hashOfBundle } from '../bundle/inspect.ts';
+import { listLoras, loraHash } from '../bundle/loras.ts';
 import { db } from '../db.ts';
 import { UserError } from '../errors.ts';
 import { finishFaceCheck, folderHash, folderPhotos, photoToCheck, removeStalePhotos } from '../faces.ts';
@@ -28,6 +29,7 @@ import {
   startGeneration,
 } from '../generations.ts';
 import { log, withContext } from '../log.ts';
+import { type LoraChoice, parseLoras } from '../lora-choice.ts';
 
 import type { SessionReport } from '../models.ts';
 import { verdictOf } from '../moderation.ts';
@@ -45,20 +47,25 @@ const PROGRESS_EVERY_MS = 400;
 /** Of the 100 s that a stopping machine gives. ms */
 const DRAIN_MS = 90_000;
 
-/** What the pipeline takes of a generation's parameters. More may be in the row; it is for others. */
+/**
+ * What the pipeline takes of a generation's parameters. More may be in the row; it is for others. A row that waited while Atelier
+ * was updated lacks what is new: defaults are what it was asked with.
+ */
 const PortraitParameters = z.object({
   guidance_scale: z.number(),
-  guidance_rescale: z.number(),
-  guidance_cutoff: z.enum(['conditional', 'unconditional', 'none']),
+  guidance_rescale: z.number().default(0),
+  guidance_cutoff: z.enum(['conditional', 'unconditional', 'none']).default('conditional'),
   steps: z.number().int(),
   weight: z.number(),
   negative_prompt: z.string().nullable(),
+  lora: z.string().nullable().default(null),
   scheduler: z.enum(['ddim', 'euler', 'euler_a', 'dpmpp_2m', 'dpmpp_2m_karras', 'unipc', 'lcm']),
-  timestep_spacing: z.enum(['ays', 'leading', 'trailing', 'linspace']),
+  timestep_spacing: z.enum(['ays', 'leading', 'trailing', 'linspace']).default('ays'),
   detail_guidance_scale: z.number(),
   detail_steps: z.number().int(),
   detail_strength: z.number(),
-  face_id_weight: z.number().int(),
+  // It was a share once, 0…2.
+  face_id_weight: z.number().transform((count) => Math.max(1, Math.round(count))),
   start_merge_step: z.number().int(),
 });
 
@@ -86,10 +93,11 @@ export async function startWorker(
     },
   });
   // Last, as it reads every byte, and a bundle that can't be used is told at once.
-  const hash = await bundleHash(dir);
+  const hash = await hashOfBundle(dir);
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
-  await db.worker.create({ data: { id, bundle, bundleHash: hash, sessions: [...sessions.values()] } });
+  const state = async () => ({ sessions: [...sessions.values()], loras: await listLoras(dir) });
+  await db.worker.create({ data: { id, bundle, bundleHash: hash, ...(await state()) } });
 
   const inHand = new Set<string>();
   const draw = queues.work(
@@ -97,7 +105,7 @@ export async function startWorker(
     async ({ generationId }, context) => {
       inHand.add(generationId);
       try {
-        await withContext({ generationId }, () => drawOne(generationId, { id, hash, artist }, context));
+        await withContext({ generationId }, () => drawOne(generationId, { id, dir, hash, artist }, context));
       } finally {
         inHand.delete(generationId);
       }
@@ -109,8 +117,8 @@ export async function startWorker(
   });
 
   const stopAdmitting = repeat(ADMIT_EVERY_MS, () => admit(queues, bundle));
-  const stopRenewing = repeat(WORKER_LOST_MS / 3, () =>
-    db.worker.update({ where: { id }, data: { seenAt: new Date(), sessions: [...sessions.values()] } }),
+  const stopRenewing = repeat(WORKER_LOST_MS / 3, async () =>
+    db.worker.update({ where: { id }, data: { seenAt: new Date(), ...(await state()) } }),
   );
   const stopReconciling = repeat(RECONCILE_EVERY_MS, async () => {
     const rescued = (await rescueOrphans()) + (await readmitLost(queues, bundle));
@@ -146,6 +154,8 @@ export async function startWorker(
 
 interface Me {
   readonly id: string;
+  /** of the bundle */
+  readonly dir: string;
   readonly hash: string;
   readonly artist: Artist;
 }
@@ -153,11 +163,13 @@ interface Me {
 async function drawOne(generationId: string, me: Me, { signal, lastAttempt }: JobContext): Promise<void> {
   const drawing = await startGeneration(generationId, me.id);
   if (!drawing) return;
-  if (await reuseImage(drawing, me.id, me.hash)) return log.info('reused');
 
   const cancelled = new AbortController();
   try {
-    const result = await me.artist.draw(requestOf(drawing), await faceOf(drawing), {
+    const { request, loras } = requestOf(drawing);
+    const bundleHash = await hashWith(me, loras);
+    if (await reuseImage(drawing, me.id, bundleHash)) return log.info('reused');
+    const result = await me.artist.draw(request, await faceOf(drawing), loras, {
       signal: AbortSignal.any([signal, cancelled.signal]),
       onProgress: everyMs(PROGRESS_EVERY_MS, async (progress) => {
         if (!(await reportProgress(generationId, me.id, progress))) cancelled.abort(new Error('cancelled'));
@@ -169,7 +181,7 @@ async function drawOne(generationId: string, me: Me, { signal, lastAttempt }: Jo
       ...verdictOf(result.scores),
       png,
       sha256: createHash('sha256').update(png).digest('hex'),
-      bundleHash: me.hash,
+      bundleHash,
     });
     log.info({ timings: result.timings }, 'drawn');
   } catch (error) {
@@ -187,9 +199,26 @@ async function drawOne(generationId: string, me: Me, { signal, lastAttempt }: Jo
   }
 }
 
-function requestOf(drawing: Drawing): Omit<PortraitRequest, 'face'> {
+/**
+ * Of all weights that draw a picture. @throws {UserError} `lora_unknown` when one was removed after it was asked for
+ */
+async function hashWith({ dir, hash }: Me, loras: readonly LoraChoice[]): Promise<string> {
+  if (!loras.length) return hash;
+  const known = await listLoras(dir);
+  const missing = loras.find(({ name }) => !known.includes(name));
+  if (missing) throw new UserError('lora_unknown', { name: missing.name, known });
+  return createHash('sha256')
+    .update(hash)
+    .update(await loraHash(dir, loras))
+    .digest('hex');
+}
+
+function requestOf(drawing: Drawing): {
+  request: Omit<PortraitRequest, 'face'>;
+  loras: readonly LoraChoice[];
+} {
   const values = PortraitParameters.parse(drawing.parameters);
-  return {
+  const request = {
     prompt: drawing.prompt,
     negativePrompt: values.negative_prompt,
     width: drawing.width,
@@ -208,6 +237,7 @@ function requestOf(drawing: Drawing): Omit<PortraitRequest, 'face'> {
     faceIdWeight: values.face_id_weight,
     startMergeStep: values.start_merge_step,
   };
+  return { request, loras: parseLoras(values.lora ?? '') };
 }
 
 /** @throws {UserError} `folder_empty` when its consent was withdrawn, or it was removed, after it was asked */
