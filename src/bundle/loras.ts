@@ -5,7 +5,7 @@
  * stays as it was to the bit, and its external data lies beside it, where onnxruntime insists on it. Each is made once for a set
  * of LoRAs and scales, under the hash of all that went in.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import {
   copyFile,
@@ -130,8 +130,7 @@ export async function mergedNetworks(
     () => false,
   );
   if (!found) {
-    const making = `${dir}.${process.pid}.making`;
-    await rm(making, { recursive: true, force: true });
+    const making = `${dir}.${randomUUID()}.making`;
     try {
       for (const target of targets)
         await mergeNetwork(bundleDir, manifest.files[target], target, shares, making);
@@ -163,7 +162,7 @@ export async function mergeBundle(
   const manifest = await readManifest(bundleDir);
   const shares = await sharesOf(await sourcesOf(bundleDir, manifest, choices));
   const own = new Set(manifest.loras.map(({ file }) => file));
-  const making = `${out}.${process.pid}.making`;
+  const making = `${out}.${randomUUID()}.making`;
   try {
     for (const file of files) {
       if (own.has(file)) continue;

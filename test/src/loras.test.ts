@@ -55,7 +55,7 @@ describe('what workers have', () => {
     await workers(['film', 'ink'], ['ink', 'wax']);
     const someone = actor();
     await expect(setParameter(someone, 'lora', 'oil')).rejects.toThrow(
-      says('There is no LoRA “oil”; there is `film`, `ink`, `wax`.'),
+      says('There is no LoRA `oil`; there is `film`, `ink`, `wax`.'),
     );
     expect(await db.parameterValue.count({ where: { userId: someone.id } })).toBe(0);
     await setParameter(someone, 'lora', 'wax:0.5, film');
@@ -63,7 +63,7 @@ describe('what workers have', () => {
     const before = await db.batch.count();
     const oil = request([cell({ prompt: 'a woman' }, { lora: 'oil' })]);
     await expect(openBatch(asking(), oil)).rejects.toThrow(
-      says(expect.stringContaining('There is no LoRA “oil”')),
+      says(expect.stringContaining('There is no LoRA `oil`')),
     );
     expect(await db.batch.count()).toBe(before);
   });
@@ -71,7 +71,7 @@ describe('what workers have', () => {
   it('is nothing on a bundle without any, in words', async () => {
     await workers([]);
     await expect(setParameter(actor(), 'lora', 'oil')).rejects.toThrow(
-      says('There is no LoRA “oil” here, nor any other.'),
+      says('There is no LoRA `oil` here, nor any other.'),
     );
   });
 
