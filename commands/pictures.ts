@@ -14,7 +14,7 @@ import { turnPage } from '#src/deliveries.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations.ts';
-import { getPicture, type Picture, pictureBytes } from '#src/messages.ts';
+import { faceFound, getPicture, type Picture, pictureBytes } from '#src/messages.ts';
 import { mayBeShown, reportImage } from '#src/moderation.ts';
 import { resolveParameters, showValue } from '#src/parameters.ts';
 import type { Answer, Presses } from './command.ts';
@@ -259,6 +259,7 @@ export function details({ actor }: Asking, picture: Picture): Answer {
     reused ? 'Drawn before under the same settings: free.' : `${counted(price, 'token')}`,
     ...(took.length ? [`Took ${took.join(', ')}`] : []),
     ...(image?.likeness != null ? [`Likeness ${image.likeness.toFixed(3)}`] : []),
+    ...(faceFound(picture) === false ? ['No face was found in it, so the face folder is not in it.'] : []),
     ...(image && !shown ? ['Not shown: it is deleted, or held for review.'] : []),
     ...(shown ? [`sha256 \`${image.sha256}\``] : []),
     ...(picture.bundleHash ? [`Bundle ${quote(picture.bundle)} \`${picture.bundleHash.slice(0, 16)}\``] : []),

@@ -6,7 +6,7 @@
  */
 import { canonicalJson } from './canonical.ts';
 import type { Batch } from './db.ts';
-import type { Picture } from './messages.ts';
+import { faceFound, type Picture } from './messages.ts';
 import { mayBeShown } from './moderation.ts';
 import { sheetAxes } from './sweeps.ts';
 
@@ -49,7 +49,7 @@ export function buildManifest(batch: Batch, pictures: readonly Picture[]): Manif
     ...axes.map((axis) => `axis_${axis}`),
     ...['seed', 'face_folder', 'idea', 'prompt', 'state', 'failure'],
     ...stages.map((stage) => `${stage}_ms`),
-    ...['likeness', 'verdict', 'sha256', 'storage_key', 'bundle_hash', 'reused'],
+    ...['likeness', 'face_found', 'verdict', 'sha256', 'storage_key', 'bundle_hash', 'reused'],
   ];
   const lines = pictures.map((picture) => {
     const { image } = picture;
@@ -62,7 +62,7 @@ export function buildManifest(batch: Batch, pictures: readonly Picture[]): Manif
       ...[picture.seed, picture.faceFolder?.name, picture.ideaId, picture.prompt],
       ...[picture.state, picture.failure],
       ...stages.map((stage) => (timings[stage] === undefined ? null : Math.round(timings[stage]))),
-      ...[image?.likeness, image?.verdict, shown?.sha256, shown?.storageKey],
+      ...[image?.likeness, faceFound(picture), image?.verdict, shown?.sha256, shown?.storageKey],
       ...[picture.bundleHash, picture.reused],
     ];
   });
@@ -137,6 +137,7 @@ function pictureJson(picture: Picture) {
       verdict: image.verdict,
       rule: image.rule,
       likeness: image.likeness,
+      faceFound: faceFound(picture),
       review: image.review?.state ?? null,
       ...(shown && { sha256: shown.sha256, storageKey: shown.storageKey, bytes: shown.bytes }),
     },

@@ -21,6 +21,12 @@ export async function getPicture(generationId: string): Promise<Picture> {
   return found;
 }
 
+/** Whether the person is in it: false where none was found to draw, so that stage 2 was skipped; null where none was asked for. */
+export function faceFound({ state, faceFolderId, image }: Picture): boolean | null {
+  if (!image || state !== 'done' || !faceFolderId) return null;
+  return image.likeness !== null;
+}
+
 /**
  * The bytes of a picture, for one who may see its card. The verdict is asked here, with the bytes at hand.
  *

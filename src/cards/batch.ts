@@ -8,7 +8,7 @@ import { type Batch, db } from '#src/db.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import { relative } from '#src/errors.ts';
 import { buildManifest } from '#src/manifest.ts';
-import { countPictures, type Picture, pictureBytes, picturesOf } from '#src/messages.ts';
+import { countPictures, faceFound, type Picture, pictureBytes, picturesOf } from '#src/messages.ts';
 import { type Axis, sheetAxes } from '#src/sweeps.ts';
 import {
   accents,
@@ -223,6 +223,9 @@ async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise
     const sentences = [...new Set(failed.map(({ failure }) => failureSentence(failure)))];
     lines.push(`${many(failed)}${sentences.join(' ')} Its tokens are back.`);
   }
+  const faceless = of('done').filter((picture) => faceFound(picture) === false);
+  if (faceless.length)
+    lines.push(`${many(faceless)}${only ? 'No' : 'no'} face was found, so the face folder is not in it.`);
   if (cancelled.length) lines.push(`${many(cancelled)}Cancelled. Its tokens are back.`);
   if (gone.length) lines.push(`${many(gone)}${only ? capital(hiddenWords(only)) : 'Deleted'}.`);
   return lines.join('\n');
@@ -238,6 +241,10 @@ async function countsLine(batch: Batch, pictures: readonly Picture[]): Promise<s
     ...some(count('running'), 'drawing'),
     ...some(count('waiting'), 'waiting'),
     ...some(count('held'), 'held for review'),
+    ...some(
+      pictures.filter((picture) => stateOf(picture) === 'done' && faceFound(picture) === false).length,
+      'with no face found',
+    ),
     ...some(count('failed'), 'failed'),
     ...some(count('cancelled'), 'not drawn'),
     ...some(count('gone'), 'deleted'),
@@ -408,6 +415,7 @@ function cellOf(picture: Picture): SheetCell {
     ...(state === 'done' && { load: () => pictureBytes(picture) }),
     ...(state === 'failed' && { code: failure ?? 'internal' }),
     ...(image?.likeness != null && { note: image.likeness.toFixed(2) }),
+    ...(faceFound(picture) === false && { note: 'no face' }),
   };
 }
 

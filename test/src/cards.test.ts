@@ -8,6 +8,7 @@ import { type Card, plain } from '#src/cards/parts.ts';
 import { type DeliveryKind, db } from '#src/db.ts';
 import { publishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations.ts';
+import { buildManifest } from '#src/manifest.ts';
 import { picturesOf } from '#src/messages.ts';
 import { decide, reportImage } from '#src/moderation.ts';
 import { readComponents, walk } from '#src/sandbox/components.ts';
@@ -141,6 +142,30 @@ describe('the card of /imagine', () => {
     const card = await render({ batchId: batch.id }, 'card');
     expect(words(card)).toContain('Something broke on our side. Its tokens are back.');
     expect(card.files).toEqual([]);
+  });
+
+  it('says in which picture no face was found to put the person into', async () => {
+    const { batch, person } = await opened([{}, {}]);
+    await drawAll(batch.id);
+    const folder = await db.faceFolder.create({ data: { ownerId: person.id, name: 'me' } });
+    await db.generation.updateMany({ where: { batchId: batch.id }, data: { faceFolderId: folder.id } });
+    expect(words(await render({ batchId: batch.id }, 'card'))).not.toContain('face was found');
+    const [first] = await picturesOf(batch.id);
+    await db.image.update({ where: { id: first!.image!.id }, data: { likeness: null } });
+    expect(words(await render({ batchId: batch.id }, 'card'))).toContain(
+      '1 picture: no face was found, so the face folder is not in it.',
+    );
+    expect(words(await render({ batchId: batch.id }, 'status'))).toContain('1 with no face found');
+    const manifest = buildManifest(
+      await db.batch.findUniqueOrThrow({ where: { id: batch.id } }),
+      await picturesOf(batch.id),
+    );
+    expect(
+      JSON.parse(String(manifest.json)).pictures.map(({ image }: { image: object }) => image),
+    ).toMatchObject([
+      { likeness: null, faceFound: false },
+      { likeness: 0.7, faceFound: true },
+    ]);
   });
 
   it('loses a picture that is reported, deleted or rejected', async () => {

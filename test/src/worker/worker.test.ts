@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { endBatch, openBatch } from '#src/batches.ts';
 import { type Batch, db } from '#src/db.ts';
 import { addPhotos, giveConsent, waitForChecks } from '#src/faces.ts';
+import { faceFound, picturesOf } from '#src/messages.ts';
 import { connectQueues, type Queues } from '#src/queue.ts';
 import { getFile } from '#src/storage.ts';
 import { readPhoto } from '#src/uploads.ts';
@@ -160,6 +161,17 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
     expect(drawn?.state).toBe('done');
     expect(drawn?.timings).toHaveProperty('detail');
     expect(drawn?.image?.likeness).toBeGreaterThan(0.3);
+
+    // Where stage 1 drew nobody there is nothing to detail, and the picture says so.
+    const nobody = cell(
+      { prompt: 'landscape, forest', seed: options.redisUrl ? 5 : 6, faceFolderId: folder.id },
+      small,
+    );
+    const { batch } = await openBatch(asking({ actor: me }), request([nobody]));
+    const [empty] = await ended(batch);
+    expect(empty).toMatchObject({ state: 'done', image: { likeness: null } });
+    const [picture] = await picturesOf(batch.id);
+    expect(faceFound(picture!)).toBe(false);
   });
 
   it('ends a running picture when its batch is cancelled', async () => {
