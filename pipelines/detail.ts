@@ -8,10 +8,6 @@
 import type { Face } from './faces/faces.ts';
 import { crop, type Picture, type Point, resize, type Window } from './picture.ts';
 
-/** The square is so many times the face's larger side. */
-const CROP_FACTOR = 2;
-/** The change falls from 1 to 0 over this share of the face's width. */
-const FEATHER = 0.14;
 /** Of InsightFace's 106 points: the jaw from the image-left temple to the image-right one … */
 const JAW = [
   1, 9, 10, 11, 12, 13, 14, 15, 16, 2, 3, 4, 5, 6, 7, 8, 0, 24, 23, 22, 21, 20, 19, 18, 32, 31, 30, 29, 28,
@@ -23,6 +19,14 @@ const CHIN = 0;
 /** The landmarks end at the brows: the forehead is this share of the way from chin to brow above them. */
 const FOREHEAD = 0.35;
 
+/** How a face is cut out. */
+export interface Cut {
+  /** the square is so many times the face's larger side; more shows more of what is around */
+  readonly cropFactor: number;
+  /** the change falls from 1 to 0 over this share of the face's width */
+  readonly feather: number;
+}
+
 export interface Region {
   /** px of the picture; may reach beyond it */
   readonly left: number;
@@ -33,11 +37,16 @@ export interface Region {
 }
 
 /** The square around a face and its mask. `points`: 106 landmarks; without them the mask is an ellipse in the box. */
-export function regionOf(picture: Picture, { box }: Face, points: readonly Point[]): Region {
+export function regionOf(
+  picture: Picture,
+  { box }: Face,
+  points: readonly Point[],
+  { cropFactor, feather }: Cut,
+): Region {
   const [w, h] = [box.right - box.left, box.bottom - box.top];
   const side = Math.max(
     16,
-    Math.min(Math.round(Math.max(w, h) * CROP_FACTOR), Math.max(picture.width, picture.height)),
+    Math.min(Math.round(Math.max(w, h) * cropFactor), Math.max(picture.width, picture.height)),
   );
   const left = Math.round((box.left + box.right) / 2 - side / 2);
   const top = Math.round((box.top + box.bottom) / 2 - side / 2);
@@ -45,7 +54,7 @@ export function regionOf(picture: Picture, { box }: Face, points: readonly Point
     x: x - left,
     y: y - top,
   }));
-  return { left, top, side, change: feathered(outline, side, Math.max(2, w * FEATHER)) };
+  return { left, top, side, change: feathered(outline, side, Math.max(2, w * feather)) };
 }
 
 /** The face with its forehead, as a closed polygon. */

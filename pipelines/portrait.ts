@@ -93,6 +93,10 @@ export interface PortraitRequest {
   readonly detailGuidanceScale: number;
   /** 0…1, share of the detailing schedule that is run; 0: no stage 2 */
   readonly detailStrength: number;
+  /** ≥ 1, stage 2's square is so many times the face */
+  readonly detailCropFactor: number;
+  /** 0…1, share of the face's width over which stage 2's change fades out */
+  readonly detailFeather: number;
   /** ≥ 1, how many photos the person's are repeated to: two tokens of the prompt for each */
   readonly faceIdWeight: number;
   /** The base uses the identity in the steps after this one, counting from 0; 1000: never. */
@@ -261,12 +265,23 @@ async function conditioningOf(
   for (const request of requests) all.push(await textsOf(bundle, request));
   const flat = all.flatMap(({ positive, negative, identity }) => [positive, negative, identity ?? positive]);
   const isEven = flat.every(({ tokens }) => tokens === flat[0]?.tokens);
-  const even = isEven ? flat : evened(flat, await encodePrompt(bundle, ''));
+  const even = fitting(bundle, isEven ? flat : evened(flat, await encodePrompt(bundle, '')));
   return all.map(({ identity }, n) => ({
     positive: even[3 * n]!,
     negative: even[3 * n + 1]!,
     identity: identity && even[3 * n + 2]!,
   }));
+}
+
+/** Some exports take 77 tokens and no more: what a long prompt says beyond them is lost there, as in every tool that cuts. */
+function fitting({ unet }: PortraitBundle, texts: readonly TextConditioning[]): readonly TextConditioning[] {
+  const most = unet.inputs.find(({ name }) => name === 'encoder_hidden_states')?.shape[1];
+  if (typeof most !== 'number') return texts;
+  return texts.map((text) => {
+    if (text.tokens <= most) return text;
+    const width = text.context.length / text.tokens;
+    return { ...text, tokens: most, context: text.context.slice(0, most * width) };
+  });
 }
 
 async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promise<Texts> {
@@ -380,9 +395,11 @@ async function redraw(
 
   const regions = [];
   const clean: Float32Array[] = [];
-  for (const { picture, faces } of drafts) {
+  for (const { picture, faces, request: own } of drafts) {
     const face = faces[index]!;
-    const region = regionOf(picture, face, await landmarks(bundle.faceLandmarks, picture, face));
+    const points = await landmarks(bundle.faceLandmarks, picture, face);
+    const cut = { cropFactor: own.detailCropFactor, feather: own.detailFeather };
+    const region = regionOf(picture, face, points, cut);
     regions.push(region);
     clean.push(await encodePicture(bundle, magnify(picture, region, side)));
   }

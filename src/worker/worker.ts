@@ -64,6 +64,8 @@ const PortraitParameters = z.object({
   detail_guidance_scale: z.number(),
   detail_steps: z.number().int(),
   detail_strength: z.number(),
+  detail_crop_factor: z.number().default(2),
+  detail_feather: z.number().default(0.14),
   // It was a share once, 0…2.
   face_id_weight: z.number().transform((count) => Math.max(1, Math.round(count))),
   start_merge_step: z.number().int(),
@@ -234,6 +236,8 @@ function requestOf(drawing: Drawing): {
     detailSteps: values.detail_steps,
     detailGuidanceScale: values.detail_guidance_scale,
     detailStrength: values.detail_strength,
+    detailCropFactor: values.detail_crop_factor,
+    detailFeather: values.detail_feather,
     faceIdWeight: values.face_id_weight,
     startMergeStep: values.start_merge_step,
   };

@@ -19,6 +19,8 @@ export function portraitRequest(prompt: string, changes: Partial<PortraitRequest
     detailSteps: 12,
     detailGuidanceScale: 4,
     detailStrength: 0.6,
+    detailCropFactor: 2,
+    detailFeather: 0.14,
     faceIdWeight: 4,
     startMergeStep: 1000,
     ...changes,
