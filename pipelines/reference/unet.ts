@@ -43,8 +43,8 @@ const OPEN_DRIFT = 0.45;
 const LEVELS = [0, 0.25, 0.5, 0.75, 1];
 const IDENTITY_WISH = 1_500;
 /** Share of the person that any row of ID tokens gives, and each one more: four photos, of two rows each, give all. */
-const PERSON_LEAST = 0.4;
-const PERSON_A_ROW = 0.075;
+const PERSON_LEAST = 0.2;
+const PERSON_A_ROW = 0.1;
 /** Noise has no values beyond so many deviations: what lies beyond is a ghost, of guidance mostly, and is taken out faster. */
 const GHOST = 2.5;
 const EXORCISM = 0.7;

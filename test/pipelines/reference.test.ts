@@ -201,6 +201,24 @@ describe('faces', () => {
   }, 120_000);
 });
 
+it('shows more of a person the more often their photos are repeated, on the whole', async () => {
+  const means: number[] = [];
+  for (const faceIdWeight of [1, 2, 4]) {
+    let sum = 0;
+    for (const who of PEOPLE) {
+      const face = await encodeFace(bundle, [drawPhoto(person(who), 0)]);
+      const { likeness } = await drawPortrait(
+        bundle,
+        request('portrait of a person', { seed: 90 + who, face, faceIdWeight }),
+      );
+      sum += likeness ?? 0;
+    }
+    means.push(sum / PEOPLE.length);
+  }
+  expect(means).toEqual([...means].sort((a, b) => a - b));
+  expect(means[2]! - means[0]!).toBeGreaterThan(0.02);
+}, 120_000);
+
 it('flags a checkered background and nothing else', async () => {
   const flagged = async (prompt: string) => (await drawPortrait(bundle, request(prompt))).scores!.flagged!;
   expect(await flagged('a woman, checkered background')).toBeGreaterThan(0.95);
