@@ -6,6 +6,7 @@
  *
  * Queues stay shallow: the backlog waits in Postgres, see `src/worker/admission.ts`.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createPostgresBackend, type Job, Queue, UnrecoverableError, Worker, withBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -99,6 +100,9 @@ export async function reachQueues({ redisUrl }: Pick<Config, 'redisUrl'>): Promi
   }
 }
 
+/** So long Redis has for an answer when we close. ms */
+const PING_MS = 1_000;
+
 export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Queues {
   const { redisUrl } = from;
   return redisUrl
@@ -108,7 +112,15 @@ export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Q
         return {
           queue: (name) => new Queue(name, { connection }),
           worker: (name, run, options) => new Worker(name, run, { connection, ...options }),
-          isAway: () => connection.status !== 'ready',
+          async isAway() {
+            if (connection.status !== 'ready') return true;
+            // A Redis that has just died still counts as ready; what is asked of it then waits for ever.
+            const answer = connection.ping().then(
+              () => false,
+              () => true,
+            );
+            return Promise.race([answer, sleep(PING_MS).then(() => true)]);
+          },
           end: async () => {
             if (connection.status === 'ready') await connection.quit().catch(() => {});
             connection.disconnect();
@@ -127,7 +139,7 @@ export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Q
           queue: (name) => new backend.Queue(name, { connection }),
           worker: (name, run, options) =>
             new backend.Worker(name, run, { connection: { ...connection, max: 3 }, ...options }),
-          isAway: () => false,
+          isAway: async () => false,
           end: async () => {},
         };
       });
@@ -155,7 +167,7 @@ interface Bull {
     options: { concurrency: number; lockDuration: number; stalledInterval: number; maxStalledCount: number },
   ): BullWorker;
   /** Whatever asks it now waits until it is back. */
-  isAway(): boolean;
+  isAway(): Promise<boolean>;
   end(): Promise<void>;
 }
 
@@ -262,13 +274,14 @@ function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
           workers.delete(worker);
           if (force) worker.cancelAllJobs('the worker closes by force');
           // A gentle close would wait for a Redis that may not come back before we are killed.
-          await worker.close(force || bull.isAway());
+          await worker.close(force || (await bull.isAway()));
         },
       };
     },
 
     async close() {
-      await Promise.all([...workers].map((worker) => worker.close(bull.isAway())));
+      const away = await bull.isAway();
+      await Promise.all([...workers].map((worker) => worker.close(away)));
       await Promise.all([...open.values()].map((queue) => queue.close()));
       await bull.end();
     },

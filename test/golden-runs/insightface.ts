@@ -77,10 +77,10 @@ export const insightface: GoldenRunner = async (set) => {
   const own = openSet(goldenDir('insightface'));
   const file = (name: string) => (existsSync(set.path(name)) ? set.path(name) : own.path(name));
   const networks: Networks = {
-    det: await openSession(file('det_10g.onnx')),
-    recognizer: await openSession(file('w600k_r50.onnx')),
-    landmark: await openSession(file('2d106det.onnx')),
-    attribute: await openSession(file('genderage.onnx')),
+    det: await openSession(file('det_10g.onnx'), { threads: 1 }),
+    recognizer: await openSession(file('w600k_r50.onnx'), { threads: 1 }),
+    landmark: await openSession(file('2d106det.onnx'), { threads: 1 }),
+    attribute: await openSession(file('genderage.onnx'), { threads: 1 }),
   };
   const picture = (name: unknown) => readPicture(file(z.string().parse(name)));
 

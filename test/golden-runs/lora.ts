@@ -88,7 +88,7 @@ async function sameWeights(c: GoldenCase, original: string, path: string): Promi
 async function sameOutput(c: GoldenCase, inputs: GoldenCase, path: string): Promise<Comparison> {
   const { timestep } = z.object({ timestep: z.number() }).parse(inputs.params);
   const input = (name: string) => tensor(Float32Array.from(inputs.get(name).data), inputs.get(name).shape);
-  const session = await openSession(path);
+  const session = await openSession(path, { threads: 1 });
   const { out_sample } = await session.run({
     timestep: tensor(Float32Array.of(timestep), []),
     ...{ sample: input('sample'), encoder_hidden_states: input('encoder_hidden_states') },

@@ -39,7 +39,7 @@ export const photomaker: GoldenRunner = async (set) => {
   const file = (name: string) => (existsSync(set.path(name)) ? set.path(name) : own.path(name));
   const beside = (name: string) =>
     existsSync(set.path(`../${name}/cases.json`)) ? set.path(`../${name}`) : goldenDir(name);
-  const encoder: IdEncoder = { whole: await openSession(file('id_encoder.onnx')) };
+  const encoder: IdEncoder = { whole: await openSession(file('id_encoder.onnx'), { threads: 1 }) };
   const tiny = await openTinySdxl(beside('sdxl-tiny'));
   const clip = existsSync(`${beside('clip-tokenizer')}/tokenizer/vocab.json`)
     ? beside('clip-tokenizer')

@@ -74,7 +74,7 @@ export interface TinySdxl extends TextEncoders, Vae {
 /** @param dir a set's folder; where it has no networks, our own copy's are taken */
 export async function openTinySdxl(dir: string): Promise<TinySdxl> {
   const from = existsSync(join(dir, 'unet/model.onnx')) ? dir : goldenDir('sdxl-tiny');
-  const open = (folder: string) => openSession(join(from, folder, 'model.onnx'));
+  const open = (folder: string) => openSession(join(from, folder, 'model.onnx'), { threads: 1 });
   return {
     tokenizer: readGoldenTokenizer(join(from, 'tokenizer')),
     tokenizer2: readGoldenTokenizer(join(from, 'tokenizer_2')),

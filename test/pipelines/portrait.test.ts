@@ -16,7 +16,7 @@ import { portraitRequest } from '../support/portrait-request.ts';
 let bundle: PortraitBundle;
 let face: FaceIdentity;
 beforeAll(async () => {
-  bundle = await loadBundle(inject('bundleDir'), { threads: 2 });
+  bundle = await loadBundle(inject('bundleDir'), { threads: 1 });
   face = await encodeFace(
     bundle,
     [0, 1].map((shot) => drawPhoto(person(2), shot)),

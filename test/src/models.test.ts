@@ -189,7 +189,7 @@ describe('a network', () => {
 
 const photo = portraitPicture(1, 0);
 async function drawWith(folder: string) {
-  const bundle: PortraitBundle = await loadBundle(folder, { threads: 2 });
+  const bundle: PortraitBundle = await loadBundle(folder, { threads: 1 });
   const request = portraitRequest('portrait of a woman, red hair', {
     ...{ steps: 5, detailSteps: 3, face: await encodeFace(bundle, [photo]) },
   });

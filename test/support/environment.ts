@@ -23,6 +23,8 @@ await onServer(`CREATE DATABASE ${database} TEMPLATE ${inject('templateDatabase'
 process.env.DATABASE_URL = server + database;
 process.env.DATA_DIR = `${inject('filesDir')}/${database}`;
 process.env.LOG_LEVEL ??= 'silent';
+// Files run side by side, one a core: with more threads each, onnxruntime's waiting ones take the core from the other file.
+process.env.ONNX_THREADS = '1';
 delete process.env.REDIS_URL;
 delete process.env.DISCORD_TOKEN;
 
