@@ -40,6 +40,8 @@ export interface DetectOptions {
   readonly threshold?: number;
   /** 0…1, of two faces that share more of their area only the surer one is kept */
   readonly overlap?: number;
+  /** px, of the shorter side: smaller faces are left out */
+  readonly smallest?: number;
   /** how many at most; all of them when left out */
   readonly most?: number;
   /** which those are: large ones near the middle, or simply the largest */
@@ -51,6 +53,8 @@ const ANCHORS = 2;
 const OVERLAP = 0.4;
 const THRESHOLD = 0.5;
 const SIZES = [{ width: 640, height: 640 }];
+/** px, sides of squares: PhotoMaker's, for photos in which the usual size shows no face. */
+const SMALLER = [576, 512, 448, 384, 320, 256];
 /** Where ArcFace wants the five points in its 112 × 112 px. */
 const TEMPLATE: readonly Point[] = [
   { x: 38.2946, y: 51.6963 },
@@ -69,18 +73,43 @@ export async function detect(
   picture: Picture,
   options: DetectOptions = {},
 ): Promise<Face[]> {
-  const { sizes = SIZES, threshold = THRESHOLD, most, prefer = 'central' } = options;
+  const { sizes = SIZES, threshold = THRESHOLD, smallest, most, prefer = 'central' } = options;
   const candidates: Face[] = [];
   for (const { width, height } of sizes) {
     const { blob, scale } = letterbox(picture, width, height);
     const outputs = await detectorOutputs(detector, blob, width, height);
     candidates.push(...decode(outputs, width, height, threshold, scale));
   }
-  const faces = suppress(byScore(candidates), options.overlap);
+  const faces = suppress(byScore(candidates.filter(isSomewhere)), options.overlap).filter(
+    ({ box }) => smallest === undefined || Math.min(box.right - box.left, box.bottom - box.top) >= smallest,
+  );
   return most === undefined || faces.length <= most
     ? faces
     : preferred(faces, picture, prefer).slice(0, most);
 }
+
+/**
+ * Looks at smaller and smaller sizes until one shows a face: one that fills its photo is small enough for the network in a small
+ * one.
+ *
+ * @param side px, a multiple of 32: the square that the photo is fitted into first
+ */
+export async function detectInPhoto(
+  detector: Session,
+  photo: Picture,
+  side: number,
+  options: Omit<DetectOptions, 'sizes'>,
+): Promise<Face[]> {
+  for (const size of [side, ...SMALLER.filter((smaller) => smaller < side)]) {
+    const faces = await detect(detector, photo, { ...options, sizes: [{ width: size, height: size }] });
+    if (faces.length) return faces;
+  }
+  return [];
+}
+
+/** Half precision overflows to infinities, and those make NaN: no face has such corners. */
+const isSomewhere = ({ box, points }: Face) =>
+  [box.left, box.top, box.right, box.bottom, ...points.flatMap(({ x, y }) => [x, y])].every(Number.isFinite);
 
 /** The nine outputs by position: their names are numbers that differ from file to file. @param blob [3, height, width] */
 export async function detectorOutputs(

@@ -169,6 +169,23 @@ describe('faces', () => {
     expect(counts).toEqual([1, 1, 2, 0, 0, 0]);
   });
 
+  it('are looked for in photos at smaller sizes, where the usual one shows none', async () => {
+    const { faceDetector } = bundle;
+    const blind = {
+      ...faceDetector,
+      async run(feeds: Parameters<typeof faceDetector.run>[0]) {
+        const result = await faceDetector.run(feeds);
+        const isUsual = Object.values(feeds)[0]!.shape[3] === bundle.detector.size;
+        if (isUsual) for (const name of Object.keys(result)) (result[name]!.data as Float32Array).fill(0);
+        return result;
+      },
+    };
+    const seeing = { ...bundle, faceDetector: blind };
+    const photo = drawPhoto(person(0), 0);
+    expect(await detectFaces(seeing, photo)).toEqual([]);
+    expect((await encodeFace(seeing, [photo])).count).toBe(1);
+  });
+
   it('become those of the folder in stage 2, and nothing outside the mask changes', async () => {
     const folders: FaceIdentity[] = [];
     for (const who of PEOPLE)

@@ -1,6 +1,14 @@
 /** Faces by closed forms. InsightFace's own results are compared in test/golden.test.ts. */
 import { describe, expect, it } from 'vitest';
-import { alignment, attributeCrop, detect, type Face, letterbox, suppress } from '#pipelines/faces/faces.ts';
+import {
+  alignment,
+  attributeCrop,
+  detect,
+  detectInPhoto,
+  type Face,
+  letterbox,
+  suppress,
+} from '#pipelines/faces/faces.ts';
 import { apply, inverse, type Picture, type Point, warp } from '#pipelines/picture.ts';
 import type { Session } from '#pipelines/session.ts';
 import { tensor } from '#pipelines/tensor.ts';
@@ -79,8 +87,11 @@ describe('non-maximum suppression', () => {
 });
 
 describe('detection', () => {
-  /** Answers with one face in the first cell of stride 8, `sides` px wide and high. */
-  const answering = (sizes: string[], box: readonly number[]): Session => ({
+  /** Answers with one face in the first cell of stride 8, where `box` tells one for the size it is asked at. */
+  const answering = (
+    sizes: string[],
+    box: readonly number[] | ((width: number) => readonly number[] | undefined),
+  ): Session => ({
     inputs: [{ name: 'input.1', type: 'float32', shape: [1, 3, '?', '?'] }],
     outputs: Array.from({ length: 9 }, (_, i) => ({ name: `${448 + i}`, type: 'float32', shape: [] })),
     async run(feeds) {
@@ -89,8 +100,9 @@ describe('detection', () => {
       const anchors = [8, 16, 32].map((stride) => 2 * (h / stride) * (w / stride));
       const out = anchors.flatMap((n) => [n, 4 * n, 10 * n].map((length) => new Float32Array(length)));
       const ordered = [0, 1, 2].flatMap((kind) => [0, 1, 2].map((s) => out[s * 3 + kind]!));
-      ordered[0]![0] = 0.9;
-      ordered[3]!.set(box);
+      const found = typeof box === 'function' ? box(w) : box;
+      ordered[0]![0] = found ? 0.9 : 0;
+      ordered[3]!.set(found ?? []);
       return Object.fromEntries(ordered.map((data, i) => [`${448 + i}`, tensor(data, [data.length])]));
     },
   });
@@ -120,6 +132,29 @@ describe('detection', () => {
     const [large] = await detect(session, blank(320, 640), { ...options, prefer: 'large' });
     expect(large!.box.right).toBe(64);
     expect(await detect(session, blank(320, 640), options)).toHaveLength(1);
+  });
+
+  it('leaves out faces that are too small, and such as are nowhere', async () => {
+    const at = async (box: readonly number[], smallest?: number) => {
+      const sizes = [{ width: 160, height: 160 }];
+      const options = smallest === undefined ? { sizes } : { sizes, smallest };
+      return (await detect(answering([], box), blank(160, 160), options)).length;
+    };
+    expect([await at([0, 0, 2, 1]), await at([0, 0, 2, 1], 8), await at([0, 0, 2, 1], 9)]).toEqual([1, 1, 0]);
+    expect(await at([0, 0, Number.NaN, 1])).toBe(0);
+    expect(await at([Number.NEGATIVE_INFINITY, 0, 4, 4])).toBe(0);
+  });
+
+  it('looks at a photo in smaller and smaller sizes, until one shows a face', async () => {
+    const looked = async (until: number, side: number) => {
+      const sizes: string[] = [];
+      const session = answering(sizes, (width) => (width <= until ? [0, 0, 4, 4] : undefined));
+      const found = await detectInPhoto(session, blank(64, 64), side, {});
+      return [found.length, ...sizes.map((size) => size.replace(/x.*/u, ''))].join(' ');
+    };
+    expect(await looked(640, 640)).toBe('1 640');
+    expect(await looked(500, 640)).toBe('1 640 576 512 448');
+    expect(await looked(0, 320)).toBe('0 320 256');
   });
 
   it('takes a score that is no number for none', async () => {
