@@ -63,6 +63,8 @@ const TEMPLATE: readonly Point[] = [
   { x: 41.5493, y: 92.3655 },
   { x: 70.7299, y: 92.2041 },
 ];
+/** as the detector is given it */
+const BLACK = -127.5 / 128;
 const RECOGNITION_SIDE = 112;
 const LANDMARK_SIDE = 192;
 const ATTRIBUTE_SIDE = 96;
@@ -151,12 +153,14 @@ export function letterbox(
   const w = fitsHeight ? Math.trunc(height / ratio) : width;
   const small = resample(picture, Math.max(w, 1), Math.max(h, 1));
   const plane = width * height;
-  const blob = new Float32Array(3 * plane).fill(-127.5 / 128);
+  const blob = new Float32Array(3 * plane);
   for (let c = 0; c < 3; c++) {
     for (let y = 0, q = c; y < small.height; y++) {
       const row = c * plane + y * width;
       for (let x = 0; x < small.width; x++, q += 3) blob[row + x] = (small.rgb[q]! - 127.5) / 128;
+      blob.fill(BLACK, row + small.width, row + width);
     }
+    blob.fill(BLACK, c * plane + small.height * width, (c + 1) * plane);
   }
   return { blob, scale: small.height / picture.height, resized: small };
 }
@@ -231,11 +235,7 @@ export function alignment({ points }: Pick<Face, 'points'>, side = RECOGNITION_S
 /** [512] raw, as PhotoMaker V2 wants it; divide by its norm to compare. */
 export async function embed(recognizer: Session, picture: Picture, face: Face): Promise<Float32Array> {
   const levels = warp(picture, alignment(face), RECOGNITION_SIDE);
-  const blob = planes(levels, RECOGNITION_SIDE, (v) => (Math.round(v) - 127.5) / 127.5);
-  const input = recognizer.inputs[0]?.name ?? 'input.1';
-  const result = await recognizer.run({ [input]: tensor(blob, [1, 3, RECOGNITION_SIDE, RECOGNITION_SIDE]) });
-  const output = recognizer.outputs[0]?.name ?? '';
-  return floats(result[output], output).data;
+  return outputOf(recognizer, levels, RECOGNITION_SIDE, (v) => (v - 127.5) / 127.5);
 }
 
 /** 106 points in the picture's pixels. */
@@ -244,13 +244,13 @@ export async function landmarks(
   picture: Picture,
   { box }: Pick<Face, 'box'>,
 ): Promise<Point[]> {
-  const transform = attributeCrop(box, LANDMARK_SIDE);
-  const blob = planes(warp(picture, transform, LANDMARK_SIDE), LANDMARK_SIDE, Math.round);
-  const input = network.inputs[0]?.name ?? 'data';
-  const result = await network.run({ [input]: tensor(blob, [1, 3, LANDMARK_SIDE, LANDMARK_SIDE]) });
-  const output = network.outputs[0]?.name ?? '';
-  const raw = floats(result[output], output).data;
-  const back = inverse(transform);
+  const crop = attributeCrop(box, LANDMARK_SIDE);
+  return landmarkPoints(await outputOf(network, warp(picture, crop, LANDMARK_SIDE), LANDMARK_SIDE), crop);
+}
+
+/** @param raw [212] −1…1 of the crop */
+export function landmarkPoints(raw: Float32Array, crop: Similarity): Point[] {
+  const back = inverse(crop);
   return Array.from({ length: raw.length / 2 }, (_, i) =>
     apply(back, {
       x: (raw[2 * i]! + 1) * (LANDMARK_SIDE / 2),
@@ -270,16 +270,36 @@ export async function genderAge(
   picture: Picture,
   { box }: Pick<Face, 'box'>,
 ): Promise<GenderAge> {
-  const blob = planes(
-    warp(picture, attributeCrop(box, ATTRIBUTE_SIDE), ATTRIBUTE_SIDE),
-    ATTRIBUTE_SIDE,
-    Math.round,
-  );
-  const input = network.inputs[0]?.name ?? 'data';
-  const result = await network.run({ [input]: tensor(blob, [1, 3, ATTRIBUTE_SIDE, ATTRIBUTE_SIDE]) });
-  const output = network.outputs[0]?.name ?? '';
-  const [female, male, age] = floats(result[output], output).data;
+  const levels = warp(picture, attributeCrop(box, ATTRIBUTE_SIDE), ATTRIBUTE_SIDE);
+  return readGenderAge(await outputOf(network, levels, ATTRIBUTE_SIDE));
+}
+
+/** @param raw [3] female, male, age in centuries */
+export function readGenderAge([female, male, age]: Float32Array): GenderAge {
   return { gender: male! > female! ? 'male' : 'female', age: Math.round(age! * 100) };
+}
+
+/**
+ * What a network says of a square of a picture.
+ *
+ * @param levels [side, side, 3] 0…255
+ * @param scaled what the network takes for a level
+ */
+export async function outputOf(
+  network: Session,
+  levels: ArrayLike<number>,
+  side: number,
+  scaled: (level: number) => number = (level) => level,
+): Promise<Float32Array> {
+  const plane = side * side;
+  const blob = new Float32Array(3 * plane);
+  for (let p = 0; p < plane; p++) {
+    for (let c = 0; c < 3; c++) blob[c * plane + p] = scaled(Math.round(levels[p * 3 + c]!));
+  }
+  const input = network.inputs[0]?.name ?? 'data';
+  const output = network.outputs[0]?.name ?? '';
+  const result = await network.run({ [input]: tensor(blob, [1, 3, side, side]) });
+  return floats(result[output], output).data;
 }
 
 /** The box and half of it around, as the landmark and attribute networks were trained. */
@@ -297,12 +317,4 @@ export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
     bb += b[i]! ** 2;
   }
   return dot / Math.sqrt(aa * bb);
-}
-
-/** [side, side, 3] to [3, side, side] */
-function planes(levels: Float32Array, side: number, level: (v: number) => number): Float32Array {
-  const plane = side * side;
-  const out = new Float32Array(3 * plane);
-  for (let p = 0; p < plane; p++) for (let c = 0; c < 3; c++) out[c * plane + p] = level(levels[p * 3 + c]!);
-  return out;
 }

@@ -11,8 +11,11 @@ import {
   embed,
   type Face,
   genderAge,
+  landmarkPoints,
   landmarks,
   letterbox,
+  outputOf,
+  readGenderAge,
   suppress,
 } from '#pipelines/faces/faces.ts';
 import {
@@ -47,6 +50,9 @@ const SCORE = { absolute: 1e-4 };
 const PIXELS = { most: 2, mean: 0.2 };
 /** 1 − cosine */
 const ALIKE = { absolute: 1e-4 };
+/** of a network given the reference's own picture */
+const RAW = { relative: 1e-4 };
+const RECOGNITION_SIDE = 112;
 const LANDMARK_SIDE = 192;
 const ATTRIBUTE_SIDE = 96;
 
@@ -138,13 +144,14 @@ async function detection(
     out.push(compare('det_scale', [scale], c.get('det_scale').data, { relative: 1e-12 }));
   if (c.has('resized_wh'))
     out.push(compare('resized_wh', [resized.width, resized.height], c.get('resized_wh').data, {}));
-  if (c.has('blob_rows_0_80')) {
-    const two = [0, 1, 2].flatMap((channel) =>
-      [0, 80].flatMap((y) => [
+  for (const name of c.tensors.filter((tensor) => tensor.startsWith('blob_rows_'))) {
+    const some = name.slice('blob_rows_'.length).split('_').map(Number);
+    const got = [0, 1, 2].flatMap((channel) =>
+      some.flatMap((y) => [
         ...blob.subarray((channel * height + y) * width, (channel * height + y + 1) * width),
       ]),
     );
-    out.push(compare('blob_rows_0_80', two, c.get('blob_rows_0_80').data, { absolute: 0.02 }));
+    out.push(compare(name, got, c.get(name).data, { absolute: 0.02 }));
   }
   const names = det.outputs.map(({ name }) => `net_${name}`);
   if (names.every((name) => c.has(name))) {
@@ -193,17 +200,18 @@ function sameFaces(
 ): Comparison[] {
   const wanted = rows(det, 5);
   const five = rows(kps, 10);
+  if (found.length !== wanted.length)
+    return [compare(`${what}: how many`, [found.length], [wanted.length], {})];
   const distanceTo = (face: Face, row: readonly number[]) =>
     Math.max(...boxOf(face).map((v, i) => Math.abs(v - row[i]!)));
-  const nearest = wanted.map((row) =>
-    found.reduce<Face | undefined>(
-      (best, one) => (best && distanceTo(best, row) <= distanceTo(one, row) ? best : one),
-      undefined,
-    ),
-  );
-  if (found.length !== wanted.length || nearest.some((one) => !one))
-    return [compare(`${what}: how many`, [found.length], [wanted.length], {})];
-  const faces = nearest as Face[];
+  const rest = new Set(found);
+  const faces = wanted.map((row) => {
+    const nearest = [...rest].reduce((best, one) =>
+      distanceTo(best, row) <= distanceTo(one, row) ? best : one,
+    );
+    rest.delete(nearest);
+    return nearest;
+  });
   return [
     compare(
       `${what}: boxes`,
@@ -254,31 +262,47 @@ async function face(
       { absolute: 1e-3 },
     ),
   ];
-  const warps: [string, Similarity, number][] = [['112', aligned, 112]];
-  for (const [name, side] of [
-    ['landmark', LANDMARK_SIDE],
-    ['genderage', ATTRIBUTE_SIDE],
-  ] as const) {
-    const crop = attributeCrop(one.box, side);
+  const crops = {
+    landmark: attributeCrop(one.box, LANDMARK_SIDE),
+    genderage: attributeCrop(one.box, ATTRIBUTE_SIDE),
+  };
+  for (const [name, crop] of Object.entries(crops)) {
     out.push(
       compare(`${name}_matrix`, matrix(crop), c.get(`${name}_matrix`).data, MATRIX),
       compare(`${name}_inverse`, matrix(inverse(crop)), c.get(`${name}_inverse`).data, MATRIX),
       compare(`${name}_scale`, [crop.a], c.get(`${name}_scale`).data, MATRIX),
     );
-    warps.push([name, crop, side]);
   }
-  for (const [name, transform, side] of warps) {
+  for (const [name, transform, side, network] of [
+    ['112', aligned, RECOGNITION_SIDE, null],
+    ['landmark', crops.landmark, LANDMARK_SIDE, networks.landmark],
+    ['genderage', crops.genderage, ATTRIBUTE_SIDE, networks.attribute],
+  ] as const) {
     const png = set.path(`${c.name}-${name}.png`);
     if (!existsSync(png)) continue;
+    const { rgb } = await readPicture(png);
     const levels = warp(picture, transform, side).map(Math.round);
-    out.push(compareLevels(`${c.name}-${name}.png`, levels, (await readPicture(png)).rgb, PIXELS));
+    out.push(compareLevels(`${c.name}-${name}.png`, levels, rgb, PIXELS));
+    if (network) {
+      const raw = await outputOf(network, rgb, side);
+      out.push(compare(`${name}_raw`, raw, c.get(`${name}_raw`).data, RAW));
+    }
   }
+
+  const given = {
+    points: landmarkPoints(numbers(c, 'landmark_raw'), crops.landmark),
+    ...readGenderAge(numbers(c, 'genderage_raw')),
+  };
   const found = await landmarks(networks.landmark, picture, one);
   const { gender, age } = await genderAge(networks.attribute, picture, one);
+  const wanted = c.get('landmark_2d_106').data;
   return [
     ...out,
-    compare('landmark_2d_106', flat(found), c.get('landmark_2d_106').data, WHOLE_WAY),
-    compare('gender', [gender === 'male' ? 1 : 0], c.get('gender').data, {}),
+    compare('landmark_2d_106 of landmark_raw', flat(given.points), wanted, POINTS),
+    compare('landmark_2d_106', flat(found), wanted, WHOLE_WAY),
+    compare('gender of genderage_raw', [Number(given.gender === 'male')], c.get('gender').data, {}),
+    compare('gender', [Number(gender === 'male')], c.get('gender').data, {}),
+    compare('age of genderage_raw', [given.age], c.get('age').data, {}),
     compare('age', [age], c.get('age').data, { absolute: 1 }),
   ];
 }

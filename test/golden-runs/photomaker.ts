@@ -9,6 +9,7 @@ import {
   fuse,
   type IdEncoder,
   normalised,
+  type Triggered,
 } from '#pipelines/photomaker/photomaker.ts';
 import { encodeIds, encodePrompt } from '#pipelines/sdxl/conditioning.ts';
 import { CONTEXT_LENGTH } from '#pipelines/sdxl/tokenizer.ts';
@@ -73,13 +74,10 @@ export const photomaker: GoldenRunner = async (set) => {
       ];
     const one = expandTrigger(first, prompt, TRIGGER, photos);
     const two = expandTrigger(second, prompt, TRIGGER, photos);
-    const mask = Array.from({ length: CONTEXT_LENGTH }, (_, i) =>
-      i >= two.from && i < two.from + two.count ? 1 : 0,
-    );
     return [
       compare('ids_1', one.ids, c.get('ids_1').data, {}),
       compare('ids_2', two.ids, c.get('ids_2').data, {}),
-      compare('class_tokens_mask', mask, c.get('class_tokens_mask').data, {}),
+      compare('class_tokens_mask', maskOf(two), c.get('class_tokens_mask').data, {}),
     ];
   }
 
@@ -102,6 +100,10 @@ export const photomaker: GoldenRunner = async (set) => {
     ];
   }
 };
+
+function maskOf({ from, count }: Triggered): number[] {
+  return Array.from({ length: CONTEXT_LENGTH }, (_, i) => (i >= from && i < from + count ? 1 : 0));
+}
 
 /** Rows 0 and 111 of each channel. */
 function rows(pixels: Float32Array): Float32Array {
@@ -152,6 +154,7 @@ async function conditioned(
   const before = await encodeIds(tiny, one.ids, two.ids);
   return [
     compare('prompt_embeds', before.context, c.get('prompt_embeds').data, EMBEDS),
+    compare('class_tokens_mask', maskOf(two), c.get('class_tokens_mask').data, {}),
     compare('updated_prompt_embeds', context, c.get('updated_prompt_embeds').data, EMBEDS),
     compare('pooled_prompt_embeds', pooled, c.get('pooled_prompt_embeds').data, EMBEDS),
     compare('negative_prompt_embeds', negative.context, c.get('negative_prompt_embeds').data, EMBEDS),
