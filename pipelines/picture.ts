@@ -130,7 +130,7 @@ export function resample(picture: Picture, toWidth: number, toHeight: number): P
   if (width === toWidth && height === toHeight) return picture;
   const out = new Uint8Array(toWidth * toHeight * 3);
   const columns = between(width, toWidth);
-  const rows = between(height, toHeight);
+  const rows = between(height, toHeight, true);
   for (let y = 0, q = 0; y < toHeight; y++) {
     const top = rows.low[y]! * width * 3;
     const bottom = rows.high[y]! * width * 3;
@@ -154,17 +154,23 @@ export function resample(picture: Picture, toWidth: number, toHeight: number): P
 /** OpenCV's INTER_RESIZE_COEF_SCALE: shares are whole numbers of these. */
 const SHARES = 2048;
 
-/** Of each target index the two source indices around it, and their shares. */
-function between(from: number, to: number) {
+/**
+ * Of each target index the two source indices around it, and their shares.
+ *
+ * @param isDown rows beyond the edge keep their shares, of one row twice, where columns get all of it: in fixed point not the same
+ */
+function between(from: number, to: number, isDown = false) {
   const [low, high] = [new Int32Array(to), new Int32Array(to)];
   const [lowShare, highShare] = [new Int32Array(to), new Int32Array(to)];
   const fr = Math.fround;
+  const inside = (index: number) => Math.min(Math.max(index, 0), from - 1);
   for (let i = 0; i < to; i++) {
     const centre = fr((i + 0.5) * (1 / (to / from)) - 0.5);
-    const at = Math.min(Math.max(Math.floor(centre), 0), from - 1);
-    const share = centre < 0 || at >= from - 1 ? 0 : fr(centre - at);
-    low[i] = at;
-    high[i] = Math.min(at + 1, from - 1);
+    const at = Math.floor(centre);
+    const isBeyond = centre < 0 || at >= from - 1;
+    const share = isBeyond && !isDown ? 0 : fr(centre - at);
+    low[i] = inside(at);
+    high[i] = inside(at + 1);
     lowShare[i] = roundHalfEven(fr(fr(1 - share) * SHARES));
     highShare[i] = roundHalfEven(fr(share * SHARES));
   }
