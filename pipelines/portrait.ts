@@ -31,6 +31,7 @@ import {
 } from './sdxl/conditioning.ts';
 import { beginOf, denoise, type Guidance } from './sdxl/denoise.ts';
 import { previewOf } from './sdxl/preview.ts';
+import { CONTEXT_LENGTH } from './sdxl/tokenizer.ts';
 import { CELL, decodeLatents, encodePicture, LATENT_CHANNELS } from './sdxl/vae.ts';
 import type { Session } from './session.ts';
 import { combine, resizePlane, stack } from './tensor.ts';
@@ -283,14 +284,19 @@ async function conditioningOf(
   }));
 }
 
-/** Some exports take 77 tokens and no more: what a long prompt says beyond them is lost there, as in every tool that cuts. */
+/**
+ * Some exports take 77 tokens and no more: what a long prompt says beyond them is lost there, as in every tool that cuts. Of one
+ * with a person those are kept that the person is in.
+ */
 function fitting({ unet }: PortraitBundle, texts: readonly TextConditioning[]): readonly TextConditioning[] {
   const most = unet.inputs.find(({ name }) => name === 'encoder_hidden_states')?.shape[1];
   if (typeof most !== 'number') return texts;
   return texts.map((text) => {
     if (text.tokens <= most) return text;
     const width = text.context.length / text.tokens;
-    return { ...text, tokens: most, context: text.context.slice(0, most * width) };
+    const chunk = Math.floor((text.person ?? 0) / CONTEXT_LENGTH) * CONTEXT_LENGTH;
+    const from = Math.min(chunk, text.tokens - most);
+    return { ...text, tokens: most, context: text.context.slice(from * width, (from + most) * width) };
   });
 }
 

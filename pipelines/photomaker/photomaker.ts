@@ -34,6 +34,8 @@ export interface FaceIdentity {
 
 /** ID tokens for each photo. */
 export const TOKENS_PER_PHOTO = 2;
+/** A chunk holds no more: of 38 photos the last is left out. */
+const PHOTOS_MAX = Math.floor((CONTEXT_LENGTH - 2) / TOKENS_PER_PHOTO);
 const EMBEDDING = 512;
 const SIDE = 224;
 const PLANE = SIDE * SIDE;
@@ -99,7 +101,7 @@ export function normalised({ rgb }: Picture): Float32Array {
  *
  * @param trigger a word that may stand in the prompt behind the one the face belongs to; otherwise that is found
  * @param weight  how many photos the person's are repeated to, each standing for two class tokens; more photos than that are all
- *                used
+ *                used, as far as they fit into a chunk
  */
 export async function encodeWithIdentity(
   encoders: TextEncoders,
@@ -109,7 +111,8 @@ export async function encodeWithIdentity(
   identity: FaceIdentity,
   weight: number,
 ): Promise<TextConditioning> {
-  const photos = Array.from({ length: Math.max(weight, identity.count) }, (_, i) => i % identity.count);
+  const wanted = Math.max(weight, identity.count);
+  const photos = Array.from({ length: Math.min(wanted, PHOTOS_MAX) }, (_, i) => i % identity.count);
   const parts = parsePrompt(withMark(prompt, trigger));
   const marked = (tokenizer: Tokenizer) => {
     const tokens = tokensOf(tokenizer, parts, { [MARK]: TRIGGER_ID });
@@ -121,7 +124,7 @@ export async function encodeWithIdentity(
   const text = await encodeChunks(encoders, first.chunks, second.chunks);
   // Both tokenizers give the same places but behind a "!"; the reference takes the last one's.
   const context = await fuse(encoder, text, second.from, identity, photos);
-  return { ...text, context };
+  return { ...text, context, person: second.from };
 }
 
 /** The token's place among all chunks' states. */

@@ -19,6 +19,8 @@ export interface TextConditioning {
   readonly tokens: number;
   /** [P] pooled state of the second encoder, of the first 77 tokens */
   readonly pooled: Float32Array;
+  /** index of the first token that a face is fused into, where one is */
+  readonly person?: number;
 }
 
 export interface TextEncoders {

@@ -101,6 +101,26 @@ describe('a word beyond the 75th token', () => {
   });
 });
 
+describe('a UNet that takes 77 tokens and no more', () => {
+  it('is given those that the person is in', async () => {
+    const inputs = bundle.unet.inputs.map((input) =>
+      input.name === 'encoder_hidden_states' ? { ...input, shape: ['B', 77, input.shape[2]!] } : input,
+    );
+    const seen: (readonly number[])[] = [];
+    const run: typeof bundle.unet.run = (feeds, outputs) => {
+      seen.push(feeds.encoder_hidden_states!.shape);
+      return bundle.unet.run(feeds, outputs);
+    };
+    const narrow = { ...bundle, unet: { ...bundle.unet, inputs, run } };
+    const size = { width: 384, height: 448, steps: 10, detailSteps: 12, face };
+    const likeness = async (prompt: string) =>
+      (await drawPortrait(narrow, request(prompt, { seed: 92, ...size }))).likeness!;
+    const long = `portrait, ${Array(30).fill('very fine picture,').join(' ')} of a woman`;
+    expect(await likeness(long)).toBeGreaterThan((await likeness('portrait of a woman')) - 0.05);
+    expect(seen.every(([, tokens]) => tokens === 77)).toBe(true);
+  });
+});
+
 describe('a weight', () => {
   it('of more shows more, and of 0 not at all', async () => {
     const blue = async (prompt: string) => {

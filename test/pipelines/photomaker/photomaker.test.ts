@@ -106,6 +106,13 @@ describe('the photos', () => {
     expect(states[8]).toBe(tokenizer.endId);
   });
 
+  it('are no more than a chunk holds', async () => {
+    const { states, tokens } = await rowsOf('woman', person(40), 1);
+    expect(tokens).toBe(77);
+    expect(states.slice(1, 75).every((v) => v < 0)).toBe(true);
+    expect(states[75]).toBe(tokenizer.endId);
+  });
+
   it('stay together in a long prompt, and lose none of its words', async () => {
     const fill = Array(69).fill('dog').join(' ');
     const { states, tokens } = await rowsOf(`${fill} woman, by the sea`, person(2), 4);
