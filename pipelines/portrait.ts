@@ -9,7 +9,7 @@
  * a setting.
  */
 import { composite, magnify, regionOf } from './detail.ts';
-import { cosine, detect, detectInPhoto, embed, type Face, landmarks } from './faces/faces.ts';
+import { cosine, detectInTurn, embed, type Face, landmarks } from './faces/faces.ts';
 import { generator } from './noise.ts';
 import {
   encodeWithIdentity,
@@ -138,24 +138,17 @@ const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
 /** px, of the shorter side: less is a speck, which neither a photo's person is known by nor a drawing gains by. */
 const SMALLEST_FACE = 10;
 
-/** Of a drawn picture, by falling score. At one size alone: a landscape has no face however often it is looked at. */
+/** Of a photo or a drawn picture, by falling score. */
 export async function detectFaces(bundle: PortraitBundle, picture: Picture): Promise<Face[]> {
   const { size, threshold } = bundle.detector;
-  const sizes = [{ width: size, height: size }];
-  return detect(bundle.faceDetector, picture, { sizes, threshold, smallest: SMALLEST_FACE });
-}
-
-/** Of a photo, by falling score. */
-export async function detectFacesInPhoto(bundle: PortraitBundle, photo: Picture): Promise<Face[]> {
-  const { size, threshold } = bundle.detector;
-  return detectInPhoto(bundle.faceDetector, photo, size, { threshold, smallest: SMALLEST_FACE });
+  return detectInTurn(bundle.faceDetector, picture, size, { threshold, smallest: SMALLEST_FACE });
 }
 
 /** @throws {RangeError} naming the photo that has not exactly one face */
 export async function encodeFace(bundle: PortraitBundle, photos: readonly Picture[]): Promise<FaceIdentity> {
   const embeddings: Float32Array[] = [];
   for (const [i, photo] of photos.entries()) {
-    const [face, ...others] = await detectFacesInPhoto(bundle, photo);
+    const [face, ...others] = await detectFaces(bundle, photo);
     if (!face || others.length)
       throw new RangeError(`Photo ${i + 1} has ${face ? others.length + 1 : 0} faces, not one`);
     embeddings.push(await embed(bundle.faceRecognizer, photo, face));
@@ -237,8 +230,10 @@ export async function drawPortraits(
 
   options.onStage?.('likeness');
   const likenesses: (number | null)[] = [];
-  for (const { picture, request } of drafts)
-    likenesses.push(request.face && (await likenessOf(bundle, picture, request.face)));
+  for (const { picture, request, mask, faces } of drafts) {
+    const wasFaceless = mask && !faces.length; // it was looked at in every size, and is as it was
+    likenesses.push(request.face && !wasFaceless ? await likenessOf(bundle, picture, request.face) : null);
+  }
 
   options.onStage?.('safety');
   const portraits: Portrait[] = [];

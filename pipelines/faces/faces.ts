@@ -53,7 +53,7 @@ const ANCHORS = 2;
 const OVERLAP = 0.4;
 const THRESHOLD = 0.5;
 const SIZES = [{ width: 640, height: 640 }];
-/** px, sides of squares: PhotoMaker's, for photos in which the usual size shows no face. */
+/** px, sides of squares: PhotoMaker's, where the usual one shows no face. */
 const SMALLER = [576, 512, 448, 384, 320, 256];
 /** Where ArcFace wants the five points in its 112 × 112 px. */
 const TEMPLATE: readonly Point[] = [
@@ -91,19 +91,19 @@ export async function detect(
 }
 
 /**
- * Looks at smaller and smaller sizes until one shows a face: one that fills its photo is small enough for the network in a small
- * one.
+ * Looks at smaller and smaller sizes until one shows a face, as PhotoMaker does: a face that fills its picture is small enough for
+ * the network in a small one. Where there is a face, the first look mostly is the only one.
  *
- * @param side px, a multiple of 32: the square that the photo is fitted into first
+ * @param side px, a multiple of 32: the square that the picture is fitted into first
  */
-export async function detectInPhoto(
+export async function detectInTurn(
   detector: Session,
-  photo: Picture,
+  picture: Picture,
   side: number,
   options: Omit<DetectOptions, 'sizes'>,
 ): Promise<Face[]> {
   for (const size of [side, ...SMALLER.filter((smaller) => smaller < side)]) {
-    const faces = await detect(detector, photo, { ...options, sizes: [{ width: size, height: size }] });
+    const faces = await detect(detector, picture, { ...options, sizes: [{ width: size, height: size }] });
     if (faces.length) return faces;
   }
   return [];

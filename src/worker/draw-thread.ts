@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import sharp from 'sharp';
 import { rgbaToThumbHash } from 'thumbhash';
 import {
-  detectFacesInPhoto,
+  detectFaces,
   drawPortrait,
   encodeFace,
   type FaceIdentity,
@@ -118,7 +118,7 @@ async function bundleWith(loras: readonly LoraChoice[]): Promise<PortraitBundle>
 }
 
 async function countFaces({ id, photo }: Extract<Ask, { kind: 'count-faces' }>): Promise<void> {
-  const faces = await detectFacesInPhoto(bundle, await decode(photo));
+  const faces = await detectFaces(bundle, await decode(photo));
   say({ kind: 'counted', id, faces: faces.length });
 }
 

@@ -169,7 +169,7 @@ describe('faces', () => {
     expect(counts).toEqual([1, 1, 2, 0, 0, 0]);
   });
 
-  it('are looked for in photos at smaller sizes, where the usual one shows none', async () => {
+  it('are looked for at smaller sizes, where the usual one shows none', async () => {
     const { faceDetector } = bundle;
     const blind = {
       ...faceDetector,
@@ -182,7 +182,7 @@ describe('faces', () => {
     };
     const seeing = { ...bundle, faceDetector: blind };
     const photo = drawPhoto(person(0), 0);
-    expect(await detectFaces(seeing, photo)).toEqual([]);
+    expect(await detectFaces(seeing, photo)).toHaveLength(1);
     expect((await encodeFace(seeing, [photo])).count).toBe(1);
   });
 

@@ -4,7 +4,7 @@ import {
   alignment,
   attributeCrop,
   detect,
-  detectInPhoto,
+  detectInTurn,
   type Face,
   letterbox,
   suppress,
@@ -145,11 +145,11 @@ describe('detection', () => {
     expect(await at([Number.NEGATIVE_INFINITY, 0, 4, 4])).toBe(0);
   });
 
-  it('looks at a photo in smaller and smaller sizes, until one shows a face', async () => {
+  it('looks at smaller and smaller sizes, until one shows a face', async () => {
     const looked = async (until: number, side: number) => {
       const sizes: string[] = [];
       const session = answering(sizes, (width) => (width <= until ? [0, 0, 4, 4] : undefined));
-      const found = await detectInPhoto(session, blank(64, 64), side, {});
+      const found = await detectInTurn(session, blank(64, 64), side, {});
       return [found.length, ...sizes.map((size) => size.replace(/x.*/u, ''))].join(' ');
     };
     expect(await looked(640, 640)).toBe('1 640');
