@@ -64,7 +64,7 @@ export interface PortraitBundle extends TextEncoders {
   readonly safety: Session;
   readonly safetyLabels: readonly string[];
   readonly detector: { readonly size: number; readonly threshold: number };
-  /** px, side of the square that a face is drawn in */
+  /** px, side of the square that a face is drawn in, where a request says nothing else */
   readonly detailSide: number;
 }
 
@@ -96,6 +96,8 @@ export interface PortraitRequest {
   readonly detailStrength: number;
   /** ≥ 1, stage 2's square is so many times the face */
   readonly detailCropFactor: number;
+  /** px, a multiple of 8: the square is magnified to this; null: to the bundle's own */
+  readonly detailSide: number | null;
   /** 0…1, share of the face's width over which stage 2's change fades out */
   readonly detailFeather: number;
   /** ≥ 1, how many photos the person's are repeated to: two tokens of the prompt for each */
@@ -187,6 +189,7 @@ const SHARED = [
   'guidanceCutoff',
   'detailSteps',
   'detailStrength',
+  'detailSide',
 ] as const;
 
 /**
@@ -399,7 +402,7 @@ async function redraw(
   options: PortraitOptions,
 ): Promise<void> {
   const [{ request }] = drafts as [Draft];
-  const side = bundle.detailSide;
+  const side = request.detailSide ?? bundle.detailSide;
   const cells = side / CELL;
   const begin = beginOf(request.detailSteps, request.detailStrength);
   if (begin >= request.detailSteps) return;

@@ -65,6 +65,7 @@ const PortraitParameters = z.object({
   detail_steps: z.number().int(),
   detail_strength: z.number(),
   detail_crop_factor: z.number().default(2),
+  detail_size: z.number().nullable().default(null),
   detail_feather: z.number().default(0.14),
   // It was a share once, 0…2.
   face_id_weight: z.number().transform((count) => Math.max(1, Math.round(count))),
@@ -237,6 +238,7 @@ function requestOf(drawing: Drawing): {
     detailGuidanceScale: values.detail_guidance_scale,
     detailStrength: values.detail_strength,
     detailCropFactor: values.detail_crop_factor,
+    detailSide: values.detail_size && 64 * Math.round(values.detail_size / 64),
     detailFeather: values.detail_feather,
     faceIdWeight: values.face_id_weight,
     startMergeStep: values.start_merge_step,

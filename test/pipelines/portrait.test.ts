@@ -57,6 +57,7 @@ describe('a batch', () => {
     ['steps', { steps: 9 }],
     ['scheduler', { scheduler: 'euler' }],
     ['detailStrength', { detailStrength: 0.5 }],
+    ['detailSide', { detailSide: 512 }],
   ] as const)('whose requests differ in %s is refused before anything is drawn', async (name, more) => {
     const stages: string[] = [];
     const draw = drawPortraits(bundle, [request('a woman'), request('a man', more)], {
@@ -98,6 +99,22 @@ describe('a word beyond the 75th token', () => {
       await draw(`portrait, ${fill} blue background`),
     ];
     expect(red).toBeGreaterThan(blue + 60);
+  });
+});
+
+describe('a face', () => {
+  it('is drawn in a square of the size that is asked for, or of the bundle’s own', async () => {
+    const squares: string[] = [];
+    const run: typeof bundle.unet.run = (feeds, outputs) => {
+      const [, , height, width] = feeds.sample!.shape;
+      squares.push(`${8 * width!}x${8 * height!}`);
+      return bundle.unet.run(feeds, outputs);
+    };
+    const watched = { ...bundle, unet: { ...bundle.unet, run } };
+    const size = { width: 384, height: 448, seed: 92, detailSteps: 2, face };
+    for (const detailSide of [null, 320])
+      await drawPortrait(watched, request('portrait of a woman', { ...size, detailSide }));
+    expect([...new Set(squares)]).toEqual(['384x448', '640x640', '320x320']);
   });
 });
 

@@ -20,6 +20,7 @@ export function portraitRequest(prompt: string, changes: Partial<PortraitRequest
     detailGuidanceScale: 4,
     detailStrength: 0.6,
     detailCropFactor: 2,
+    detailSide: null,
     detailFeather: 0.14,
     faceIdWeight: 4,
     startMergeStep: 1000,
