@@ -154,14 +154,16 @@ export function letterbox(
   const small = resample(picture, Math.max(w, 1), Math.max(h, 1));
   const plane = width * height;
   const blob = new Float32Array(3 * plane);
-  for (let c = 0; c < 3; c++) {
-    for (let y = 0, q = c; y < small.height; y++) {
-      const row = c * plane + y * width;
-      for (let x = 0; x < small.width; x++, q += 3) blob[row + x] = (small.rgb[q]! - 127.5) / 128;
-      blob.fill(BLACK, row + small.width, row + width);
+  for (let y = 0, q = 0; y < small.height; y++) {
+    const row = y * width;
+    for (let at = row, end = row + small.width; at < end; at++, q += 3) {
+      blob[at] = (small.rgb[q]! - 127.5) / 128;
+      blob[plane + at] = (small.rgb[q + 1]! - 127.5) / 128;
+      blob[2 * plane + at] = (small.rgb[q + 2]! - 127.5) / 128;
     }
-    blob.fill(BLACK, c * plane + small.height * width, (c + 1) * plane);
+    for (let c = 0; c < 3; c++) blob.fill(BLACK, c * plane + row + small.width, c * plane + row + width);
   }
+  for (let c = 0; c < 3; c++) blob.fill(BLACK, c * plane + small.height * width, (c + 1) * plane);
   return { blob, scale: small.height / picture.height, resized: small };
 }
 

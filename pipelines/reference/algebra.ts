@@ -115,8 +115,14 @@ function sqrt(a: Field): Field {
 function clip(a: Field): Field {
   if (isNumber(a)) return Math.min(Math.max(a, 0), 1);
   const out = new Float32Array(a.length);
-  for (let i = 0; i < out.length; i++) out[i] = a[i]! > 0 ? (a[i]! < 1 ? a[i]! : 1) : 0;
-  return out;
+  let most = 0;
+  for (let i = 0; i < out.length; i++) {
+    const level = a[i]! > 0 ? (a[i]! < 1 ? a[i]! : 1) : 0;
+    if (level > most) most = level;
+    out[i] = level;
+  }
+  // Most shapes are nowhere in most bands of a picture: as a number, what is painted with them is skipped.
+  return most && out;
 }
 function abs(a: Field): Field {
   if (isNumber(a)) return Math.abs(a);
@@ -124,19 +130,29 @@ function abs(a: Field): Field {
   for (let i = 0; i < out.length; i++) out[i] = Math.abs(a[i]!);
   return out;
 }
-/** For the dear ones, where the loop costs little beside. */
-const each =
-  (f: (x: number) => number) =>
-  (a: Field): Field =>
-    isNumber(a) ? f(a) : a.map(f);
+function exp(a: Field): Field {
+  if (isNumber(a)) return Math.exp(a);
+  const out = new Float32Array(a.length);
+  for (let i = 0; i < out.length; i++) out[i] = Math.exp(a[i]!);
+  return out;
+}
+function sin(a: Field): Field {
+  if (isNumber(a)) return Math.sin(a);
+  const out = new Float32Array(a.length);
+  for (let i = 0; i < out.length; i++) out[i] = Math.sin(a[i]!);
+  return out;
+}
+function floor(a: Field): Field {
+  if (isNumber(a)) return Math.floor(a);
+  const out = new Float32Array(a.length);
+  for (let i = 0; i < out.length; i++) out[i] = Math.floor(a[i]!);
+  return out;
+}
 
 export const numbers: Algebra<Field, FieldColour> = {
   constant: (value) => value,
   colour: (rgb) => rgb,
-  ...{ add, sub, mul, div, min, max, abs, sqrt, clip },
-  exp: each(Math.exp),
-  sin: each(Math.sin),
-  floor: each(Math.floor),
+  ...{ add, sub, mul, div, min, max, abs, sqrt, exp, sin, floor, clip },
   mixColours: (a, b, t) => (t === 0 ? a : perChannel((c) => add(a[c]!, mul(t, sub(b[c]!, a[c]!))))),
   scaleColour: (a, t) => perChannel((c) => mul(a[c]!, t)),
   addColours: (a, b) => perChannel((c) => add(a[c]!, b[c]!)),

@@ -8,7 +8,7 @@ export interface Scene {
 }
 
 /** Rows drawn at a time: few enough that their planes stay in the processor's cache. */
-const BAND = 8;
+const BAND = 16;
 
 /** What is taken for anything a scene does not say. */
 export const plainPlanes = Object.fromEntries(
