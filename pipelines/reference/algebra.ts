@@ -42,10 +42,10 @@ export type FieldColour = readonly [Field, Field, Field];
 /** of sRGB levels, ITU-R BT.601 */
 export const LUMA: Rgb = [0.299, 0.587, 0.114];
 
-/** Two operands as arrays; a number is an array of one that is read again and again (`step` 0). */
+/** Two operands as arrays; a number is an array of one that is read again and again (`step` 0), in a graph's precision. */
 function pair(a: Field, b: Field) {
   const n = Math.max(typeof a === 'number' ? 1 : a.length, typeof b === 'number' ? 1 : b.length);
-  const array = (v: Field) => (typeof v === 'number' ? Float64Array.of(v) : v);
+  const array = (v: Field) => (typeof v === 'number' ? Float32Array.of(v) : v);
   return {
     x: array(a),
     y: array(b),
