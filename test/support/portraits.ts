@@ -11,8 +11,17 @@ const png = ({ rgb, width, height }: Picture) =>
 /** Shot `shot` of person `number`: the same face, another place, light, size and background. */
 export const portraitPicture = (number: number, shot: number): Picture => drawPhoto(person(number), shot);
 
-export const portraitPhoto = (number: number, shot = 0): Promise<Buffer> =>
-  png(portraitPicture(number, shot));
+const photos = new Map<string, Promise<Buffer>>();
+
+/** The same as a file. Each is drawn once in a process: that takes most of a second. */
+export function portraitPhoto(number: number, shot = 0): Promise<Buffer> {
+  const key = `${number}/${shot}`;
+  const known = photos.get(key);
+  if (known) return known;
+  const photo = png(portraitPicture(number, shot));
+  photos.set(key, photo);
+  return photo;
+}
 
 /** Two people side by side. */
 export async function twoFacesPhoto(): Promise<Buffer> {
