@@ -108,8 +108,13 @@ export function crop(
   h: number,
 ): Picture {
   const out = new Uint8Array(w * h * 3);
+  const isWithin = left >= 0 && left + w <= width;
   for (let y = 0; y < h; y++) {
     const from = Math.min(Math.max(top + y, 0), height - 1) * width;
+    if (isWithin) {
+      out.set(rgb.subarray((from + left) * 3, (from + left + w) * 3), y * w * 3);
+      continue;
+    }
     for (let x = 0; x < w; x++) {
       const p = (from + Math.min(Math.max(left + x, 0), width - 1)) * 3;
       const q = (y * w + x) * 3;
@@ -246,6 +251,7 @@ function tapsOf(from: number, to: number, name: keyof typeof filters, start: num
   const most = Math.ceil(support) * 2 + 1;
   const [first, count] = [new Int32Array(length), new Int32Array(length)];
   const weights = new Int32Array(length * most);
+  const raw = new Float64Array(most);
   for (let i = 0; i < length; i++) {
     if (from === to) {
       // An axis whose size does not change is left alone.
@@ -254,13 +260,16 @@ function tapsOf(from: number, to: number, name: keyof typeof filters, start: num
     }
     const centre = (start + i + 0.5) * scale;
     const low = Math.max(Math.trunc(centre - support + 0.5), 0);
-    const high = Math.min(Math.trunc(centre + support + 0.5), from);
-    const raw = Array.from({ length: high - low }, (_, k) => at((low + k - centre + 0.5) / filterScale));
-    const sum = raw.reduce((total, w) => total + w, 0);
+    const taps = Math.min(Math.trunc(centre + support + 0.5), from) - low;
+    let sum = 0;
+    for (let k = 0; k < taps; k++) {
+      raw[k] = at((low + k - centre + 0.5) / filterScale);
+      sum += raw[k]!;
+    }
     first[i] = low;
-    count[i] = raw.length;
-    for (const [k, w] of raw.entries()) {
-      const fixed = (w / sum) * 2 ** BITS;
+    count[i] = taps;
+    for (let k = 0; k < taps; k++) {
+      const fixed = (raw[k]! / sum) * 2 ** BITS;
       weights[i * most + k] = fixed < 0 ? Math.trunc(fixed - 0.5) : Math.trunc(fixed + 0.5);
     }
   }
@@ -299,13 +308,21 @@ function resizeDown(rgb: Uint8Array, { first, count, weights, most }: Taps, from
   const totals = new Int32Array(length);
   for (let i = 0; i < first.length; i++) {
     totals.fill(HALF);
-    for (let k = 0; k < count[i]!; k += 2) {
-      // Two rows at a time halve what goes through memory.
-      const [w, next] = [weights[i * most + k]!, k + 1 < count[i]! ? weights[i * most + k + 1]! : 0];
-      const start = (first[i]! - from + k) * length;
-      const below = next ? start + length : start;
+    const taps = count[i]!;
+    for (let k = 0; k < taps; k += 4) {
+      // Four rows at a time: that halves what goes through memory. Beyond the last one there are rows that weigh nothing.
+      const a = (first[i]! - from + k) * length;
+      const b = k + 1 < taps ? a + length : a;
+      const c = k + 2 < taps ? b + length : a;
+      const d = k + 3 < taps ? c + length : a;
+      const w = i * most + k;
+      const wa = weights[w]!;
+      const wb = b === a ? 0 : weights[w + 1]!;
+      const wc = c === a ? 0 : weights[w + 2]!;
+      const wd = d === a ? 0 : weights[w + 3]!;
       for (let x = 0; x < length; x++) {
-        totals[x] = (totals[x]! + Math.imul(w, rgb[start + x]!) + Math.imul(next, rgb[below + x]!)) | 0;
+        const near = Math.imul(wa, rgb[a + x]!) + Math.imul(wb, rgb[b + x]!);
+        totals[x] = (totals[x]! + near + Math.imul(wc, rgb[c + x]!) + Math.imul(wd, rgb[d + x]!)) | 0;
       }
     }
     for (let x = 0; x < length; x++) out[i * length + x] = totals[x]! >> BITS;

@@ -295,8 +295,8 @@ export async function outputOf(
 ): Promise<Float32Array> {
   const plane = side * side;
   const blob = new Float32Array(3 * plane);
-  for (let p = 0; p < plane; p++) {
-    for (let c = 0; c < 3; c++) blob[c * plane + p] = scaled(Math.round(levels[p * 3 + c]!));
+  for (let c = 0; c < 3; c++) {
+    for (let p = 0, q = c; p < plane; p++, q += 3) blob[c * plane + p] = scaled(Math.round(levels[q]!));
   }
   const input = network.inputs[0]?.name ?? 'data';
   const output = network.outputs[0]?.name ?? '';
