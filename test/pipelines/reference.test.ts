@@ -36,7 +36,7 @@ afterAll(async () => rm(join(dir, '..'), { recursive: true, force: true }));
 
 const request = portraitRequest;
 const draw = async (prompt: string, more: Partial<PortraitRequest> = {}) =>
-  (await drawPortrait(bundle, request(prompt, more))).picture;
+  (await drawPortrait(bundle, request(prompt, { width: 320, height: 384, ...more }))).picture;
 
 /** Mean red, green, blue (0…255) of a rectangle given in face units: the eyes are at the origin, 0.8 apart. */
 function mean({ rgb, width, height }: Picture, left: number, top: number, right: number, bottom: number) {
