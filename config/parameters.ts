@@ -15,6 +15,8 @@ const NumberParameter = z.strictObject({
   type: z.enum(['number', 'integer']),
   min: z.number(),
   max: z.number(),
+  /** values are taken to the nearest multiple; min and max are multiples of it */
+  step: z.number().positive().optional(),
   default: z.number().nullable(),
 });
 const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });
@@ -48,6 +50,13 @@ const Parameter = z
       (p.type !== 'number' && p.type !== 'integer') ||
       (p.min < p.max && (p.default === null || (p.default >= p.min && p.default <= p.max))),
     'min, default and max are not in order',
+  )
+  .refine(
+    (p) =>
+      (p.type !== 'number' && p.type !== 'integer') ||
+      !p.step ||
+      [p.min, p.max, p.default ?? p.min].every((value) => value % p.step! === 0),
+    'min, default and max are not multiples of step',
   );
 
 export type Parameter = z.output<typeof Parameter>;

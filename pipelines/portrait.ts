@@ -208,6 +208,8 @@ export async function drawPortraits(
     if (requests.some((request) => request[name] !== first[name]))
       throw new RangeError(`Requests of one batch differ in ${name}`);
   }
+  if ((first.detailSide ?? 0) % CELL)
+    throw new RangeError(`detailSide ${first.detailSide} px: it is a multiple of ${CELL}`);
   if (first.width % CELL || first.height % CELL)
     throw new RangeError(`${first.width} × ${first.height} px: sides are multiples of ${CELL}`);
   options.onStage?.('conditioning');

@@ -77,14 +77,15 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     }
     case 'number':
     case 'integer': {
-      const { min, max, type } = parameter;
+      const { min, max, step, type } = parameter;
       const expected = type === 'integer' ? 'a whole number' : 'a number, with a point, as `7.5`';
       const number = typeof input === 'string' && NUMBER.test(word) ? Number(word) : input;
       if (typeof number !== 'number' || !Number.isFinite(number)) throw wrong(expected);
       if (type === 'integer' && !Number.isInteger(number)) throw wrong(expected);
       if (number < min || number > max)
         throw new UserError('parameter_range', { name, min, max, got: number });
-      return number + 0; // -0 and 0 are one value, and one cell key
+      // -0 and 0 are one value, and one cell key; so are those that draw the same.
+      return (step ? step * Math.round(number / step) : number) + 0;
     }
   }
 }

@@ -238,7 +238,7 @@ function requestOf(drawing: Drawing): {
     detailGuidanceScale: values.detail_guidance_scale,
     detailStrength: values.detail_strength,
     detailCropFactor: values.detail_crop_factor,
-    detailSide: values.detail_size && 64 * Math.round(values.detail_size / 64),
+    detailSide: values.detail_size,
     detailFeather: values.detail_feather,
     faceIdWeight: values.face_id_weight,
     startMergeStep: values.start_merge_step,

@@ -72,6 +72,8 @@ describe('a size', () => {
   it('that is no multiple of 8 is refused', async () => {
     const draw = drawPortrait(bundle, request('a woman', { width: 250 }));
     await expect(draw).rejects.toThrow('250 × 320 px: sides are multiples of 8');
+    const detail = drawPortrait(bundle, request('a woman', { detailSide: 300 }));
+    await expect(detail).rejects.toThrow('detailSide 300 px: it is a multiple of 8');
   });
 
   it.each([

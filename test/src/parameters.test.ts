@@ -35,6 +35,8 @@ describe('parseParameter', () => {
     ['steps', '7.0', 7],
     ['detail_strength', '-0', 0],
     ['seed', '4294967295', 4294967295],
+    ['detail_size', '700', 704],
+    ['detail_size', 1536, 1536],
     ['seed', 'none', null],
     ['seed', 'random', null],
     ['seed', null, null],
