@@ -30,7 +30,7 @@ beforeAll(async () => {
   dir = join(await mkdtemp(join(tmpdir(), 'atelier-reference-')), 'bundle');
   await buildReferenceBundle(dir);
   bundle = await loadBundle(dir, { threads: 1 });
-  for (const who of PEOPLE) folders.push(await encodeFace(bundle, [drawPhoto(person(who), 0)]));
+  for (const who of PEOPLE) folders.push(await encodeFace(bundle, [drawPhoto(person(who), 0, 240, 300)]));
 }, 60_000);
 afterAll(async () => rm(join(dir, '..'), { recursive: true, force: true }));
 
@@ -200,7 +200,7 @@ describe('faces', () => {
     for (const who of PEOPLE) {
       const { base, picture, mask } = await drawPortrait(
         bundle,
-        request('portrait of a person', { seed: 90 + who, face: folders[who]! }),
+        request('portrait of a person', { seed: 90 + who, face: folders[who]!, detailSide: 448 }),
       );
       if ((await nearest(base)) === who) before++;
       if ((await nearest(picture)) === who) after++;
@@ -219,7 +219,12 @@ it('shows more of a person the more often their photos are repeated, on the whol
     for (const who of PEOPLE.slice(0, 4)) {
       const { likeness } = await drawPortrait(
         bundle,
-        request('portrait of a person', { seed: 90 + who, face: folders[who]!, faceIdWeight }),
+        request('portrait of a person', {
+          seed: 90 + who,
+          face: folders[who]!,
+          faceIdWeight,
+          detailSide: 448,
+        }),
       );
       sum += likeness ?? 0;
     }
