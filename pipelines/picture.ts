@@ -238,7 +238,7 @@ interface Taps {
   readonly count: Int32Array;
   /** [targets, most] */
   readonly weights: Int32Array;
-  /** largest count */
+  /** largest count, or up to 3 more */
   readonly most: number;
 }
 
@@ -248,7 +248,8 @@ function tapsOf(from: number, to: number, name: keyof typeof filters, start: num
   const scale = from / to;
   const filterScale = Math.max(scale, 1);
   const support = reach * filterScale;
-  const most = Math.ceil(support) * 2 + 1;
+  // Whole fours, the last ones weighing nothing: see resizeDown.
+  const most = 4 * Math.ceil((Math.ceil(support) * 2 + 1) / 4);
   const [first, count] = [new Int32Array(length), new Int32Array(length)];
   const weights = new Int32Array(length * most);
   const raw = new Float64Array(most);
@@ -317,9 +318,9 @@ function resizeDown(rgb: Uint8Array, { first, count, weights, most }: Taps, from
       const d = k + 3 < taps ? c + length : a;
       const w = i * most + k;
       const wa = weights[w]!;
-      const wb = b === a ? 0 : weights[w + 1]!;
-      const wc = c === a ? 0 : weights[w + 2]!;
-      const wd = d === a ? 0 : weights[w + 3]!;
+      const wb = weights[w + 1]!;
+      const wc = weights[w + 2]!;
+      const wd = weights[w + 3]!;
       for (let x = 0; x < length; x++) {
         const near = Math.imul(wa, rgb[a + x]!) + Math.imul(wb, rgb[b + x]!);
         totals[x] = (totals[x]! + near + Math.imul(wc, rgb[c + x]!) + Math.imul(wd, rgb[d + x]!)) | 0;
