@@ -10,15 +10,25 @@ const common = {
   pixels: z.boolean().default(true),
 };
 
-const NumberParameter = z.strictObject({
-  ...common,
-  type: z.enum(['number', 'integer']),
-  min: z.number(),
-  max: z.number(),
-  /** values are taken to the nearest multiple; min and max are multiples of it */
-  step: z.number().positive().optional(),
-  default: z.number().nullable(),
-});
+const NumberParameter = z
+  .strictObject({
+    ...common,
+    type: z.enum(['number', 'integer']),
+    min: z.number(),
+    max: z.number(),
+    /** values are taken to the nearest multiple; min and max are multiples of it */
+    step: z.number().positive().optional(),
+    default: z.number().nullable(),
+  })
+  .refine(
+    (p) => p.min < p.max && (p.default === null || (p.default >= p.min && p.default <= p.max)),
+    'min, default and max are not in order',
+  )
+  .refine(
+    ({ min, max, step, default: usual }) =>
+      !step || [min, max, usual ?? min].every((value) => value % step === 0),
+    'min, default and max are not multiples of step',
+  );
 const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });
 const ChoiceParameter = z.strictObject({
   ...common,
@@ -44,20 +54,7 @@ const Parameter = z
     TextParameter,
     LorasParameter,
   ])
-  .refine((p) => p.type !== 'choice' || p.choices.includes(p.default), 'default is none of the choices')
-  .refine(
-    (p) =>
-      (p.type !== 'number' && p.type !== 'integer') ||
-      (p.min < p.max && (p.default === null || (p.default >= p.min && p.default <= p.max))),
-    'min, default and max are not in order',
-  )
-  .refine(
-    (p) =>
-      (p.type !== 'number' && p.type !== 'integer') ||
-      !p.step ||
-      [p.min, p.max, p.default ?? p.min].every((value) => value % p.step! === 0),
-    'min, default and max are not multiples of step',
-  );
+  .refine((p) => p.type !== 'choice' || p.choices.includes(p.default), 'default is none of the choices');
 
 export type Parameter = z.output<typeof Parameter>;
 /** A value of any parameter. null: not set. */
