@@ -99,8 +99,6 @@ function run(command, commandArgs) {
       ...process.env,
       PATH: `${dirname(node())}:${join(modules, '.bin')}:${process.env.PATH}`,
       NODE_NO_WARNINGS: '1',
-      // As config/env.ts sets it, for what does not read that: benches and golden vectors.
-      ORT_DISABLE_TELEMETRY: '1',
     },
   });
   // Ctrl-C reaches the whole group; we only have to outlive the child. A SIGTERM reaches us alone.
