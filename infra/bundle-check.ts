@@ -10,7 +10,7 @@ import { stringify } from 'yaml';
 import { config } from '#config/env.ts';
 import type { OnnxValue } from '#pipelines/onnx.ts';
 import { type Inspection, inspectBundle, unusedFiles } from '#src/bundle/inspect.ts';
-import { type NetworkFile, readNetworks } from '#src/bundle/networks.ts';
+import { messageOf, type NetworkFile, readNetworks } from '#src/bundle/networks.ts';
 import { log } from '#src/log.ts';
 import { openNetwork, type Provider, reasonOf, type SessionReport, surveyProviders } from '#src/models.ts';
 import type { Command } from './bundle.ts';
@@ -27,7 +27,7 @@ const check: Command = async (args) => {
   try {
     found = await inspectBundle(root);
   } catch (error) {
-    return verdict([error instanceof Error ? error.message : String(error)]);
+    return verdict([messageOf(error)]);
   }
   const { manifest, networks } = found;
   say(`${manifest.name}: ${manifest.title}. Licence: ${manifest.licence}`);

@@ -12,7 +12,15 @@ import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { LoraPart } from '#pipelines/lora/file.ts';
 import { inspectBundle } from '#src/bundle/inspect.ts';
-import { checkLora, listLoras, loraFile, mergeBundle, readLoraFile } from '#src/bundle/loras.ts';
+import {
+  checkLora,
+  listLoras,
+  loraFile,
+  mergeBundle,
+  readLoraFile,
+  requirePresent,
+} from '#src/bundle/loras.ts';
+import { messageOf } from '#src/bundle/networks.ts';
 import { LORA_NAME, parseLoras, sayLoras } from '#src/lora-choice.ts';
 import type { Command } from './bundle.ts';
 
@@ -34,7 +42,7 @@ const lora: Command = async ([action, dir, ...args]) => {
     await work(root, args);
     return 0;
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`${messageOf(error)}\n`);
     return error instanceof Misused ? 2 : 1;
   }
 };
@@ -84,7 +92,7 @@ const actions: Readonly<Record<string, (root: string, args: readonly string[]) =
 
   async remove(root, [name, ...more]) {
     if (!name || more.length) throw new Misused(USAGE);
-    if (!(await listLoras(root)).includes(name)) throw new Error(await unknown(root, name));
+    await requirePresent(root, [name]);
     await rm(loraFile(root, name));
     say(`Removed ${name}.`);
   },
@@ -95,23 +103,19 @@ const actions: Readonly<Record<string, (root: string, args: readonly string[]) =
     try {
       choices = parseLoras(text);
     } catch (error) {
-      throw new Misused(error instanceof Error ? `${error.message}.` : String(error));
+      throw new Misused(`${messageOf(error)}.`);
     }
     if (!choices.length) throw new Misused('No LoRA is left to merge: scale 0 is none.');
-    const names = await listLoras(root);
-    const missing = choices.find(({ name }) => !names.includes(name));
-    if (missing) throw new Error(await unknown(root, missing.name));
+    await requirePresent(
+      root,
+      choices.map(({ name }) => name),
+    );
     const { files, faults } = await inspectBundle(root);
     if (faults.length) throw new Error(`The bundle itself can't be used: ${faults[0]}`);
     await mergeBundle(root, choices, resolve(out), files);
     say(`${resolve(out)} is the bundle with ${sayLoras(choices)} in its weights.`);
   },
 };
-
-async function unknown(root: string, name: string): Promise<string> {
-  const names = await listLoras(root);
-  return `There is no LoRA ${name}; there is ${names.join(', ') || 'none'}.`;
-}
 
 /** `film: 722 modules of the unet, rank 32` */
 function describe(name: string, parts: readonly LoraPart[]): string {

@@ -18,7 +18,7 @@ import type { Session, Tensor, TensorData, TensorInfo, TensorType } from '#pipel
 import { inspectBundle } from './bundle/inspect.ts';
 import { mergedNetworks } from './bundle/loras.ts';
 import type { BundleManifest, Role } from './bundle/manifest.ts';
-import type { NetworkFile } from './bundle/networks.ts';
+import { messageOf, type NetworkFile } from './bundle/networks.ts';
 import { log } from './log.ts';
 import type { LoraChoice } from './lora-choice.ts';
 
@@ -54,15 +54,21 @@ export interface LoadOptions extends SessionOptions {
   readonly loras?: readonly LoraChoice[];
 }
 
+/** What of a network's file is needed to open it; what else was read of it is let go. */
+type Openable = Pick<NetworkFile, 'role' | 'path' | 'renamed'>;
+
+/** A bundle with what `withLoras` opens some of its networks anew by. */
+export type LoadedBundle = PortraitBundle & {
+  readonly manifest: BundleManifest;
+  readonly networks: readonly Openable[];
+};
+
 export interface OpenSession extends Session {
   close(): Promise<void>;
 }
 
 /** @throws {Error} naming the bundle and every file, input, output and setting at fault */
-export async function loadBundle(
-  dir: string,
-  options: LoadOptions = {},
-): Promise<PortraitBundle & { manifest: BundleManifest }> {
+export async function loadBundle(dir: string, options: LoadOptions = {}): Promise<LoadedBundle> {
   const { manifest, networks, settings, tokenizers, faults } = await inspectBundle(dir);
   if (faults.length || !settings || !tokenizers) throw unusable(manifest, faults);
   const providers = await available(options.providers);
@@ -92,6 +98,7 @@ export async function loadBundle(
       : { idTokens: idTokens as Session, idFuse: idFuse as Session },
     ...{ upscaler, tokenizer, tokenizer2, ...settings },
     ...{ name, triggerWord, safetyLabels, detector, detailSide, manifest },
+    networks: networks.map(({ role, path, renamed }) => ({ role, path, renamed })),
   };
 }
 
@@ -103,16 +110,15 @@ export async function loadBundle(
  */
 export async function withLoras(
   dir: string,
-  bundle: PortraitBundle,
+  bundle: LoadedBundle,
   loras: readonly LoraChoice[],
   options: SessionOptions = {},
 ): Promise<{ bundle: PortraitBundle; close(): Promise<void> }> {
   const merged = await mergedNetworks(dir, loras);
   if (!merged) return { bundle, close: async () => {} };
-  const { networks } = await inspectBundle(dir);
   const opened: Partial<Record<LoraTarget, OpenSession>> = {};
   for (const target of merged.targets) {
-    const network = networks.find(({ role }) => role === target);
+    const network = bundle.networks.find(({ role }) => role === target);
     if (network) opened[target] = await openNetwork(merged.dir, network, options);
   }
   return {
@@ -130,7 +136,7 @@ function unusable({ name }: BundleManifest, faults: readonly string[]): Error {
 /** A network under the names that pipelines know. @throws {Error} of onnxruntime */
 export async function openNetwork(
   dir: string,
-  { role, path, renamed }: NetworkFile,
+  { role, path, renamed }: Openable,
   options: SessionOptions,
 ): Promise<OpenSession> {
   return underOurNames(await openSession(join(dir, path), { network: role, ...options }), renamed);
@@ -228,7 +234,7 @@ async function tryProvider(provider: Provider): Promise<string | null> {
 
 /** Of onnxruntime's message what it says, without the place in its source. */
 export function reasonOf(error: unknown): string {
-  const line = (error instanceof Error ? error.message : String(error)).trim().split('\n')[0] ?? '';
+  const line = messageOf(error).trim().split('\n')[0] ?? '';
   return line
     .replace(/^\/onnxruntime_src\/\S+ .*? was false\. /, '')
     .replace(/^(\/onnxruntime_src\/\S+|OrtSessionOptionsAppend\w+:) /, '');

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { CONTEXT_LENGTH, makeTokenizer, type Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import type { BundleManifest } from './manifest.ts';
+import { messageOf } from './networks.ts';
 
 /** Schedules differ by the request; what the network was trained with must be SDXL's, which `pipelines/schedulers.ts` has. */
 const SchedulerConfig = z.looseObject({
@@ -132,7 +133,7 @@ export async function readTokenizer(dir: string, folder: string, other?: Tokeniz
       try {
         tokenizer = makeTokenizer(words, pairs, padToken, other);
       } catch (error) {
-        faults.push(`${folder}/: ${error instanceof Error ? error.message : String(error)}`);
+        faults.push(`${folder}/: ${messageOf(error)}`);
       }
     }
   }

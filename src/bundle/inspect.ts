@@ -4,15 +4,13 @@
  * Only headers and configs are read, so a bundle of 10 GB is looked at within a second; `src/models.ts` opens the networks.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
-import { checkLora } from './loras.ts';
+import { checkLora, fileHash } from './loras.ts';
 import { type BundleManifest, type Role, readManifest } from './manifest.ts';
-import { computesInHalf, type NetworkFile, readNetworks } from './networks.ts';
+import { computesInHalf, messageOf, type NetworkFile, readNetworks } from './networks.ts';
 
 /** What a bundle's configs say that pipelines must know. */
 export interface BundleSettings {
@@ -73,9 +71,8 @@ export async function inspectBundle(dir: string): Promise<Inspection> {
 export async function bundleHash(dir: string): Promise<string> {
   const hash = createHash('sha256');
   for (const path of (await inspectBundle(dir)).files) {
-    const part = createHash('sha256');
-    await pipeline(createReadStream(join(dir, path)), part).catch(() => {}); // a missing file is named by loadBundle
-    hash.update(path).update(part.digest());
+    const part = await fileHash(join(dir, path)).catch(() => ''); // a missing file is named by loadBundle
+    hash.update(path).update(part, 'hex');
   }
   return hash.digest('hex');
 }
@@ -155,7 +152,7 @@ async function loraFaults(dir: string, { loras }: BundleManifest): Promise<strin
   const faults: string[] = [];
   for (const { file } of loras) {
     await checkLora(dir, join(dir, file)).catch((error: unknown) => {
-      faults.push(error instanceof Error ? error.message.replace(`${dir}/`, '') : String(error));
+      faults.push(messageOf(error).replace(`${dir}/`, ''));
     });
   }
   return faults;

@@ -31,7 +31,7 @@ import type { OnnxTensor } from '#pipelines/onnx.ts';
 import { readSafetensors } from '#pipelines/safetensors.ts';
 import type { LoraChoice } from '../lora-choice.ts';
 import { type BundleManifest, readManifest } from './manifest.ts';
-import { readHeader } from './networks.ts';
+import { messageOf, readHeader } from './networks.ts';
 
 /** Of a bundle's folder. */
 const FOLDER = 'loras';
@@ -64,7 +64,7 @@ export async function readLoraFile(path: string): Promise<LoraPart[]> {
   try {
     return readLora(readSafetensors(await readFile(path)));
   } catch (error) {
-    throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -82,25 +82,31 @@ async function sourcesOf(
   choices: readonly LoraChoice[],
 ): Promise<Source[]> {
   const own = manifest.loras.map(({ file, scale }) => ({ name: file, path: join(bundleDir, file), scale }));
-  const there = new Set(await listLoras(bundleDir));
-  const missing = choices.filter(({ name }) => !there.has(name));
-  if (missing.length) {
-    const names = [...there].join(', ') || 'none';
-    throw new UnknownLoraError(
-      missing[0]!.name,
-      `There is no LoRA ${missing[0]!.name} in ${bundleDir}; there is ${names}.`,
-    );
-  }
+  await requirePresent(
+    bundleDir,
+    choices.map(({ name }) => name),
+  );
   return [...own, ...choices.map(({ name, scale }) => ({ name, path: loraFile(bundleDir, name), scale }))];
 }
 
 /** A LoRA that was there when it was asked for may be gone when it is drawn. */
 export class UnknownLoraError extends Error {
   readonly lora: string;
-  constructor(lora: string, message: string) {
-    super(message);
+  /** those that are there, sorted */
+  readonly known: readonly string[];
+
+  constructor(lora: string, known: readonly string[]) {
+    super(`There is no LoRA ${lora}; there is ${known.join(', ') || 'none'}.`);
     this.lora = lora;
+    this.known = known;
   }
+}
+
+/** @throws {UnknownLoraError} naming the first that is not in the bundle's folder */
+export async function requirePresent(bundleDir: string, names: readonly string[]): Promise<void> {
+  const known = await listLoras(bundleDir);
+  const missing = names.find((name) => !known.includes(name));
+  if (missing !== undefined) throw new UnknownLoraError(missing, known);
 }
 
 /**
@@ -249,25 +255,28 @@ async function patch(handle: FileHandle, at: number, change: WeightChange): Prom
   await handle.write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), 0, bytes, at);
 }
 
-async function fileHash(path: string): Promise<string> {
+/** By path, size and time: hashing 5 GB takes 10 s, and a LoRA's hash is asked for with every picture. */
+const hashes = new Map<string, string>();
+
+/** sha256, hexadecimal; of a file that has not changed since it is known. @throws {Error} of the file system */
+export async function fileHash(path: string): Promise<string> {
+  const { size, mtimeMs } = await stat(path);
+  const key = `${path} ${size} ${mtimeMs}`;
+  const known = hashes.get(key);
+  if (known) return known;
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
+  const made = hash.digest('hex');
+  hashes.set(key, made);
+  return made;
 }
-
-/** Of a network that has not changed since: hashing 5 GB takes 10 s, and a bundle's files do not change under a worker. */
-const hashes = new Map<string, string>();
 
 async function networkHash(bundleDir: string, path: string): Promise<string> {
   const model = readHeader(join(bundleDir, path));
   const external = model.initializers.flatMap(({ data }) => (data.kind === 'external' ? [data.file] : []));
   const hash = createHash('sha256');
   for (const file of [path, ...[...new Set(external)].sort().map((name) => join(dirname(path), name))]) {
-    const { size, mtimeMs } = await stat(join(bundleDir, file));
-    const key = `${join(bundleDir, file)} ${size} ${mtimeMs}`;
-    const known = hashes.get(key) ?? (await fileHash(join(bundleDir, file)));
-    hashes.set(key, known);
-    hash.update(known);
+    hash.update(await fileHash(join(bundleDir, file)));
   }
   return hash.digest('hex');
 }

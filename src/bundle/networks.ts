@@ -297,7 +297,8 @@ function fits(shape: readonly (number | string)[], axes: readonly Axis[]): boole
 }
 
 const either = (values: readonly unknown[]) => values.join(' or ');
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+/** Of whatever was thrown. */
+export const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 /** bytes; null: no such file */
 async function sizeOf(path: string): Promise<number | null> {

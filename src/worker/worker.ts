@@ -13,7 +13,7 @@ import { config } from '#config/env.ts';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import { WORKER_LOST_MS } from '../batches.ts';
 import { bundleHash as hashOfBundle } from '../bundle/inspect.ts';
-import { listLoras, loraHash } from '../bundle/loras.ts';
+import { listLoras, loraHash, UnknownLoraError } from '../bundle/loras.ts';
 import { db } from '../db.ts';
 import { UserError } from '../errors.ts';
 import { finishFaceCheck, folderHash, folderPhotos, photoToCheck, removeStalePhotos } from '../faces.ts';
@@ -207,13 +207,11 @@ async function drawOne(generationId: string, me: Me, { signal, lastAttempt }: Jo
  */
 async function hashWith({ dir, hash }: Me, loras: readonly LoraChoice[]): Promise<string> {
   if (!loras.length) return hash;
-  const known = await listLoras(dir);
-  const missing = loras.find(({ name }) => !known.includes(name));
-  if (missing) throw new UserError('lora_unknown', { name: missing.name, known });
-  return createHash('sha256')
-    .update(hash)
-    .update(await loraHash(dir, loras))
-    .digest('hex');
+  const added = await loraHash(dir, loras).catch((error: unknown) => {
+    if (!(error instanceof UnknownLoraError)) throw error;
+    throw new UserError('lora_unknown', { name: error.lora, known: error.known });
+  });
+  return createHash('sha256').update(hash).update(added).digest('hex');
 }
 
 function requestOf(drawing: Drawing): {
