@@ -1,5 +1,5 @@
 /**
- * What can be typed and pressed, as types. A command returns what to answer; only `src/bot/dispatch.ts` talks to Discord,
+ * What can be typed and pressed, as types. A command returns what to answer; only `src/services/bot/dispatch.ts` talks to Discord,
  * so acknowledging in time and explaining errors is written once.
  */
 import type {
@@ -13,9 +13,9 @@ import type {
   RESTPostAPIChatInputApplicationCommandsJSONBody,
   RESTPostAPIContextMenuApplicationCommandsJSONBody,
 } from 'discord.js';
-import type { Asking } from '#src/batches.ts';
+import type { Asking } from '#src/batches/batches.ts';
 import type { Action } from '#src/custom-ids.ts';
-import type { Suggestion } from '#src/parameters.ts';
+import type { Suggestion } from '#src/parameters/parameters.ts';
 
 /** Seen only by who asked: pictures for everybody are posted by the courier. What is left out is cleared. */
 export type Answer = string | Pick<InteractionEditReplyOptions, 'content' | 'components' | 'files'>;

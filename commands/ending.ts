@@ -1,10 +1,10 @@
 /** Stop and Cancel of a batch: by its owner, or by who moderates or operates where it was asked. */
-import { endBatch } from '#src/batches.ts';
+import { endBatch } from '#src/batches/batches.ts';
 import { UserError } from '#src/errors.ts';
-import { getBatch } from '#src/messages.ts';
-import type { Actor } from '#src/people.ts';
+import { getBatch } from '#src/generations/pictures.ts';
+import type { Actor } from '#src/people/people.ts';
+import { mustManage } from '#src/people/rights.ts';
 import type { Presses } from './command.ts';
-import { mustManage } from './rights.ts';
 
 /** @throws {UserError} `gone`, `not_yours`, `already_done` */
 export async function end(actor: Actor, batchId: string, how: 'stopped' | 'cancelled'): Promise<string> {

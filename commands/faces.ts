@@ -2,7 +2,7 @@
 import { ActionRowBuilder, ButtonBuilder, ButtonStyle, SlashCommandBuilder } from 'discord.js';
 import sharp from 'sharp';
 import { customId } from '#src/custom-ids.ts';
-import type { FacePhoto } from '#src/db.ts';
+import type { FacePhoto } from '#src/doors/db.ts';
 import { explain, quote, UserError } from '#src/errors.ts';
 import {
   addPhotos,

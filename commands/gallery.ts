@@ -1,11 +1,11 @@
 /** `/gallery` puts a picture on the public gallery page, or takes it back. */
 import { SlashCommandBuilder } from 'discord.js';
 import { z } from 'zod';
-import type { Asking } from '#src/batches.ts';
+import type { Asking } from '#src/batches/batches.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
-import { type Picture, picturesOf, recentPictures, shownBy } from '#src/messages.ts';
-import { mayBeShown } from '#src/moderation.ts';
+import { type Picture, picturesOf, recentPictures, shownBy } from '#src/generations/pictures.ts';
+import { mayBeShown } from '#src/moderation/moderation.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 import { visiblePicture } from './pictures.ts';

@@ -1,12 +1,12 @@
 /** `/guild`: where flagged pictures are reviewed, and which roles operate and moderate. */
 import { ChannelType, PermissionFlagsBits, SlashCommandBuilder } from 'discord.js';
-import { mustHave, POSTING } from '#src/bot/permissions.ts';
-import type { GuildSettings } from '#src/db.ts';
+import type { GuildSettings } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { changeGuild } from '#src/guilds.ts';
-import { guildSettings } from '#src/people.ts';
+import { guildSettings } from '#src/people/people.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
+import { mustHave, POSTING } from './permissions.ts';
 
 export default {
   data: new SlashCommandBuilder()

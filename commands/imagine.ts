@@ -1,12 +1,18 @@
 /** `/imagine` asks for a picture. A worker draws it, and the courier posts it where it was asked for. */
 import { SlashCommandBuilder } from 'discord.js';
-import { type Cell, type Opened, openBatch, type ResolvedParameters, randomSeed } from '#src/batches.ts';
-import { mustPost } from '#src/bot/permissions.ts';
+import {
+  type Cell,
+  type Opened,
+  openBatch,
+  type ResolvedParameters,
+  randomSeed,
+} from '#src/batches/batches.ts';
 import { relative, UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
-import { parseParameter, resolveParameters } from '#src/parameters.ts';
+import { parseParameter, resolveParameters } from '#src/parameters/parameters.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, choicesOf, counted, Install, suggestFolders, tierChoices } from './options.ts';
+import { mustPost } from './permissions.ts';
 
 const COUNT_MAX = 4;
 const SEEDS = 2 ** 32;

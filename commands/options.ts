@@ -2,7 +2,7 @@
 import { parameters } from '#config/parameters.ts';
 import { tiers } from '#config/tiers.ts';
 import { listFolders } from '#src/faces.ts';
-import type { Suggestion } from '#src/parameters.ts';
+import type { Suggestion } from '#src/parameters/parameters.ts';
 
 /** Everywhere: in guilds, in the bot's DM, and where only the person has installed it. */
 export { ApplicationIntegrationType as Install, InteractionContextType as Context } from 'discord.js';

@@ -7,20 +7,26 @@ import {
   StringSelectMenuBuilder,
 } from 'discord.js';
 import { parameters } from '#config/parameters.ts';
-import { type Asking, type Cell, openBatch, type ResolvedParameters, randomSeed } from '#src/batches.ts';
-import { mustPost } from '#src/bot/permissions.ts';
+import {
+  type Asking,
+  type Cell,
+  openBatch,
+  type ResolvedParameters,
+  randomSeed,
+} from '#src/batches/batches.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { turnPage } from '#src/deliveries.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
-import { deleteImage } from '#src/generations.ts';
-import { faceFound, getPicture, type Picture, pictureBytes } from '#src/messages.ts';
-import { mayBeShown, reportImage } from '#src/moderation.ts';
-import { resolveParameters, showValue } from '#src/parameters.ts';
+import { deleteImage } from '#src/generations/generations.ts';
+import { faceFound, getPicture, type Picture, pictureBytes } from '#src/generations/pictures.ts';
+import { mayBeShown, reportImage } from '#src/moderation/moderation.ts';
+import { resolveParameters, showValue } from '#src/parameters/parameters.ts';
+import { mustManage, mustSee } from '#src/people/rights.ts';
 import type { Answer, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
 import { counted } from './options.ts';
-import { mustManage, mustSee } from './rights.ts';
+import { mustPost } from './permissions.ts';
 
 const ALT_MAX = 1_024;
 const SELECT_MAX = 25;

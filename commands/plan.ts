@@ -21,19 +21,19 @@ import {
   type Plan,
   planBatch,
   storedPlan,
-} from '#src/batches.ts';
-import { outsideThreads } from '#src/bot/asking.ts';
-import { mustPost } from '#src/bot/permissions.ts';
+} from '#src/batches/batches.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
-import { countPictures } from '#src/messages.ts';
-import { resolveParameters, showValue } from '#src/parameters.ts';
-import { isOperator } from '#src/people.ts';
-import { countCells, expandSweep, parseSweep, type SweepDefinition } from '#src/sweeps.ts';
+import { countPictures } from '#src/generations/pictures.ts';
+import { resolveParameters, showValue } from '#src/parameters/parameters.ts';
+import { isOperator } from '#src/people/people.ts';
+import { countCells, expandSweep, parseSweep, type SweepDefinition } from '#src/sweeps/sweeps.ts';
 import type { Answer, Press, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
 import { counted } from './options.ts';
+import { outsideThreads } from './origin.ts';
+import { mustPost } from './permissions.ts';
 
 /** What a plan is made of, kept with it: it can be edited, and run again from its message. */
 const Source = z.object({

@@ -1,10 +1,15 @@
 /** `/queue`: what of yours is still being drawn, and what could not be delivered. */
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
-import { waitFor } from '#src/batches.ts';
+import { waitFor } from '#src/batches/batches.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
 import { quote, relative, UserError } from '#src/errors.ts';
-import { type Undelivered, type UnfinishedBatch, undeliveredTo, unfinishedBatches } from '#src/messages.ts';
+import {
+  type Undelivered,
+  type UnfinishedBatch,
+  undeliveredTo,
+  unfinishedBatches,
+} from '#src/generations/pictures.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { end } from './ending.ts';
 import { Context, counted, Install } from './options.ts';

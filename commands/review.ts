@@ -1,8 +1,8 @@
 /** A moderator's decision on a flagged picture. The card itself is the courier's, and changes once it is decided. */
 import { LabelBuilder, ModalBuilder, TextInputBuilder, TextInputStyle } from 'discord.js';
 import { customId } from '#src/custom-ids.ts';
-import { decide } from '#src/moderation.ts';
-import { mustBeModerator } from '#src/people.ts';
+import { decide } from '#src/moderation/moderation.ts';
+import { mustBeModerator } from '#src/people/people.ts';
 import type { Presses } from './command.ts';
 
 const REASON = 'reason';

@@ -1,6 +1,6 @@
 /** `/set` stores a parameter's value for the person who typed it. */
 import { SlashCommandBuilder } from 'discord.js';
-import { setParameter, showValue, suggestParameters, suggestValues } from '#src/parameters.ts';
+import { setParameter, showValue, suggestParameters, suggestValues } from '#src/parameters/parameters.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 

@@ -2,8 +2,8 @@
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
-import { describeParameters, resetParameter, showValue } from '#src/parameters.ts';
-import type { Actor } from '#src/people.ts';
+import { describeParameters, resetParameter, showValue } from '#src/parameters/parameters.ts';
+import type { Actor } from '#src/people/people.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 import { shown } from './set.ts';

@@ -4,15 +4,15 @@
  */
 import { SlashCommandBuilder } from 'discord.js';
 import { stringify } from 'yaml';
-import { type Asking, randomSeed } from '#src/batches.ts';
-import { mustPost } from '#src/bot/permissions.ts';
+import { type Asking, randomSeed } from '#src/batches/batches.ts';
 import { quote, UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
-import { checkPrompt } from '#src/moderation.ts';
-import { meet } from '#src/people.ts';
+import { checkPrompt } from '#src/moderation/moderation.ts';
+import { meet } from '#src/people/people.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, counted, Install, suggestFolders } from './options.ts';
+import { mustPost } from './permissions.ts';
 import { makePlan } from './plan.ts';
 
 const ALL = 'all';

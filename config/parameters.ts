@@ -43,7 +43,7 @@ const TextParameter = z.strictObject({
   default: z.string().nullable(),
 });
 
-/** Names of LoRAs that workers have, with scales; see src/lora-choice.ts. */
+/** Names of LoRAs that workers have, with scales; see src/bundles/lora-choice.ts. */
 const LorasParameter = z.strictObject({ ...common, type: z.literal('loras'), default: z.null() });
 
 const Parameter = z

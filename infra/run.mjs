@@ -22,9 +22,9 @@ const tasks = {
   test: () => [join(modules, 'vitest/vitest.mjs'), 'run', ...args],
   bench: () => [join(root, 'test/bench/bench.ts'), ...args],
   golden: () => [join(root, 'test/golden-runs/run.ts'), ...args],
-  bundle: () => [join(root, 'infra/bundle.ts'), ...args],
-  migrate: () => [join(root, 'infra/migrate-dev.ts'), ...args],
-  'check-migrations': () => [join(root, 'infra/check-migrations.ts'), ...args],
+  bundle: () => [join(root, 'infra/bundle/bundle.ts'), ...args],
+  migrate: () => [join(root, 'infra/database/migrate-dev.ts'), ...args],
+  'check-migrations': () => [join(root, 'infra/database/check-migrations.ts'), ...args],
   generate: () => null,
 };
 

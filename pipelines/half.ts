@@ -39,7 +39,7 @@ export function fromHalf(half: number): number {
 
 /**
  * Node 24's own array of halves, which is four times as fast as the functions above. Taken when this module loads: the door to
- * onnxruntime takes it away from everybody (src/models.ts).
+ * onnxruntime takes it away from everybody (src/doors/onnx.ts).
  */
 const Native: NativeHalves | undefined = Reflect.get(globalThis, 'Float16Array');
 type NativeHalves = new (

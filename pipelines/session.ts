@@ -1,7 +1,7 @@
 /**
  * What a pipeline knows of a network: named tensors in, named tensors out.
  *
- * `src/models.ts` makes these from ONNX files; tests make them from functions.
+ * `src/doors/onnx.ts` makes these from ONNX files; tests make them from functions.
  */
 export type TensorType = 'float32' | 'float16' | 'int64' | 'int32' | 'bool';
 

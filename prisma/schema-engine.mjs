@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Prisma's schema engine without a download: the engine's own WebAssembly, spoken to over stdio as Prisma's command line speaks
-// to the binary (JSON-RPC, one message a line). Set PRISMA_SCHEMA_ENGINE_BINARY to this file; infra/prisma.ts does.
+// to the binary (JSON-RPC, one message a line). Set PRISMA_SCHEMA_ENGINE_BINARY to this file; infra/database/prisma.ts does.
 //
 // It reaches into @prisma/adapter-pg, so the versions of prisma, adapter-pg and schema-engine-wasm are pinned together. Known
 // limits: the first URL of --datasource, no preview features, no URL parameter but `schema`.

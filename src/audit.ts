@@ -1,5 +1,5 @@
 /** Who did what. Append-only: nothing here updates or deletes. */
-import { Prisma, type Transaction } from './db.ts';
+import { Prisma, type Transaction } from './doors/db.ts';
 
 export interface AuditEntry {
   readonly actorId: string;

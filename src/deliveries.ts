@@ -9,9 +9,9 @@
  * kept, and the first post carries a nonce.
  */
 import { randomBytes } from 'node:crypto';
-import { type DeliveryKind, db, type Prisma, type Transaction } from './db.ts';
+import { type DeliveryKind, db, type Prisma, type Transaction } from './doors/db.ts';
+import { queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
-import { queues } from './queue.ts';
 
 export interface NewDelivery {
   readonly kind: DeliveryKind;

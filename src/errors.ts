@@ -1,11 +1,11 @@
 /**
  * Errors meant for people.
  *
- * Code anywhere may throw a `UserError`. Only the ends of the way catch: `src/bot/dispatch.ts`, the worker, Mecene
+ * Code anywhere may throw a `UserError`. Only the ends of the way catch: `src/services/bot/dispatch.ts`, the worker, Mecene
  * and the web service; they show what `explain` says.
  */
 import { randomUUID } from 'node:crypto';
-import { log } from './log.ts';
+import { log } from './doors/log.ts';
 
 /** One line per thing we may say, with the facts it needs. Discord markdown; a person's words come `quote`d. */
 const messages = {

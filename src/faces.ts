@@ -16,11 +16,11 @@ import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { audit } from './audit.ts';
 import { hashOf } from './canonical.ts';
-import { db, type FaceFolder, type FacePhoto, type Prisma } from './db.ts';
+import { db, type FaceFolder, type FacePhoto, type Prisma } from './doors/db.ts';
+import { type Queues, queues } from './doors/queue.ts';
+import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
-import { type Actor, meet } from './people.ts';
-import { type Queues, queues } from './queue.ts';
-import { deleteFile, deleteFolder, getFile, putFile } from './storage.ts';
+import { type Actor, meet } from './people/people.ts';
 import type { Photo } from './uploads.ts';
 
 export const PHOTOS_MAX = 10;

@@ -9,12 +9,12 @@
  */
 import { z } from 'zod';
 import { audit } from './audit.ts';
-import { db, type Image, type Prisma } from './db.ts';
 import { touch } from './deliveries.ts';
+import { db, type Image, type Prisma } from './doors/db.ts';
+import { deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
-import { mayBeShown } from './moderation.ts';
-import { type Actor, actorIn, isModerator, isOperator } from './people.ts';
-import { deleteFolder, getFile, putFile } from './storage.ts';
+import { mayBeShown } from './moderation/moderation.ts';
+import { type Actor, actorIn, isModerator, isOperator } from './people/people.ts';
 
 export interface PublishedPicture {
   readonly id: string;

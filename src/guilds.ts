@@ -3,10 +3,10 @@
  * that writes GuildSettings.
  */
 import { audit } from './audit.ts';
-import { db, type GuildSettings } from './db.ts';
 import { announce, releaseReviews, waitingReviews } from './deliveries.ts';
+import { db, type GuildSettings } from './doors/db.ts';
 import { UserError } from './errors.ts';
-import type { Actor } from './people.ts';
+import type { Actor } from './people/people.ts';
 
 /** What a guild is called by convention: the names are compared without case. */
 export const CONVENTION = { operators: 'operators', moderators: 'moderators', review: 'review' } as const;

@@ -8,10 +8,10 @@
  * that comes twice finds its row ended. The only file that writes Idea.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { db, type Idea, type Prisma } from './db.ts';
+import { db, type Idea, type Prisma } from './doors/db.ts';
+import { type Queues, queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
-import { checkPrompt } from './moderation.ts';
-import { type Queues, queues } from './queue.ts';
+import { checkPrompt } from './moderation/moderation.ts';
 
 const POLL_MS = 150;
 /** A row this young may still be on its way to the queue. */

@@ -13,13 +13,13 @@ export interface Service {
 }
 
 const services = {
-  bot: async () => (await import('./bot/supervisor.ts')).startBot(),
-  worker: async () => (await import('./worker/worker.ts')).startWorker(),
-  courier: async () => (await import('./courier/courier.ts')).startCourier(),
-  mecene: async () => (await import('./mecene/mecene.ts')).startMecene(),
-  web: async () => (await import('./web/web.ts')).startWeb(),
-  all: async (args) => (await import('./demo/demo.ts')).startAll(args),
-  demo: async (args) => (await import('./demo/demo.ts')).startDemo(args),
+  bot: async () => (await import('./services/bot/supervisor.ts')).startBot(),
+  worker: async () => (await import('./services/worker/worker.ts')).startWorker(),
+  courier: async () => (await import('./services/courier/courier.ts')).startCourier(),
+  mecene: async () => (await import('./services/mecene/mecene.ts')).startMecene(),
+  web: async () => (await import('./services/web/web.ts')).startWeb(),
+  all: async (args) => (await import('#infra/local/demo.ts')).startAll(args),
+  demo: async (args) => (await import('#infra/local/demo.ts')).startDemo(args),
 } satisfies Record<string, (args: readonly string[]) => Promise<Service>>;
 
 /** A draining worker takes up to 90 s; a stopping machine gives 100. */
@@ -75,9 +75,9 @@ try {
 
 async function doors() {
   const [{ closeDb }, { closeQueues }, { log }] = await Promise.all([
-    import('./db.ts'),
-    import('./queue.ts'),
-    import('./log.ts'),
+    import('./doors/db.ts'),
+    import('./doors/queue.ts'),
+    import('./doors/log.ts'),
   ]);
   return { closeDb, closeQueues, log };
 }

@@ -4,8 +4,8 @@
  */
 import sharp, { type Metadata } from 'sharp';
 import { config } from '#config/env.ts';
+import { log } from './doors/log.ts';
 import { quote, UserError } from './errors.ts';
-import { log } from './log.ts';
 
 export interface Upload {
   /** as Discord signed it; it expires, so it is fetched at once and never kept */

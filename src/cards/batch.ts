@@ -1,15 +1,21 @@
 /** The messages of one batch: its card, and in its thread the status, the pictures and the manifest. */
 import { type APIComponentInContainer, ButtonStyle, ComponentType } from 'discord-api-types/v10';
 import sharp from 'sharp';
-import { waitFor } from '#src/batches.ts';
+import { waitFor } from '#src/batches/batches.ts';
 import { hashOf } from '#src/canonical.ts';
-import { drawContactSheet, type SheetCell, type SheetCellState } from '#src/contact-sheet.ts';
-import { type Batch, db } from '#src/db.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
+import { type Batch, db } from '#src/doors/db.ts';
 import { relative } from '#src/errors.ts';
-import { buildManifest } from '#src/manifest.ts';
-import { countPictures, faceFound, type Picture, pictureBytes, picturesOf } from '#src/messages.ts';
-import { type Axis, sheetAxes } from '#src/sweeps.ts';
+import {
+  countPictures,
+  faceFound,
+  type Picture,
+  pictureBytes,
+  picturesOf,
+} from '#src/generations/pictures.ts';
+import { type Axis, sheetAxes } from '#src/sweeps/sweeps.ts';
+import { drawContactSheet, type SheetCell, type SheetCellState } from './contact-sheet.ts';
+import { buildManifest } from './manifest.ts';
 import {
   accents,
   bar,

@@ -4,7 +4,7 @@
  * A person's words are shown as they are, never as markdown or mentions (`plain`). A picture is attached only where
  * `mayBeShown` says so, but for moderators, blurred (review.ts).
  */
-import { type Delivery, db } from '#src/db.ts';
+import { type Delivery, db } from '#src/doors/db.ts';
 import { imagineCard, manifestCard, picturesCard, statusCard, summaryCard } from './batch.ts';
 import type { Card } from './parts.ts';
 import { noticeCard, reviewCard } from './review.ts';

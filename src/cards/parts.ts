@@ -8,10 +8,10 @@ import {
   ComponentType,
 } from 'discord-api-types/v10';
 import sharp from 'sharp';
-import type { SheetCellState } from '#src/contact-sheet.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
-import { type Picture, pictureBytes } from '#src/messages.ts';
-import { mayBeShown } from '#src/moderation.ts';
+import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
+import { mayBeShown } from '#src/moderation/moderation.ts';
+import type { SheetCellState } from './contact-sheet.ts';
 
 /** A file of a message. Its name stands for its bytes: an edit that has it already does not send it again. */
 export interface CardFile {

@@ -1,8 +1,8 @@
 /** For moderators: a flagged picture, so blurred that nothing is made out. For who asked: what became of it. */
 import { ButtonStyle } from 'discord-api-types/v10';
 import sharp from 'sharp';
-import { db, type Prisma } from '#src/db.ts';
-import { getFile } from '#src/storage.ts';
+import { db, type Prisma } from '#src/doors/db.ts';
+import { getFile } from '#src/doors/storage.ts';
 import { accents, button, type Card, type CardFile, card, gallery, plain, row, text } from './parts.ts';
 
 const PROMPT_SHOWN = 600;

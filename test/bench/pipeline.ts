@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import { drawPortraits, encodeFace } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
-import { ensureReferenceBundle } from '#src/bundles.ts';
-import { loadBundle } from '#src/models.ts';
+import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
+import { loadBundle } from '#src/doors/onnx.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 /** What the whole, and each of the two stages, may take. */

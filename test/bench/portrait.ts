@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { drawPortrait, encodeFace, type PortraitBundle } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import type { Session } from '#pipelines/session.ts';
-import { ensureReferenceBundle } from '#src/bundles.ts';
-import { loadBundle } from '#src/models.ts';
+import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
+import { loadBundle } from '#src/doors/onnx.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 const ROUNDS = 7;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { messageCommands, presses, slashCommands } from '#commands/index.ts';
 import { oneLine } from '#commands/sweep.ts';
-import { sameCommands } from '#src/bot/register.ts';
 import { actions } from '#src/custom-ids.ts';
+import { sameCommands } from '#src/services/bot/register.ts';
 
 const definitions = () =>
   [...slashCommands.values(), ...messageCommands.values()].map(({ data }) => data.toJSON());

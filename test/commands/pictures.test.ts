@@ -1,9 +1,9 @@
 import type { BaseInteraction } from 'discord.js';
 import { describe, expect, it } from 'vitest';
 import { drawAlike, vary, visiblePicture } from '#commands/pictures.ts';
-import { mustManage } from '#commands/rights.ts';
-import { type Asking, openBatch } from '#src/batches.ts';
-import { db } from '#src/db.ts';
+import { type Asking, openBatch } from '#src/batches/batches.ts';
+import { db } from '#src/doors/db.ts';
+import { mustManage } from '#src/people/rights.ts';
 import { actor, asking, cell, request, snowflake } from '../support/requests.ts';
 
 /** In a DM nothing has to be granted. */

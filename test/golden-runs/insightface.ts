@@ -28,7 +28,7 @@ import {
   warp,
 } from '#pipelines/picture.ts';
 import type { Session } from '#pipelines/session.ts';
-import { openSession } from '#src/models.ts';
+import { openSession } from '#src/doors/onnx.ts';
 import {
   type Comparison,
   compare,

@@ -7,9 +7,9 @@ import { z } from 'zod';
 import { modulesOf } from '#pipelines/lora/modules.ts';
 import type { OnnxTensor } from '#pipelines/onnx.ts';
 import { floats, tensor } from '#pipelines/tensor.ts';
-import { mergedNetworks } from '#src/bundle/loras.ts';
-import { readHeader } from '#src/bundle/networks.ts';
-import { openSession } from '#src/models.ts';
+import { mergedNetworks } from '#src/bundles/loras.ts';
+import { readHeader } from '#src/bundles/networks.ts';
+import { openSession } from '#src/doors/onnx.ts';
 import {
   type Comparison,
   compare,

@@ -14,7 +14,7 @@ import {
 import { encodeIds, encodePrompt } from '#pipelines/sdxl/conditioning.ts';
 import { CONTEXT_LENGTH } from '#pipelines/sdxl/tokenizer.ts';
 import { stack } from '#pipelines/tensor.ts';
-import { openSession } from '#src/models.ts';
+import { openSession } from '#src/doors/onnx.ts';
 import {
   type Comparison,
   compare,

@@ -16,7 +16,7 @@ import { frame } from '#pipelines/sdxl/tokenizer.ts';
 import { CELL, decodeLatents, decodeToSample, encodeSample, type Vae } from '#pipelines/sdxl/vae.ts';
 import type { Session, Tensor } from '#pipelines/session.ts';
 import { floats, resizePlane, stack, tensor } from '#pipelines/tensor.ts';
-import { openSession } from '#src/models.ts';
+import { openSession } from '#src/doors/onnx.ts';
 import {
   type Comparison,
   compare,

@@ -16,26 +16,26 @@ const everything = {
   commands: 'commands/index.ts',
   pipelines: 'pipelines/portrait.ts',
   config: 'config/load.ts',
-  subject: 'src/batches.ts',
-  bot: 'src/bot/dispatch.ts',
-  worker: 'src/worker/worker.ts',
-  courier: 'src/courier/courier.ts',
-  mecene: 'src/mecene/mecene.ts',
-  web: 'src/web/web.ts',
-  sandbox: 'src/sandbox/sandbox.ts',
-  demo: 'src/demo/demo.ts',
+  subject: 'src/batches/batches.ts',
+  bot: 'src/services/bot/dispatch.ts',
+  worker: 'src/services/worker/worker.ts',
+  courier: 'src/services/courier/courier.ts',
+  mecene: 'src/services/mecene/mecene.ts',
+  web: 'src/services/web/web.ts',
+  sandbox: 'infra/local/discord/sandbox.ts',
+  demo: 'infra/local/demo.ts',
 };
 
 /** [file, what it may import] */
 const places = [
   ['src/planted.ts', 'config subject'],
   ['src/cards/planted.ts', 'config subject'],
-  ['src/db.ts', 'prisma prisma/client config subject'],
-  ['src/queue.ts', 'bullmq ioredis config subject'],
-  ['src/migrate.ts', 'bullmq ioredis config subject'],
+  ['src/doors/db.ts', 'prisma prisma/client config subject'],
+  ['src/doors/queue.ts', 'bullmq ioredis config subject'],
+  ['src/doors/migrate.ts', 'bullmq ioredis config subject'],
   ['src/embedded/planted.ts', 'bullmq ioredis config subject'],
-  ['src/models.ts', 'onnxruntime pipelines config subject'],
-  ['src/bundles.ts', 'pipelines config subject'],
+  ['src/doors/onnx.ts', 'onnxruntime pipelines config subject'],
+  ['src/bundles/ensure.ts', 'pipelines config subject'],
   ['src/bundle/planted.ts', 'pipelines config subject'],
   ['src/main.ts', 'config subject bot worker courier mecene web sandbox demo'],
   ['src/bot/planted.ts', 'commands config subject bot'],
@@ -84,9 +84,9 @@ beforeAll(async () => {
       imports(file, all).map((imported) => `export * from '${imported}';`),
     );
   await plant('src/web/forms.ts', [
-    `import { startBot } from '#src/bot/supervisor.ts';`,
+    `import { startBot } from '#src/services/bot/supervisor.ts';`,
     `import type { Command } from '#commands/command.ts';`,
-    `export const later = () => import('#src/bot/supervisor.ts');`,
+    `export const later = () => import('#src/services/bot/supervisor.ts');`,
     `export const then = (command: Command) => [startBot, command];`,
   ]);
   const text = await new Promise<string>((done) => {

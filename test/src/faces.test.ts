@@ -3,7 +3,9 @@ import { join, resolve, sep } from 'node:path';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { config } from '#config/env.ts';
-import { db } from '#src/db.ts';
+import { db } from '#src/doors/db.ts';
+import * as queue from '#src/doors/queue.ts';
+import { hasFile } from '#src/doors/storage.ts';
 import {
   addPhotos,
   CONSENT_VERSION,
@@ -23,8 +25,6 @@ import {
   waitForChecks,
   withdrawConsent,
 } from '#src/faces.ts';
-import * as queue from '#src/queue.ts';
-import { hasFile } from '#src/storage.ts';
 import { actor } from '../support/requests.ts';
 
 const photo = (text = 'one') => ({ png: Buffer.from(`PNG ${text}`), width: 200, height: 300 });

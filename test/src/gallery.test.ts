@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { db, type Image } from '#src/db.ts';
+import { db, type Image } from '#src/doors/db.ts';
+import { getFile, hasFile } from '#src/doors/storage.ts';
 import {
   clearTakenDown,
   findPublished,
@@ -12,11 +13,10 @@ import {
   publishImage,
   unpublishImage,
 } from '#src/gallery.ts';
-import { deleteImage } from '#src/generations.ts';
-import { reportImage } from '#src/moderation.ts';
-import { getFile, hasFile } from '#src/storage.ts';
+import { deleteImage } from '#src/generations/generations.ts';
+import { reportImage } from '#src/moderation/moderation.ts';
 import { actor } from '#test/support/requests.ts';
-import { makePicture } from './web/pictures.ts';
+import { makePicture } from './services/web/pictures.ts';
 
 const originalKey = ({ id }: Image) => `published/main/${id}/original.png`;
 const auditOf = (id: string) =>

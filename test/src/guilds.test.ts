@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { db } from '#src/db.ts';
+import { db } from '#src/doors/db.ts';
 import { changeGuild, meetGuild } from '#src/guilds.ts';
 import { actor, snowflake } from '../support/requests.ts';
 

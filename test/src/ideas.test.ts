@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { db } from '#src/db.ts';
+import { db } from '#src/doors/db.ts';
+import { queues } from '#src/doors/queue.ts';
 import { askIdea, failIdea, finishIdea, requeueWaitingIdeas, startIdea, waitForIdeas } from '#src/ideas.ts';
-import { queues } from '#src/queue.ts';
 import { snowflake } from '#test/support/requests.ts';
 
 const thought = {

@@ -29,8 +29,8 @@ delete process.env.REDIS_URL;
 delete process.env.DISCORD_TOKEN;
 
 afterAll(async () => {
-  const { closeQueues } = await import('#src/queue.ts');
-  const { closeDb } = await import('#src/db.ts');
+  const { closeQueues } = await import('#src/doors/queue.ts');
+  const { closeDb } = await import('#src/doors/db.ts');
   await closeQueues();
   await closeDb();
   await onServer(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);

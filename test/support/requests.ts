@@ -1,8 +1,8 @@
 /** Somebody who asks, and what they ask: with every fact in place, to be changed where a test cares. */
 import { randomUUID } from 'node:crypto';
 import { parameters } from '#config/parameters.ts';
-import type { Asking, BatchRequest, Cell, ResolvedParameters } from '#src/batches.ts';
-import type { Actor } from '#src/people.ts';
+import type { Asking, BatchRequest, Cell, ResolvedParameters } from '#src/batches/batches.ts';
+import type { Actor } from '#src/people/people.ts';
 
 let last = 0;
 const DISCORD_EPOCH_BASE = 1_200_000_000_000_000_000n;

@@ -1,0 +1,47 @@
+/** From Discord's interaction to who asks, and where. Nothing below `src/services/bot/` and `commands/` knows of interactions. */
+import { type BaseInteraction, GuildMember, InteractionContextType, PermissionFlagsBits } from 'discord.js';
+import type { Asking } from '#src/batches/batches.ts';
+import type { Actor } from '#src/people/people.ts';
+
+/** Discord forgets an interaction's token after this. */
+const TOKEN_LIFE_MS = 15 * 60_000;
+
+export function askingOf(interaction: BaseInteraction): Asking {
+  const { id, token, channelId, createdTimestamp } = interaction;
+  if (!channelId) throw new Error('An interaction without a channel');
+  return {
+    actor: actorOf(interaction),
+    interactionId: id,
+    channelId,
+    botInside: isBotInside(interaction),
+    token,
+    tokenExpiresAt: new Date(createdTimestamp + TOKEN_LIFE_MS),
+  };
+}
+
+/** Sweeps and face tests report in a thread of their own, and threads have none: asked for in one, they go to its channel. */
+export function outsideThreads(interaction: BaseInteraction, asking: Asking): Asking {
+  const { channel } = interaction;
+  return channel?.isThread() && channel.parentId ? { ...asking, channelId: channel.parentId } : asking;
+}
+
+export function actorOf(interaction: BaseInteraction): Actor {
+  const { user, guildId, member, memberPermissions, locale } = interaction;
+  const roleIds = member instanceof GuildMember ? [...member.roles.cache.keys()] : (member?.roles ?? []);
+  return {
+    id: user.id,
+    guildId,
+    roleIds,
+    // Only where the bot was let in: else anyone could become an operator in a guild made for that.
+    managesGuild:
+      isBotInside(interaction) && (memberPermissions?.has(PermissionFlagsBits.ManageGuild) ?? false),
+    locale,
+  };
+}
+
+/** False where the app is only user-installed: there it can answer, and post nothing of its own. */
+function isBotInside({ context, guildId, authorizingIntegrationOwners }: BaseInteraction): boolean {
+  if (context === InteractionContextType.BotDM) return true;
+  if (context === InteractionContextType.PrivateChannel) return false;
+  return guildId !== null && authorizingIntegrationOwners.guildId === guildId;
+}

@@ -1,0 +1,42 @@
+/** What the bot must be allowed in a channel, checked before anything is charged or queued. */
+import type { BaseInteraction, PermissionResolvable, PermissionsBitField } from 'discord.js';
+import type { BatchKind } from '#src/doors/db.ts';
+import { UserError } from '#src/errors.ts';
+
+/** As Discord's own settings call them. */
+const WORDS = {
+  ViewChannel: 'View Channel',
+  SendMessages: 'Send Messages',
+  AttachFiles: 'Attach Files',
+  EmbedLinks: 'Embed Links',
+  ReadMessageHistory: 'Read Message History',
+  CreatePublicThreads: 'Create Public Threads',
+  SendMessagesInThreads: 'Send Messages in Threads',
+} as const;
+type Needed = keyof typeof WORDS;
+
+/** To post a picture and to edit it later. */
+export const POSTING = [
+  'ViewChannel',
+  'SendMessages',
+  'AttachFiles',
+  'EmbedLinks',
+  'ReadMessageHistory',
+] as const satisfies Needed[];
+/** Face tests and sweeps report in a thread of their own. */
+const THREADS = ['CreatePublicThreads', 'SendMessagesInThreads'] as const satisfies Needed[];
+
+/** @throws {UserError} `channel_permissions`, naming what is missing */
+export function mustPost(interaction: BaseInteraction, kind: BatchKind, botInside: boolean): void {
+  // In DMs, and where it is no member, there is nothing to be granted: messages go by the interaction's token.
+  if (!interaction.guildId || !botInside) return;
+  const inThread = interaction.channel?.isThread() ?? false;
+  const posting = POSTING.map((one) => (inThread && one === 'SendMessages' ? 'SendMessagesInThreads' : one));
+  mustHave(interaction.appPermissions, kind === 'imagine' ? posting : [...POSTING, ...THREADS]);
+}
+
+/** @throws {UserError} `channel_permissions` */
+export function mustHave(given: Readonly<PermissionsBitField>, needed: readonly Needed[]): void {
+  const missing = needed.filter((permission: Needed & PermissionResolvable) => !given.has(permission));
+  if (missing.length) throw new UserError('channel_permissions', { missing: missing.map((p) => WORDS[p]) });
+}

@@ -1,0 +1,25 @@
+/**
+ * Looks after bundles: `npm run bundle -- COMMAND …`.
+ *
+ * Each command is a file of its own, `infra/bundle-<command>.ts`, with a default export that takes the arguments and gives the
+ * exit status.
+ */
+const commands: Readonly<Record<string, { usage: string; run(): Promise<{ default: Command }> }>> = {
+  check: { usage: 'check DIR [--quick]', run: () => import('./check.ts') },
+  lora: { usage: 'lora list|add|remove|merge DIR …', run: () => import('./lora.ts') },
+};
+
+export type Command = (args: readonly string[]) => Promise<number>;
+
+// A reader that has seen enough, as `| head`, is no fault.
+process.stdout.on('error', () => process.exit());
+
+const [name = '', ...args] = process.argv.slice(2);
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+if (command) {
+  process.exitCode = await (await command.run()).default(args);
+} else {
+  const usages = Object.values(commands).map(({ usage }) => `  npm run bundle -- ${usage}`);
+  process.stderr.write(`Usage:\n${usages.join('\n')}\n`);
+  process.exitCode = 2;
+}

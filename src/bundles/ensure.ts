@@ -1,0 +1,48 @@
+/** Sees to it that a bundle is there: the reference bundle is built by our own script, others are the operator's to bring. */
+import { createHash } from 'node:crypto';
+import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundles } from '#config/bundles.ts';
+
+const SOURCES = new URL('../../pipelines/reference/', import.meta.url);
+
+/**
+ * Builds the reference bundle into `dir`, unless it was built there by the same sources. Takes seconds.
+ *
+ * @returns true when it was built now
+ */
+export async function ensureReferenceBundle(dir: string): Promise<boolean> {
+  const sources = createHash('sha256');
+  for (const name of (await readdir(SOURCES)).sort())
+    sources.update(name).update(await readFile(new URL(name, SOURCES)));
+  const hash = sources.digest('hex');
+  const stamp = join(dir, '.built-from');
+  if ((await readFile(stamp, 'utf8').catch(() => '')) === hash) return false;
+
+  const { buildReferenceBundle } = await import('#pipelines/reference/build.ts');
+  await rm(dir, { recursive: true, force: true });
+  await buildReferenceBundle(dir);
+  await writeFile(stamp, hash);
+  return true;
+}
+
+/** @returns the bundle's folder. @throws {Error} naming the bundle and what is missing */
+export async function ensureBundle(name: string, dataDir: string): Promise<string> {
+  const entry = bundles.get(name);
+  if (!entry) {
+    throw new Error(
+      `BUNDLE: config/bundles.yaml has no entry of that name; it has ${[...bundles.keys()].join(', ')}.`,
+    );
+  }
+  const dir = join(dataDir, entry.path);
+  if (entry.build === 'reference') {
+    await ensureReferenceBundle(dir);
+    return dir;
+  }
+  try {
+    await access(join(dir, 'bundle.yaml'));
+  } catch {
+    throw new Error(`Bundle ${name}: ${dir}/bundle.yaml is missing. Put the bundle's folder there.`);
+  }
+  return dir;
+}

@@ -1,0 +1,173 @@
+/**
+ * A bundle's folder as a whole: what is in it, and everything that is wrong with it.
+ *
+ * Only headers and configs are read, so a bundle of 10 GB is looked at within a second; `src/doors/onnx.ts` opens the networks.
+ */
+import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
+import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
+import { checkLora, fileHash } from './loras.ts';
+import { type BundleManifest, type Role, readManifest } from './manifest.ts';
+import { computesInHalf, messageOf, type NetworkFile, readNetworks } from './networks.ts';
+
+/** What a bundle's configs say that pipelines must know. */
+export interface BundleSettings {
+  readonly predictionType: 'epsilon' | 'v_prediction';
+  readonly vaeScalingFactor: number;
+}
+
+export interface Inspection {
+  readonly dir: string;
+  readonly manifest: BundleManifest;
+  readonly networks: readonly NetworkFile[];
+  /** null where there are faults */
+  readonly settings: BundleSettings | null;
+  readonly tokenizers: readonly [Tokenizer, Tokenizer] | null;
+  /** every file that a picture depends on, inside the bundle, sorted */
+  readonly files: readonly string[];
+  /** Everything that is wrong, one sentence each; empty: the bundle can be used. */
+  readonly faults: readonly string[];
+}
+
+/** @throws {Error} when there is no good `bundle.yaml`; all other faults are in what is returned */
+export async function inspectBundle(dir: string): Promise<Inspection> {
+  const manifest = await readManifest(dir);
+  const networks = await readNetworks(dir, manifest);
+  const configs = await readConfigs(dir, manifest);
+  const { scheduler, vaeEncoder } = configs;
+  const first = await readTokenizer(dir, manifest.files.tokenizer);
+  const second = await readTokenizer(dir, manifest.files.tokenizer2, first.tokenizer);
+  return {
+    ...{ dir, manifest, networks },
+    settings: scheduler &&
+      vaeEncoder && {
+        predictionType: scheduler.prediction_type,
+        vaeScalingFactor: vaeEncoder.scaling_factor,
+      },
+    tokenizers: first.tokenizer && second.tokenizer && [first.tokenizer, second.tokenizer],
+    files: [
+      'bundle.yaml',
+      ...networks.flatMap(({ path, data }) => [path, ...data.map((one) => one.path)]),
+      ...configs.files,
+      ...[first, second].flatMap(({ files }) => files),
+      ...manifest.loras.map(({ file }) => file),
+    ].sort(),
+    faults: [
+      ...networks.flatMap(({ faults }) => faults),
+      ...configs.faults,
+      ...[first, second].flatMap(({ faults }) => faults),
+      ...disagreements(networks, configs, manifest, [first.tokenizer, second.tokenizer]),
+      ...(await loraFaults(dir, manifest)),
+    ],
+  };
+}
+
+/**
+ * Hash of a bundle's manifest and files: pictures drawn with equal ones can stand for each other. Reads every byte, so it is
+ * asked for once, at the start.
+ */
+export async function bundleHash(dir: string): Promise<string> {
+  const hash = createHash('sha256');
+  for (const path of (await inspectBundle(dir)).files) {
+    const part = await fileHash(join(dir, path)).catch(() => ''); // a missing file is named by loadBundle
+    hash.update(path).update(part, 'hex');
+  }
+  return hash.digest('hex');
+}
+
+/** What fits in itself and not together: widths, layers, sizes of vocabularies. Broken files were told already. */
+function disagreements(
+  networks: readonly NetworkFile[],
+  configs: Configs,
+  { files }: BundleManifest,
+  tokenizers: readonly (Tokenizer | null)[],
+): string[] {
+  const faults: string[] = [];
+  const agree = (path: string | undefined, what: string, is: Count, needed: Count, why: string) => {
+    if (is != null && needed != null && is !== needed)
+      faults.push(`${path}: ${what} is ${is}, and ${needed} is needed: ${why}`);
+  };
+  const sound = (role: Role) =>
+    networks.find((network) => network.role === role && !network.faults.length)?.model ?? null;
+  /** The last axis of an input or output; where the file does not have it in numbers, what its config says. */
+  const width = (role: Role, name: string, configured?: Count): Count => {
+    const model = sound(role);
+    const value = model && [...model.inputs, ...model.outputs].find((one) => one.name === name);
+    const last = value?.shape?.at(-1);
+    return typeof last === 'number' ? last : model && configured;
+  };
+
+  for (const [i, role] of (['textEncoder', 'textEncoder2'] as const).entries()) {
+    const { hidden_size, num_hidden_layers: layers, vocab_size: rows } = configs[role] ?? {};
+    const path = files[role];
+    const states = sound(role)?.outputs.filter(({ name }) => name.startsWith('hidden_states.')).length;
+    if (states === 1)
+      faults.push(`${path} has 1 hidden state, and at least 2 are needed: the last but one is used`);
+    const count = layers && layers + 1;
+    agree(path, 'the number of its hidden states', states, count, 'num_hidden_layers of its config.json');
+    agree(path, 'its width', width(role, 'hidden_states.0'), hidden_size, 'hidden_size of its config.json');
+    const needed = (tokenizers[i]?.endId ?? -1) + 1;
+    if (rows !== undefined && rows < needed)
+      agree(path, 'vocab_size of its config.json', rows, needed, "the tokenizer's last id");
+  }
+
+  const { textEncoder: one, textEncoder2: two, unet } = configs;
+  const [first, second] = [
+    width('textEncoder', 'hidden_states.0', one?.hidden_size),
+    width('textEncoder2', 'hidden_states.0', two?.hidden_size),
+  ];
+  const context = width('unet', 'encoder_hidden_states', unet?.cross_attention_dim);
+  const both = first != null && second != null ? first + second : null;
+  const sum = `the text encoders' ${first} + ${second}`;
+  agree(files.unet, 'the width of encoder_hidden_states', context, both, sum);
+
+  const { projection_class_embeddings_input_dim: added, addition_time_embed_dim: each } = unet ?? {};
+  const pooled = width('unet', 'text_embeds', added && each && added - 6 * each);
+  const given = width('textEncoder2', 'text_embeds', two?.projection_dim);
+  agree(files.unet, 'the width of text_embeds', pooled, given, 'what the second text encoder gives');
+
+  for (const [role, name] of [
+    ['idTokens', 'id_tokens'],
+    ['idFuse', 'class_embeds'],
+    ['idFuse', 'id_tokens'],
+    ['idEncoder', 'prompt_embeds'],
+  ] as const) {
+    const needed = "the UNet's encoder_hidden_states";
+    agree(files[role], `the width of ${name}`, width(role, name), context, needed);
+  }
+
+  for (const role of ['vaeEncoder', 'vaeDecoder'] as const) {
+    const model = sound(role);
+    if (!model || !configs[role]?.force_upcast || !computesInHalf(model)) continue;
+    const why = `force_upcast in ${configBeside(files[role])} is not false, so it overflows`;
+    faults.push(`${files[role]} computes in float16, and float32 is needed: ${why}`);
+  }
+  return faults;
+}
+
+/** Of the bundle's own, that are always merged in. Those that people choose from are looked at when they are added. */
+async function loraFaults(dir: string, { loras }: BundleManifest): Promise<string[]> {
+  const faults: string[] = [];
+  for (const { file } of loras) {
+    await checkLora(dir, join(dir, file)).catch((error: unknown) => {
+      faults.push(messageOf(error).replace(`${dir}/`, ''));
+    });
+  }
+  return faults;
+}
+
+/** null or undefined: not known */
+type Count = number | null | undefined;
+
+/** What is in the folder and no picture depends on; LoRAs to choose from, dot files, pages and configs left out. */
+export async function unusedFiles({ dir, files }: Inspection): Promise<string[]> {
+  const known = new Set(files);
+  const all = await readdir(dir, { recursive: true, withFileTypes: true });
+  return all
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(dir, join(entry.parentPath, entry.name)))
+    .filter((path) => !known.has(path) && !/^loras\/|(^|\/)\.|\.(md|txt|json)$|LICEN[CS]E[^/]*$/i.test(path))
+    .sort();
+}

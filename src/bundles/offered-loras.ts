@@ -1,0 +1,42 @@
+/** Which LoRAs people can draw with: those that the workers' bundles have, as the workers' own rows say. */
+import { config } from '#config/env.ts';
+import type { ParameterJson } from '#config/parameters.ts';
+import { db } from '#src/doors/db.ts';
+import { UserError } from '#src/errors.ts';
+import { parseLoras } from './lora-choice.ts';
+
+/** Sorted; null: no worker is there to ask. */
+async function offeredLoras(): Promise<string[] | null> {
+  const workers = await db.worker.findMany({ where: { bundle: config.bundle }, select: { loras: true } });
+  return workers.length ? [...new Set(workers.flatMap(({ loras }) => loras))].sort() : null;
+}
+
+/**
+ * Whether all that is named in these values of a `loras` parameter is there. While no worker is, nothing is refused: the one
+ * that comes will say.
+ *
+ * @throws {UserError} `lora_unknown`
+ */
+export async function requireLoras(values: Iterable<ParameterJson | undefined>): Promise<void> {
+  const names = new Set(
+    [...values]
+      .flatMap((value) => (typeof value === 'string' ? parseLoras(value) : []))
+      .map(({ name }) => name),
+  );
+  if (!names.size) return;
+  const known = await offeredLoras();
+  const missing = known && [...names].find((name) => !known.includes(name));
+  if (missing) throw new UserError('lora_unknown', { name: missing, known });
+}
+
+/** For autocomplete: what is typed up to the last comma, and each name that may follow. */
+export async function completeLoras(typed: string): Promise<string[]> {
+  const before = typed.includes(',') ? `${typed.slice(0, typed.lastIndexOf(',')).trim()}, ` : '';
+  const begun = typed
+    .slice(typed.lastIndexOf(',') + 1)
+    .trim()
+    .toLowerCase();
+  const used = new Set(before.split(',').map((part) => part.trim().split(':')[0]));
+  const known = (await offeredLoras()) ?? [];
+  return known.filter((name) => name.includes(begun) && !used.has(name)).map((name) => `${before}${name}`);
+}

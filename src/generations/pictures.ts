@@ -1,0 +1,115 @@
+/** From what people see in Discord back to rows: which batch a message shows, and what of theirs is still to come. */
+
+import { type Batch, type Delivery, db, type Prisma } from '#src/doors/db.ts';
+import { getFile } from '#src/doors/storage.ts';
+import { UserError } from '#src/errors.ts';
+import { mayBeShown } from '#src/moderation/moderation.ts';
+
+const picture = {
+  batch: true,
+  faceFolder: true,
+  image: { include: { review: true } },
+} as const satisfies Prisma.GenerationInclude;
+
+/** A generation with all that a card tells of it. */
+export type Picture = Prisma.GenerationGetPayload<{ include: typeof picture }>;
+
+/** @throws {UserError} `gone` */
+export async function getPicture(generationId: string): Promise<Picture> {
+  const found = await db.generation.findUnique({ where: { id: generationId }, include: picture });
+  if (!found) throw new UserError('gone', {});
+  return found;
+}
+
+/** Whether the person is in it: false where none was found to draw, so that stage 2 was skipped; null where none was asked for. */
+export function faceFound({ state, faceFolderId, image }: Picture): boolean | null {
+  if (!image || state !== 'done' || !faceFolderId) return null;
+  return image.likeness !== null;
+}
+
+/**
+ * The bytes of a picture, for one who may see its card. The verdict is asked here, with the bytes at hand.
+ *
+ * @throws {UserError} `gone`, `image_flagged`
+ */
+export async function pictureBytes({ image }: Picture): Promise<Buffer> {
+  if (!image || image.deletedAt) throw new UserError('gone', {});
+  if (!mayBeShown(image, image.review)) throw new UserError('image_flagged', {});
+  return getFile(image.storageKey);
+}
+
+/** @throws {UserError} `gone` */
+export async function getBatch(batchId: string): Promise<Batch> {
+  const batch = await db.batch.findUnique({ where: { id: batchId } });
+  if (!batch) throw new UserError('gone', {});
+  return batch;
+}
+
+/** The pictures of a batch, in its order. */
+export async function picturesOf(batchId: string, page?: { skip: number; take: number }): Promise<Picture[]> {
+  return db.generation.findMany({ where: { batchId }, include: picture, orderBy: { index: 'asc' }, ...page });
+}
+
+export async function countPictures(batchId: string): Promise<number> {
+  return db.generation.count({ where: { batchId } });
+}
+
+/** What a message of ours shows. A review or its notice shows one picture of its batch. @throws {UserError} `gone` */
+export async function shownBy(
+  messageId: string,
+): Promise<{ delivery: Delivery; batchId: string; generationId: string | null }> {
+  const delivery = await db.delivery.findFirst({
+    where: { messageId },
+    include: { review: { include: { image: { include: { generation: true } } } } },
+  });
+  const reviewed = delivery?.review?.image.generation;
+  const batchId = reviewed?.batchId ?? delivery?.batchId;
+  if (!delivery || !batchId) throw new UserError('gone', {});
+  return { delivery, batchId, generationId: reviewed?.id ?? null };
+}
+
+export type UnfinishedBatch = Prisma.BatchGetPayload<object> & {
+  readonly counts: Readonly<Partial<Record<'queued' | 'running' | 'done' | 'failed' | 'cancelled', number>>>;
+};
+
+/** A person's batches that are still being drawn, oldest first. */
+export async function unfinishedBatches(ownerId: string): Promise<UnfinishedBatch[]> {
+  const batches = await db.batch.findMany({
+    where: { ownerId, state: { in: ['open', 'stopped', 'cancelled'] }, endedAt: null },
+    orderBy: { openedAt: 'asc' },
+    take: 25,
+  });
+  const states = await db.generation.groupBy({
+    by: ['batchId', 'state'],
+    where: { batchId: { in: batches.map(({ id }) => id) } },
+    _count: true,
+  });
+  return batches.map((batch) => ({
+    ...batch,
+    counts: Object.fromEntries(
+      states.filter(({ batchId }) => batchId === batch.id).map(({ state, _count }) => [state, _count]),
+    ),
+  }));
+}
+
+export type Undelivered = Prisma.DeliveryGetPayload<{ include: { batch: true } }>;
+
+/** Messages that reached nobody, newest first. */
+export async function undeliveredTo(userId: string): Promise<Undelivered[]> {
+  return db.delivery.findMany({
+    where: { userId, state: 'undelivered' },
+    include: { batch: true },
+    orderBy: { createdAt: 'desc' },
+    take: 25,
+  });
+}
+
+/** A person's newest pictures that still exist. */
+export async function recentPictures(userId: string, take: number): Promise<Picture[]> {
+  return db.generation.findMany({
+    where: { userId, state: 'done', image: { is: { deletedAt: null } } },
+    include: picture,
+    orderBy: { endedAt: 'desc' },
+    take,
+  });
+}

@@ -1,0 +1,172 @@
+/**
+ * Everything that people type and press comes through here, and everybody gets an answer.
+ *
+ * Discord drops an interaction that is not acknowledged within 3 s, so that comes before any code of ours that could
+ * wait. Answers are for who asked alone; the picture itself is posted by the courier, as an ordinary message that
+ * outlives the interaction.
+ */
+import {
+  type AutocompleteInteraction,
+  type ChatInputCommandInteraction,
+  DiscordAPIError,
+  DiscordjsTypeError,
+  type Interaction,
+  type InteractionEditReplyOptions,
+  type MessageComponentInteraction,
+  type MessageContextMenuCommandInteraction,
+  MessageFlags,
+  type ModalBuilder,
+  type ModalSubmitInteraction,
+  RESTJSONErrorCodes,
+} from 'discord.js';
+import type { Answer, PressHandler } from '#commands/command.ts';
+import { messageCommands, presses, slashCommands } from '#commands/index.ts';
+import { askingOf } from '#commands/origin.ts';
+import { parseCustomId } from '#src/custom-ids.ts';
+import { log, withContext } from '#src/doors/log.ts';
+import { explain, UserError } from '#src/errors.ts';
+
+/** Discord shows nothing after 3 s, and a list that comes late is of no use. */
+const SUGGEST_WITHIN_MS = 1_500;
+const SUGGESTIONS_MAX = 25;
+/** Characters of one message. */
+const CONTENT_MAX = 2_000;
+
+type Pressed = MessageComponentInteraction | ModalSubmitInteraction;
+type Typed = ChatInputCommandInteraction | MessageContextMenuCommandInteraction;
+
+/** Never rejects: whatever goes wrong is told to the person, or where that can't be, logged. */
+export async function dispatch(interaction: Interaction): Promise<void> {
+  await withContext({ interactionId: interaction.id, guildId: interaction.guildId }, async () => {
+    const startedAt = performance.now();
+    try {
+      if (interaction.isAutocomplete()) await suggest(interaction);
+      else if (interaction.isChatInputCommand()) await runCommand(interaction);
+      else if (interaction.isMessageContextMenuCommand()) await runMessageCommand(interaction);
+      else if (interaction.isMessageComponent() || interaction.isModalSubmit()) await runPress(interaction);
+    } catch (error) {
+      // Discord itself did not take our answer: too late, or out of reach. There is nobody to tell.
+      log.warn({ err: error }, 'interaction not answered');
+    }
+    log.debug({ type: interaction.type, ms: Math.round(performance.now() - startedAt) }, 'interaction');
+  });
+}
+
+async function runCommand(interaction: ChatInputCommandInteraction): Promise<void> {
+  const command = slashCommands.get(interaction.commandName);
+  let form: ModalBuilder | null | undefined;
+  try {
+    form = command?.form?.(interaction);
+  } catch (error) {
+    return void (await interaction.reply(below(error)));
+  }
+  if (form) return void (await interaction.showModal(form));
+  await answer(interaction, 'reply', async () => {
+    if (!command) throw new UserError('command_old', {});
+    return command.run(interaction, askingOf(interaction));
+  });
+}
+
+async function runMessageCommand(interaction: MessageContextMenuCommandInteraction): Promise<void> {
+  await answer(interaction, 'reply', async () => {
+    const command = messageCommands.get(interaction.commandName);
+    if (!command) throw new UserError('command_old', {});
+    return command.run(interaction, askingOf(interaction));
+  });
+}
+
+async function runPress(interaction: Pressed): Promise<void> {
+  const parsed = parseCustomId(interaction.customId);
+  const handler: PressHandler | undefined = parsed ? presses[parsed.action] : undefined;
+  // A form can't open another form, whatever a forged custom id says.
+  if (!parsed || !handler || (handler.answers === 'form' && !interaction.isMessageComponent())) {
+    return void (await interaction.reply(below(new UserError('card_old', {}))));
+  }
+  const values = interaction.isStringSelectMenu() ? interaction.values : [];
+  const press = { ...parsed, values, interaction, asking: askingOf(interaction) };
+  if (handler.answers !== 'form') return answer(interaction, handler.answers, () => handler.run(press));
+  if (interaction.isMessageComponent()) await openForm(interaction, () => handler.form(press));
+}
+
+/** A form must be the first answer, so nothing is acknowledged before. */
+async function openForm(interaction: MessageComponentInteraction, make: () => Promise<ModalBuilder>) {
+  let form: ModalBuilder;
+  try {
+    form = await make();
+  } catch (error) {
+    return void (await interaction.reply(below(error)));
+  }
+  await interaction.showModal(form);
+}
+
+/** Acknowledges, works, and shows what came of it. A message whose button failed stays as it is. */
+async function answer(
+  interaction: Typed | Pressed,
+  how: 'reply' | 'update',
+  work: () => Promise<Answer | null>,
+) {
+  await acknowledge(interaction, how);
+  let outcome: Answer | null;
+  try {
+    outcome = await work();
+  } catch (error) {
+    if (how === 'update') return void (await interaction.followUp(below(error)));
+    outcome = sentenceFor(error);
+  }
+  if (outcome !== null) await interaction.editReply(whole(outcome));
+}
+
+async function acknowledge(interaction: Typed | Pressed, how: 'reply' | 'update'): Promise<void> {
+  try {
+    if (how === 'update' && !interaction.isCommand()) await interaction.deferUpdate();
+    else await interaction.deferReply({ flags: MessageFlags.Ephemeral });
+  } catch (error) {
+    const done = RESTJSONErrorCodes.InteractionHasAlreadyBeenAcknowledged;
+    if (!(error instanceof DiscordAPIError && error.code === done)) throw error;
+    // A first try came through although it was answered with a 5xx. Or another process has this interaction too: what
+    // follows happens once all the same, by the interaction's id and by the conditions of each update.
+    interaction.deferred = true;
+  }
+}
+
+async function suggest(interaction: AutocompleteInteraction): Promise<void> {
+  const command = slashCommands.get(interaction.commandName);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<[]>((resolve) => {
+    timer = setTimeout(resolve, SUGGEST_WITHIN_MS, []);
+  });
+  const found = (async () => (await command?.autocomplete?.(interaction)) ?? [])().catch((error: unknown) => {
+    log.warn({ err: error }, 'no suggestions');
+    return [];
+  });
+  const choices = await Promise.race([found, late]);
+  clearTimeout(timer);
+  await interaction.respond(choices.slice(0, SUGGESTIONS_MAX));
+}
+
+/** A sentence of its own, for who pressed alone. */
+function below(error: unknown) {
+  return { content: clip(sentenceFor(error)), flags: MessageFlags.Ephemeral } as const;
+}
+
+/** What discord.js throws of an option: the person's client still shows the command as it once was. */
+function sentenceFor(error: unknown): string {
+  const isOld = error instanceof DiscordjsTypeError && error.code.startsWith('CommandInteractionOption');
+  return explain(isOld ? new UserError('command_old', {}, { cause: error }) : error);
+}
+
+/** An answer takes the place of all that was there. */
+function whole(outcome: Answer): InteractionEditReplyOptions {
+  const {
+    content,
+    components = [],
+    files = [],
+  } = typeof outcome === 'string' ? { content: outcome } : outcome;
+  return { content: clip(content ?? ''), components, files, attachments: [] };
+}
+
+function clip(text: string): string {
+  if (text.length <= CONTENT_MAX) return text;
+  const cut = text.slice(0, CONTENT_MAX - 2);
+  return `${cut.slice(0, Math.max(cut.lastIndexOf('\n'), CONTENT_MAX / 2))}\n…`;
+}

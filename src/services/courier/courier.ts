@@ -1,0 +1,90 @@
+/**
+ * Everything that is posted or edited in Discord by REST.
+ *
+ * What must be seen is a row (src/deliveries.ts); how one is shown is told in deliver.ts. BullMQ only makes it quick: the
+ * courier looks for due rows itself every second, so an emptied queue loses nothing. Several couriers may run side by side.
+ */
+import type { REST } from '@discordjs/rest';
+import { log } from '#src/doors/log.ts';
+import { queues as ourQueues, type Queues } from '#src/doors/queue.ts';
+import { deliver, dueDeliveries, refreshWaiting, wipeTokens } from './deliver.ts';
+import { makeRest, openDiscord } from './discord.ts';
+
+const LOOK_EVERY_MS = 1_000;
+/** Messages in hand at once; Discord takes 50 requests a second of one bot. */
+const AT_ONCE = 6;
+const REFRESH_EVERY_MS = 5_000;
+const WIPE_EVERY_MS = 60_000;
+/** Rows of one look; the others are due at the next. */
+const LOOK_AT = 60;
+
+export interface CourierOptions {
+  /** with the bot's token; made from the configuration when left out */
+  readonly rest?: REST;
+  /** this process's own when left out */
+  readonly queues?: Queues;
+}
+
+/** @throws {Error} naming the variable, when Discord's are not set */
+export async function startCourier({
+  rest = makeRest(),
+  queues = ourQueues(),
+}: CourierOptions = {}): Promise<{ close(): Promise<void> }> {
+  const discord = openDiscord(rest);
+  const inHand = new Map<string, Promise<void>>();
+  const take = (id: string): Promise<void> => {
+    const known = inHand.get(id);
+    if (known) return known;
+    const taken = deliver(id, discord)
+      // Postgres was away: the row is as it was, and the next look finds it.
+      .catch((error: unknown) => log.warn({ err: error, deliveryId: id }, 'delivery put off'))
+      .finally(() => inHand.delete(id));
+    inHand.set(id, taken);
+    return taken;
+  };
+
+  const worker = queues.work('delivery', ({ deliveryId }) => take(deliveryId), { concurrency: AT_ONCE });
+
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+  let looking: Promise<void> = Promise.resolve();
+  const refresh = every(REFRESH_EVERY_MS, refreshWaiting);
+  const wipe = every(WIPE_EVERY_MS, wipeTokens);
+  const look = async () => {
+    await refresh();
+    await wipe();
+    const due = await dueDeliveries(LOOK_AT);
+    const lanes = Array.from({ length: AT_ONCE }, async () => {
+      for (let id = due.shift(); id && !closed; id = due.shift()) await take(id);
+    });
+    await Promise.all(lanes);
+  };
+  const turn = () => {
+    looking = look()
+      .catch((error: unknown) => log.warn({ err: error }, 'could not look for deliveries'))
+      .finally(() => {
+        if (!closed) timer = setTimeout(turn, LOOK_EVERY_MS);
+      });
+  };
+  turn();
+  log.info('courier ready');
+
+  return {
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await Promise.all([worker.close(), looking]);
+      await Promise.all(inHand.values());
+    },
+  };
+}
+
+/** Does `work` at the first call, and then at most once in `ms`. */
+function every(ms: number, work: () => Promise<void>): () => Promise<void> {
+  let after = 0;
+  return async () => {
+    if (Date.now() < after) return;
+    await work();
+    after = Date.now() + ms;
+  };
+}

@@ -1,0 +1,74 @@
+/** `/metrics`, in Prometheus' text format: what the workers that are alive said of their networks. */
+import { z } from 'zod';
+import { WORKER_LOST_MS } from '#src/batches/batches.ts';
+import { db } from '#src/doors/db.ts';
+
+/** What `src/doors/onnx.ts` reports of each network, as far as it is shown. */
+const Sessions = z.array(
+  z.object({
+    network: z.string(),
+    loadSeconds: z.number(),
+    used: z.array(z.object({ provider: z.string(), nodes: z.number().nullable() })),
+  }),
+);
+
+interface Gauge {
+  readonly help: string;
+  /** labels → value */
+  readonly values: Map<string, number>;
+}
+
+export async function metrics(now = new Date()): Promise<string> {
+  const workers = await db.worker.findMany({
+    where: { seenAt: { gt: new Date(now.getTime() - WORKER_LOST_MS) } },
+    orderBy: [{ bundle: 'asc' }, { startedAt: 'asc' }],
+    select: { bundle: true, sessions: true },
+  });
+  const gauge = (help: string): Gauge => ({ help, values: new Map() });
+  const alive = gauge('Workers that are alive.');
+  const provider = gauge('Workers that run nodes of this network on this execution provider.');
+  const nodes = gauge('Nodes of this network that the execution provider ran, where there was a choice.');
+  const load = gauge('Longest time that a worker took to load this network.');
+
+  for (const { bundle, sessions } of workers) {
+    add(alive, { bundle });
+    for (const { network, loadSeconds, used } of Sessions.catch([]).parse(sessions)) {
+      most(load, { bundle, network }, loadSeconds);
+      for (const one of used) {
+        add(provider, { bundle, network, provider: one.provider });
+        if (one.nodes !== null) most(nodes, { bundle, network, provider: one.provider }, one.nodes);
+      }
+    }
+  }
+  return Object.entries({
+    atelier_workers: alive,
+    atelier_session_provider: provider,
+    atelier_session_nodes: nodes,
+    atelier_session_load_seconds: load,
+  })
+    .flatMap(([name, { help, values }]) => [
+      `# HELP ${name} ${help}`,
+      `# TYPE ${name} gauge`,
+      ...[...values].map(([labels, value]) => `${name}{${labels}} ${value}`),
+    ])
+    .join('\n')
+    .concat('\n');
+}
+
+function add({ values }: Gauge, labels: Record<string, string>): void {
+  const key = text(labels);
+  values.set(key, (values.get(key) ?? 0) + 1);
+}
+
+function most({ values }: Gauge, labels: Record<string, string>, value: number): void {
+  const key = text(labels);
+  values.set(key, Math.max(values.get(key) ?? 0, value));
+}
+
+/** `bundle="reference",network="unet"` */
+function text(labels: Record<string, string>): string {
+  const escaped = (value: string) => value.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n');
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}="${escaped(value)}"`)
+    .join(',');
+}

@@ -1,0 +1,97 @@
+/** The worker's side of its draw thread: promises over messages. */
+import { Worker } from 'node:worker_threads';
+import type { PortraitRequest } from '#pipelines/portrait.ts';
+import type { LoraChoice } from '#src/bundles/lora-choice.ts';
+import type { SessionOptions } from '#src/doors/onnx.ts';
+import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
+
+export interface Artist {
+  /** Draws one portrait. `signal` ends it at its next step. */
+  draw(
+    request: Omit<PortraitRequest, 'face'>,
+    face: FacePhotos | null,
+    loras: readonly LoraChoice[],
+    options: { signal: AbortSignal; onProgress: (progress: number) => void },
+  ): Promise<DrawResult>;
+  countFaces(photo: Uint8Array): Promise<number>;
+  /** Rejects when the thread ends by itself: the worker cannot go on. */
+  readonly broken: Promise<never>;
+  close(): Promise<void>;
+}
+
+interface Waiting {
+  resolve(answer: Answer): void;
+  reject(error: Error): void;
+  onProgress?: (progress: number) => void;
+}
+
+/** Starts the thread and loads the bundle in it. @throws {Error} naming what is wrong with the bundle */
+export async function startArtist(dir: string, { onReport, ...options }: SessionOptions): Promise<Artist> {
+  const workerData = { dir, ...options };
+  const thread = new Worker(new URL('./draw-thread.ts', import.meta.url), { workerData });
+  const waiting = new Map<number, Waiting>();
+  let last = 0;
+  let closing = false;
+
+  let ready = () => {};
+  let fail: (error: Error) => void = () => {};
+  const loaded = new Promise<void>((resolve, reject) => {
+    ready = resolve;
+    fail = reject;
+  });
+  let break_: (error: Error) => void = () => {};
+  const broken = new Promise<never>((_, reject) => {
+    break_ = reject;
+  });
+  // Nobody may be listening yet, or any more.
+  broken.catch(() => {});
+  const end = (error: Error) => {
+    fail(error);
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+    if (!closing) break_(error);
+  };
+  thread.on('error', end);
+  thread.on('exit', (code) => end(new Error(`The draw thread ended with ${code}`)));
+  thread.on('message', (answer: Answer) => {
+    if (answer.kind === 'ready') return ready();
+    if (answer.kind === 'session') return onReport?.(answer.report);
+    const ask = waiting.get(answer.id);
+    if (!ask) return;
+    if (answer.kind === 'progress') return ask.onProgress?.(answer.progress);
+    waiting.delete(answer.id);
+    if (answer.kind === 'failed') ask.reject(answer.error);
+    else ask.resolve(answer);
+  });
+  await loaded;
+
+  function ask(make: (id: number) => Ask, onProgress?: (progress: number) => void, signal?: AbortSignal) {
+    const id = ++last;
+    return new Promise<Answer>((resolve, reject) => {
+      waiting.set(id, { resolve, reject, ...(onProgress && { onProgress }) });
+      signal?.addEventListener('abort', () => thread.postMessage({ kind: 'abort', id } satisfies Ask), {
+        once: true,
+      });
+      thread.postMessage(make(id));
+    });
+  }
+
+  return {
+    async draw(request, face, loras, { signal, onProgress }) {
+      signal.throwIfAborted();
+      const answer = await ask((id) => ({ kind: 'draw', id, request, face, loras }), onProgress, signal);
+      if (answer.kind !== 'drawn') throw new Error(`The draw thread answered ${answer.kind}`);
+      return answer.result;
+    },
+    async countFaces(photo) {
+      const answer = await ask((id) => ({ kind: 'count-faces', id, photo }));
+      if (answer.kind !== 'counted') throw new Error(`The draw thread answered ${answer.kind}`);
+      return answer.faces;
+    },
+    broken,
+    async close() {
+      closing = true;
+      await thread.terminate();
+    },
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * The thread that draws. One ONNX run blocks its thread for as long as it takes, and the worker must go on renewing its
+ * locks: so sessions live here, and the worker only waits.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import sharp from 'sharp';
+import { rgbaToThumbHash } from 'thumbhash';
+import {
+  detectFaces,
+  drawPortrait,
+  encodeFace,
+  type FaceIdentity,
+  type Picture,
+  type PortraitBundle,
+} from '#pipelines/portrait.ts';
+import { type LoraChoice, sayLoras } from '#src/bundles/lora-choice.ts';
+import { loadBundle, type SessionOptions, withLoras } from '#src/doors/onnx.ts';
+import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
+
+/** Identities kept in memory; one is a few hundred KiB. */
+const IDENTITIES_MAX = 64;
+/** px; thumbhash takes at most 100 a side */
+const THUMB_SIDE = 100;
+
+const { dir, ...options } = workerData as { dir: string } & SessionOptions;
+const port = parentPort;
+if (!port) throw new Error('draw-thread.ts runs as a worker thread');
+const say = (answer: Answer, transfer: ArrayBuffer[] = []) => port.postMessage(answer, transfer);
+
+const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
+const identities = new Map<string, FaceIdentity>();
+/** The bundle with the LoRAs that were asked for last: one set beside the plain one, as each is a UNet in memory. */
+let merged: { readonly key: string; readonly bundle: PortraitBundle; close(): Promise<void> } | null = null;
+const aborts = new Map<number, AbortController>();
+
+port.on('message', (ask: Ask) => {
+  if (ask.kind === 'abort') {
+    aborts.get(ask.id)?.abort(new Error('cancelled'));
+    return;
+  }
+  const abort = new AbortController();
+  aborts.set(ask.id, abort);
+  const work = ask.kind === 'draw' ? draw(ask, abort.signal) : countFaces(ask);
+  work
+    .catch((error: unknown) => {
+      say({ kind: 'failed', id: ask.id, error: error instanceof Error ? error : new Error(String(error)) });
+    })
+    .finally(() => aborts.delete(ask.id));
+});
+say({ kind: 'ready' });
+
+async function draw(ask: Extract<Ask, { kind: 'draw' }>, signal: AbortSignal): Promise<void> {
+  const { id, request } = ask;
+  const timings: Record<string, number> = {};
+  let stage = 'face';
+  let since = performance.now();
+  const close = () => {
+    timings[stage] = Math.round((timings[stage] ?? 0) + performance.now() - since);
+    since = performance.now();
+  };
+
+  const face = ask.face && (await identityOf(ask.face));
+  close();
+  stage = 'lora';
+  const drawnWith = await bundleWith(ask.loras);
+  const stepsInAll = request.steps + (face ? request.detailSteps : 0);
+  let steps = 0;
+  const drawn = await drawPortrait(
+    drawnWith,
+    { ...request, face },
+    {
+      signal,
+      onStage(next) {
+        close();
+        stage = next;
+      },
+      onStep() {
+        steps++;
+        say({ kind: 'progress', id, progress: Math.min(0.99, steps / stepsInAll) });
+      },
+    },
+  );
+  close();
+
+  stage = 'encode';
+  const { rgb, width, height } = drawn.picture;
+  const raw = { raw: { width, height, channels: 3 } } as const;
+  const png = await sharp(rgb, raw).png({ compressionLevel: 6 }).toBuffer();
+  const small = await sharp(rgb, raw)
+    .resize(THUMB_SIDE, THUMB_SIDE, { fit: 'inside' })
+    .ensureAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  const thumbhash = rgbaToThumbHash(small.info.width, small.info.height, small.data);
+  close();
+
+  const result: DrawResult = {
+    png: new Uint8Array(png),
+    width,
+    height,
+    thumbhash: new Uint8Array(thumbhash),
+    scores: drawn.scores,
+    likeness: drawn.likeness,
+    timings,
+  };
+  say({ kind: 'drawn', id, result }, [result.png.buffer]);
+}
+
+/** Making and opening it takes seconds, and minutes where a set of LoRAs is new and the UNet is SDXL's. */
+async function bundleWith(loras: readonly LoraChoice[]): Promise<PortraitBundle> {
+  if (!loras.length) return bundle;
+  const key = sayLoras(loras);
+  if (merged?.key === key) return merged.bundle;
+  await merged?.close();
+  merged = null;
+  merged = { key, ...(await withLoras(dir, bundle, loras, options)) };
+  return merged.bundle;
+}
+
+async function countFaces({ id, photo }: Extract<Ask, { kind: 'count-faces' }>): Promise<void> {
+  const faces = await detectFaces(bundle, await decode(photo));
+  say({ kind: 'counted', id, faces: faces.length });
+}
+
+async function identityOf({ hash, photos }: FacePhotos): Promise<FaceIdentity> {
+  const known = identities.get(hash);
+  if (known) return known;
+  const identity = await encodeFace(bundle, await Promise.all(photos.map(decode)));
+  if (identities.size >= IDENTITIES_MAX) identities.delete(identities.keys().next().value ?? '');
+  identities.set(hash, identity);
+  return identity;
+}
+
+/** Stored photos were decoded with limits when they were uploaded; the limits hold here too. */
+async function decode(bytes: Uint8Array): Promise<Picture> {
+  const { data, info } = await sharp(bytes, { limitInputPixels: 40_000_000 })
+    .removeAlpha()
+    .toColourspace('srgb')
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return { rgb: new Uint8Array(data), width: info.width, height: info.height };
+}

@@ -1,0 +1,44 @@
+/** What the worker and its draw thread say to each other. Bytes are transferred or copied, never shared. */
+import type { PortraitRequest } from '#pipelines/portrait.ts';
+import type { LoraChoice } from '#src/bundles/lora-choice.ts';
+import type { SessionReport } from '#src/doors/onnx.ts';
+
+export interface FacePhotos {
+  /** hash of the folder's photos: the identity is kept under it */
+  readonly hash: string;
+  /** stored files, as `folderPhotos` gives them */
+  readonly photos: readonly Uint8Array[];
+}
+
+export type Ask =
+  | {
+      readonly kind: 'draw';
+      readonly id: number;
+      readonly request: Omit<PortraitRequest, 'face'>;
+      readonly face: FacePhotos | null;
+      readonly loras: readonly LoraChoice[];
+    }
+  | { readonly kind: 'count-faces'; readonly id: number; readonly photo: Uint8Array }
+  | { readonly kind: 'abort'; readonly id: number };
+
+export interface DrawResult {
+  readonly png: Uint8Array<ArrayBuffer>;
+  readonly width: number;
+  readonly height: number;
+  readonly thumbhash: Uint8Array<ArrayBuffer>;
+  /** label → 0…1; null: the classifier failed */
+  readonly scores: Record<string, number> | null;
+  readonly likeness: number | null;
+  /** stage → ms */
+  readonly timings: Record<string, number>;
+}
+
+export type Answer =
+  /** a network was loaded, or its first run showed where it runs */
+  | { readonly kind: 'session'; readonly report: SessionReport }
+  | { readonly kind: 'ready' }
+  /** 0…1 of the whole picture */
+  | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
+  | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawResult }
+  | { readonly kind: 'counted'; readonly id: number; readonly faces: number }
+  | { readonly kind: 'failed'; readonly id: number; readonly error: Error };

@@ -1,0 +1,106 @@
+/**
+ * The thread that parses a person's YAML; see src/sweeps/sweeps.ts, which ends it when it takes too long. It says `ready`, is
+ * sent one text, and answers once.
+ *
+ * The library's defaults are open to attack: nested aliases grow without end (now refused), `uniqueKeys` compares every
+ * key with every other (now a Set), and pretty errors quote a line once for each error on it (now positions alone).
+ */
+import { parentPort } from 'node:worker_threads';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { isKeepable } from '#src/text.ts';
+
+/** What a text holds, or why it does not parse. */
+export type Parsed =
+  | {
+      readonly value: unknown;
+      /** path with points → line from 1, of keys and list items down to LINES_DEPTH */
+      readonly lines: ReadonlyMap<string, number>;
+    }
+  | { readonly line: number; readonly column: number; readonly reason: string };
+
+/** `cells.3.steps` is the deepest that a sweep has. */
+const LINES_DEPTH = 3;
+const TOO_DEEP = 'it is nested too deep.';
+const UNKEEPABLE = "a character here can't be kept, such as NUL or half of an emoji. Leave it out.";
+
+parentPort?.once('message', (text: string) => parentPort?.postMessage(parse(text)));
+parentPort?.postMessage('ready');
+
+function parse(text: string): Parsed {
+  const lineCounter = new LineCounter();
+  const fault = (offset: number, reason: string): Parsed => {
+    const { line, col } = lineCounter.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1), reason };
+  };
+  try {
+    const document = parseDocument(text, {
+      lineCounter,
+      schema: 'core',
+      uniqueKeys: false,
+      prettyErrors: false,
+      logLevel: 'error', // `silent` would let a second document pass
+    });
+    // In a comment too: the text is kept as it is, to be edited.
+    if (!isKeepable(text)) return fault(text.search(/\p{Cs}|\0/u), UNKEEPABLE);
+    const [error] = document.errors;
+    if (error) {
+      const deep = error.message.includes('call stack');
+      return fault(error.pos[0], deep ? TOO_DEEP : `${error.message.replace(/\.?$/, '.')}`);
+    }
+
+    let refused: Parsed | undefined;
+    visit(document, {
+      Scalar(_, scalar) {
+        if (isKeepable(String(scalar.value))) return;
+        refused = fault(offsetOf(scalar), UNKEEPABLE);
+        return visit.BREAK;
+      },
+      Alias(_, alias) {
+        refused = fault(offsetOf(alias), 'aliases (`*name`) are not allowed. Write the value out.');
+        return visit.BREAK;
+      },
+      Map(_, map) {
+        const seen = new Set<unknown>();
+        for (const { key } of map.items) {
+          if (isAlias(key)) continue;
+          const word = isScalar(key) ? key.value : undefined;
+          if (word === undefined || word === '__proto__')
+            refused = fault(offsetOf(key), 'a key must be a word.');
+          else if (seen.has(word))
+            refused = fault(
+              offsetOf(key),
+              `the key \`${String(word).slice(0, 40).replaceAll('`', '')}\` is there twice.`,
+            );
+          if (refused) return visit.BREAK;
+          seen.add(word);
+        }
+      },
+    });
+    if (refused) return refused;
+
+    const lines = new Map<string, number>();
+    const note = (node: unknown, path: string, depth: number): void => {
+      if (depth > LINES_DEPTH) return;
+      const children: [string, unknown, unknown][] = isMap(node)
+        ? node.items.map(({ key, value }) => [String(isScalar(key) ? key.value : key), key, value])
+        : isSeq(node)
+          ? node.items.map((item, index) => [String(index), item, item])
+          : [];
+      for (const [name, at, value] of children) {
+        const inner = path ? `${path}.${name}` : name;
+        lines.set(inner, lineCounter.linePos(offsetOf(at)).line);
+        note(value, inner, depth + 1);
+      }
+    };
+    note(document.contents, '', 1);
+    return { value: document.toJS({ maxAliasCount: 0 }), lines };
+  } catch {
+    // What the parser itself throws, and does not report, is the end of the stack.
+    return { line: 1, column: 1, reason: TOO_DEEP };
+  }
+}
+
+function offsetOf(node: unknown): number {
+  const range: unknown = typeof node === 'object' && node !== null && 'range' in node ? node.range : null;
+  return Array.isArray(range) && typeof range[0] === 'number' ? range[0] : 0;
+}

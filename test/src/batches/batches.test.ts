@@ -1,0 +1,146 @@
+import { describe, expect, it } from 'vitest';
+import { limits, tokenGrants } from '#config/tiers.ts';
+import { cellKey, endBatch, openBatch, openPlanned, planBatch } from '#src/batches/batches.ts';
+import { db } from '#src/doors/db.ts';
+import { balanceOf } from '#src/people/tokens.ts';
+import { actor, asking, cell, request } from '#test/support/requests.ts';
+
+const balance = (userId: string) => db.$transaction((tx) => balanceOf(tx, userId));
+
+describe('openBatch', () => {
+  it('writes batch, generations, charge and the early message together', async () => {
+    const me = asking();
+    const { batch } = await openBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
+
+    expect(batch).toMatchObject({ state: 'open', ownerId: me.actor.id, charged: 2 });
+    expect(await db.generation.count({ where: { batchId: batch.id, state: 'queued' } })).toBe(2);
+    expect(await db.delivery.findMany({ where: { batchId: batch.id } })).toMatchObject([
+      { kind: 'card', posted: 0 },
+    ]);
+    expect(await balance(me.actor.id)).toBe(tokenGrants.welcome + tokenGrants.daily - 2);
+  });
+
+  it('accepts an interaction that is delivered five times at once exactly once', async () => {
+    const me = asking();
+    const opened = await Promise.all(Array.from({ length: 5 }, () => openBatch(me, request())));
+
+    expect(new Set(opened.map(({ batch }) => batch.id)).size).toBe(1);
+    expect(await db.generation.count({ where: { userId: me.actor.id } })).toBe(1);
+    expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(1);
+  });
+
+  it('lets two commands at once not both spend the last tokens', async () => {
+    const person = actor();
+    const cells = Array.from({ length: 350 }, (_, seed) => cell({ seed }, { steps: 40 }));
+    const ask = () => openBatch(asking({ actor: person }), request(cells.slice(0, 250), { tier: 'fast' }));
+    const results = await Promise.allSettled([ask(), ask()]);
+
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(await balance(person.id)).toBeGreaterThanOrEqual(0);
+  });
+
+  it('refuses what costs more than there is, and writes nothing', async () => {
+    const me = asking();
+    const dear = Array.from({ length: 100 }, (_, seed) => cell({ seed }, { steps: 150 }));
+    await expect(openBatch(me, request(dear, { tier: 'turbo' }))).rejects.toMatchObject({
+      code: 'tokens_short',
+    });
+    expect(await db.batch.count({ where: { ownerId: me.actor.id } })).toBe(0);
+    expect(await db.generation.count({ where: { userId: me.actor.id } })).toBe(0);
+  });
+
+  it('says how many pictures are too many, and the limit', async () => {
+    const many = Array.from({ length: limits.batch + 1 }, (_, seed) => cell({ seed }));
+    await expect(openBatch(asking(), request(many))).rejects.toMatchObject({
+      code: 'batch_limit',
+      userMessage: expect.stringMatching(new RegExp(`${limits.batch + 1}.*${limits.batch}`)),
+    });
+  });
+
+  it('refuses a person who is blocked', async () => {
+    const person = actor();
+    await db.user.create({ data: { id: person.id, blockedUntil: new Date(Date.now() + 60_000) } });
+    await expect(openBatch(asking({ actor: person }), request())).rejects.toMatchObject({
+      code: 'blocked_until',
+    });
+  });
+
+  it.each([
+    ['', 'prompt_empty'],
+    ['x'.repeat(6_000), 'prompt_long'],
+    ['a naked man', 'prompt_blocked'],
+  ])('refuses the prompt %.20s of one cell, and writes nothing', async (prompt, code) => {
+    const me = asking();
+    const ask = request([cell(), cell({ prompt })]);
+    await expect(openBatch(me, ask)).rejects.toMatchObject({ code });
+    await expect(planBatch(me, ask)).rejects.toMatchObject({ code });
+    expect(await db.batch.count({ where: { ownerId: me.actor.id } })).toBe(0);
+    expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(0);
+  });
+
+  it('lets a negative prompt name what the rules refuse', async () => {
+    const negative = cell({}, { negative_prompt: 'nsfw, nude, gore' });
+    await expect(openBatch(asking(), request([negative]))).resolves.toBeDefined();
+  });
+});
+
+describe('plans', () => {
+  it('charge nothing until they are run, and run once', async () => {
+    const me = asking();
+    const plan = await planBatch(me, request([cell()], { kind: 'sweep' }));
+    expect(plan).toMatchObject({ pictures: 1, reused: 0, tokens: 1 });
+    expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(0);
+
+    const results = await Promise.allSettled([1, 2, 3].map(() => openPlanned(me, plan.batchId, plan.hash)));
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await db.generation.count({ where: { batchId: plan.batchId } })).toBe(1);
+    expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(1);
+  });
+
+  it('are run by nobody else, and by no other hash', async () => {
+    const me = asking();
+    const plan = await planBatch(me, request([cell()], { kind: 'sweep' }));
+    await expect(openPlanned(asking(), plan.batchId, plan.hash)).rejects.toMatchObject({ code: 'not_yours' });
+    await expect(openPlanned(me, plan.batchId, '0'.repeat(16))).rejects.toMatchObject({
+      code: 'plan_changed',
+    });
+  });
+
+  it('count a cell that stands twice as reused', async () => {
+    const plan = await planBatch(asking(), request([cell(), cell()], { kind: 'sweep' }));
+    expect(plan).toMatchObject({ pictures: 2, reused: 1, tokens: 1 });
+  });
+});
+
+describe('endBatch', () => {
+  it('ends what waits and gives the tokens back, once', async () => {
+    const me = asking();
+    const { batch } = await openBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
+    const before = await balance(me.actor.id);
+
+    expect(await endBatch(batch.id, 'cancelled')).toBe(true);
+    expect(await endBatch(batch.id, 'cancelled')).toBe(false);
+    expect(await balance(me.actor.id)).toBe(before + 2);
+    expect(await db.batch.findUniqueOrThrow({ where: { id: batch.id } })).toMatchObject({
+      state: 'cancelled',
+      endedAt: expect.any(Date),
+    });
+  });
+});
+
+describe('cellKey', () => {
+  it('changes with everything that changes pixels, and with nothing else', () => {
+    const key = cellKey(cell(), null);
+    expect(cellKey(cell({}, { tier: 'turbo', production_mode: true, seed: 9 }), null)).toBe(key);
+    for (const other of [
+      cell({ prompt: 'another' }),
+      cell({ seed: 2 }),
+      cell({}, { steps: 21 }),
+      cell({}, { shape: 'square' }),
+      cell({}, { negative_prompt: '' }),
+    ]) {
+      expect(cellKey(other, null)).not.toBe(key);
+    }
+    expect(cellKey(cell(), 'a face')).not.toBe(key);
+  });
+});

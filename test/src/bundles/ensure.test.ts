@@ -1,0 +1,45 @@
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type BundleEntry, bundles } from '#config/bundles.ts';
+import { ensureBundle, ensureReferenceBundle } from '#src/bundles/ensure.ts';
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'atelier-bundles-'));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+it('builds the reference bundle where it is missing, once, and again when its sources changed', async () => {
+  const bundle = await ensureBundle('reference', dir);
+  const builtAt = async () => (await stat(join(bundle, 'unet/model.onnx'))).mtimeMs;
+  const first = await builtAt();
+  expect(await readFile(join(bundle, 'bundle.yaml'), 'utf8')).toContain('reference');
+
+  expect(await ensureReferenceBundle(bundle)).toBe(false);
+  expect(await builtAt()).toBe(first);
+
+  await writeFile(join(bundle, '.built-from'), 'other sources');
+  expect(await ensureReferenceBundle(bundle)).toBe(true);
+  expect(await builtAt()).toBeGreaterThan(first);
+});
+
+it('names a bundle that is not configured, and those that are', async () => {
+  await expect(ensureBundle('nowhere', dir)).rejects.toThrow(
+    /^BUNDLE: config\/bundles\.yaml has no entry of that name; it has reference/,
+  );
+});
+
+it('takes a bundle of the operator’s from its folder, and says which file is missing there', async () => {
+  // As config/bundles.yaml would have it.
+  const entry: BundleEntry = { path: 'bundles/mine', shapes: {}, seconds: 1 };
+  (bundles as Map<string, BundleEntry>).set('mine', entry);
+  const folder = join(dir, 'bundles/mine');
+  await mkdir(folder, { recursive: true });
+  await expect(ensureBundle('mine', dir)).rejects.toThrow(
+    `Bundle mine: ${folder}/bundle.yaml is missing. Put the bundle's folder there.`,
+  );
+  await writeFile(join(folder, 'bundle.yaml'), '');
+  expect(await ensureBundle('mine', dir)).toBe(folder);
+});

@@ -1,0 +1,299 @@
+import type { APIAttachment } from 'discord-api-types/v10';
+import fc from 'fast-check';
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { readComponents, walk } from '#infra/local/discord/components.ts';
+import { Faults } from '#infra/local/discord/discord-error.ts';
+import { openBatch } from '#src/batches/batches.ts';
+import { renderCard } from '#src/cards/cards.ts';
+import { buildManifest } from '#src/cards/manifest.ts';
+import { type Card, plain } from '#src/cards/parts.ts';
+import { type DeliveryKind, db } from '#src/doors/db.ts';
+import { publishImage } from '#src/gallery.ts';
+import { deleteImage } from '#src/generations/generations.ts';
+import { picturesOf } from '#src/generations/pictures.ts';
+import { decide, reportImage } from '#src/moderation/moderation.ts';
+import { drawAll } from '#test/src/services/courier/local.ts';
+import { actor, asking, cell, request } from '#test/support/requests.ts';
+
+const nasty = '@everyone <@123456789012345678> **b** _i_ `c` ||s|| [l](https://x.y) # h\n> q '.repeat(30);
+
+async function opened(
+  cells: readonly Parameters<typeof cell>[0][] = [{}],
+  changes: Parameters<typeof request>[1] = {},
+) {
+  const person = actor();
+  const made = cells.map((one, index) => cell({ seed: index, ...one }));
+  const { batch } = await openBatch(asking({ actor: person }), request(made, changes));
+  return { person, batch };
+}
+
+/** As the courier has it, judged by the local Discord's rules. */
+async function render(
+  where: { batchId?: string; reviewId?: string },
+  kind: DeliveryKind,
+  page = 0,
+): Promise<Card> {
+  const to = { ...where, kind, page, userId: actor().id, nonce: `${Math.random()}` };
+  const delivery = await db.delivery.create({ data: to });
+  const card = await renderCard(delivery);
+  if (!card) throw new Error('nothing to show');
+  const attachments = card.files.map(({ name }, id) => ({
+    id: String(id),
+    filename: name,
+  })) as APIAttachment[];
+  const faults = new Faults();
+  // The courier may add one line of its own.
+  const line = { type: 10, content: 'x'.repeat(120) };
+  const container = { ...card.container, components: [line, ...card.container.components] };
+  readComponents([container], { v2: true, attachments, faults, path: [] });
+  faults.throwIfAny();
+  expect(card.files.length).toBeLessThanOrEqual(10);
+  for (const { name, description } of card.files) {
+    expect(name).toMatch(/^[\w.-]+$/);
+    expect([...(description ?? '')].length).toBeLessThanOrEqual(1_024);
+  }
+  return card;
+}
+
+const words = (card: Card) =>
+  [...walk([card.container])].map(({ content, label }) => content ?? label ?? '').join('\n');
+const buttons = (card: Card) =>
+  [...walk([card.container])].flatMap(({ custom_id }) =>
+    custom_id ? [String(custom_id).split(':')[1]] : [],
+  );
+
+describe("a person's words", () => {
+  it('keep no markdown, mention or link', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 80 }), (text) => {
+        const shown = plain(text, 60);
+        expect(shown.replace(/\\./gu, '')).not.toMatch(/[*_~|`<>#[\]()]|@(?!\u200b)|:\/\//);
+        expect(shown).not.toContain('\n');
+      }),
+    );
+    expect(plain('@everyone', 60)).toBe('@\u200beveryone');
+    expect(plain('<@1> **b** https://x', 60)).toBe('\\<@\u200b1\\> \\*\\*b\\*\\* https:\u200b//x');
+    expect(plain('1. not a list', 60)).toBe('1\\. not a list');
+    expect(plain('turned \u202e around', 60)).toBe('turned  around');
+  });
+
+  it('are cut between characters', () => {
+    expect(plain('👩‍🚀'.repeat(40), 9)).toMatch(/…$/);
+    expect(plain('👩'.repeat(40), 5)).toBe('👩👩👩👩…');
+  });
+});
+
+describe('the card of /imagine', () => {
+  it('says where it stands while it waits, and can be cancelled', async () => {
+    const { batch } = await opened();
+    const card = await render({ batchId: batch.id }, 'card');
+    expect(words(card)).toMatch(/about #\d+ in line, ready <t:\d+:R>/);
+    expect(buttons(card)).toEqual(['batch.cancel']);
+    expect(card.mentions).toEqual([]);
+  });
+
+  it('has each picture with its buttons; Publish in production alone', async () => {
+    const { batch, person } = await opened([{}, {}, {}, {}], { production: true });
+    await drawAll(batch.id);
+    const card = await render({ batchId: batch.id }, 'card');
+    expect(card.files).toHaveLength(4);
+    expect(buttons(card).filter((action) => action === 'picture.publish')).toHaveLength(4);
+    expect(words(card)).toContain('4 · Again');
+
+    const [first] = await db.generation.findMany({ where: { batchId: batch.id }, include: { image: true } });
+    const wanted = async () =>
+      (await db.delivery.findMany({ where: { batchId: batch.id } })).map((d) => d.wanted);
+    const before = await wanted();
+    await publishImage(person, first?.image?.id ?? '');
+    expect(await wanted()).toEqual(before.map((n) => n + 1));
+    const shown = await render({ batchId: batch.id }, 'card');
+    expect(buttons(shown).filter((action) => action === 'picture.publish')).toHaveLength(3);
+    expect(buttons(shown).filter((action) => action === 'picture.unpublish')).toHaveLength(1);
+    expect(words(shown)).toContain('in the gallery');
+
+    const tests = await opened();
+    await drawAll(tests.batch.id);
+    expect(buttons(await render({ batchId: tests.batch.id }, 'card'))).toEqual([
+      'picture.again',
+      'picture.vary',
+      'picture.details',
+      'picture.delete',
+    ]);
+  });
+
+  it('fits Discord whatever was asked', async () => {
+    const { batch } = await opened(
+      Array.from({ length: 12 }, (_, i) => ({ prompt: `${nasty.slice(0, 900)} ${i}` })),
+      { production: true },
+    );
+    await drawAll(batch.id, { most: 5 });
+    const half = await render({ batchId: batch.id }, 'card');
+    expect(half.files).toHaveLength(5);
+    await drawAll(batch.id);
+    const card = await render({ batchId: batch.id }, 'card');
+    expect(card.files).toHaveLength(10);
+    expect(buttons(card)).toEqual(['pictures.pick']);
+  });
+
+  it('says why there is no picture, and never names a code of ours', async () => {
+    const { batch } = await opened();
+    await drawAll(batch.id, { fail: () => 'internal' });
+    const card = await render({ batchId: batch.id }, 'card');
+    expect(words(card)).toContain('Something broke on our side. Its tokens are back.');
+    expect(card.files).toEqual([]);
+  });
+
+  it('says in which picture no face was found to put the person into', async () => {
+    const { batch, person } = await opened([{}, {}]);
+    await drawAll(batch.id);
+    const folder = await db.faceFolder.create({ data: { ownerId: person.id, name: 'me' } });
+    await db.generation.updateMany({ where: { batchId: batch.id }, data: { faceFolderId: folder.id } });
+    expect(words(await render({ batchId: batch.id }, 'card'))).not.toContain('face was found');
+    const [first] = await picturesOf(batch.id);
+    await db.image.update({ where: { id: first!.image!.id }, data: { likeness: null } });
+    expect(words(await render({ batchId: batch.id }, 'card'))).toContain(
+      '1 picture: no face was found, so the face folder is not in it.',
+    );
+    expect(words(await render({ batchId: batch.id }, 'status'))).toContain('1 with no face found');
+    const manifest = buildManifest(
+      await db.batch.findUniqueOrThrow({ where: { id: batch.id } }),
+      await picturesOf(batch.id),
+    );
+    expect(
+      JSON.parse(String(manifest.json)).pictures.map(({ image }: { image: object }) => image),
+    ).toMatchObject([
+      { likeness: null, faceFound: false },
+      { likeness: 0.7, faceFound: true },
+    ]);
+  });
+
+  it('loses a picture that is reported, deleted or rejected', async () => {
+    const { batch, person } = await opened([{}, {}, {}]);
+    await drawAll(batch.id);
+    const [first, second] = await picturesOf(batch.id);
+    await reportImage(actor(), first!.image!.id);
+    await deleteImage(person, second!.id);
+    const card = await render({ batchId: batch.id }, 'card');
+    expect(card.files.map(({ name }) => name)).toEqual([expect.stringMatching(/^picture-3-/)]);
+    expect(words(card)).toMatch(/Held for review[\s\S]*Deleted/);
+  });
+});
+
+describe('the messages of a sweep', () => {
+  const cells = Array.from({ length: 30 }, (_, i) => ({
+    prompt: nasty.slice(0, 900),
+    coordinates: { steps: `${nasty.slice(0, 50)} ${i % 6}`, scheduler: `s${Math.floor(i / 6)}` },
+  }));
+
+  it('fit Discord while it goes and when it has ended', async () => {
+    const { batch } = await opened(cells, { kind: 'sweep', title: nasty.slice(0, 80) });
+    await drawAll(batch.id, { most: 7 });
+    const status = await render({ batchId: batch.id }, 'status');
+    expect(words(status)).toMatch(/7 of 30[\s\S]*7 done · 23 waiting/);
+    expect(buttons(status)).toEqual(['batch.stop', 'batch.cancel']);
+    const sheet = await sharp(await status.files[0]!.bytes()).metadata();
+    expect(sheet.format).toBe('jpeg');
+
+    await drawAll(batch.id, { fail: (index) => (index % 5 === 0 ? 'internal' : null) });
+    for (const kind of ['card', 'status', 'pictures', 'manifest'] as const) {
+      const card = await render({ batchId: batch.id }, kind);
+      for (const { bytes } of card.files) expect((await bytes()).length).toBeLessThan(10 * 1024 * 1024);
+      expect(buttons(card)).not.toContain('batch.cancel');
+    }
+  });
+
+  it('draw a new sheet when something is to be seen, and not at every picture', async () => {
+    const { batch } = await opened(cells, { kind: 'sweep' });
+    const name = async () => (await render({ batchId: batch.id }, 'status')).files[0]!.name;
+    const names = [await name()];
+    for (let i = 0; i < 6; i++) {
+      await drawAll(batch.id, { most: 1 });
+      names.push(await name());
+    }
+    expect(new Set(names).size).toBe(3); // none, and the first two tenths
+    const [first] = await picturesOf(batch.id);
+    await reportImage(actor(), first!.image!.id);
+    expect(names).not.toContain(await name());
+  });
+
+  it('turn pages: ten pictures, and at most 25 pages to choose from', async () => {
+    const { batch } = await opened(
+      Array.from({ length: 300 }, () => ({})),
+      { kind: 'sweep' },
+    );
+    await drawAll(batch.id, { most: 12 });
+    const card = await render({ batchId: batch.id }, 'pictures', 1);
+    expect(card.files).toHaveLength(2);
+    expect(buttons(card)).toEqual(['pictures.pick', 'pictures.page']);
+    const options = [...walk([(await render({ batchId: batch.id }, 'pictures', 29)).container])].find((one) =>
+      String(one.custom_id).includes('pictures.page'),
+    )!.options as { value: string; default: boolean }[];
+    expect(options).toHaveLength(25);
+    expect(options.filter((one) => one.default).map(({ value }) => value)).toEqual(['29']);
+  });
+});
+
+describe('a review', () => {
+  async function flagged() {
+    const { batch, person } = await opened([{ prompt: nasty.slice(0, 900) }]);
+    await drawAll(batch.id, { verdict: 'flagged' });
+    const review = await db.review.findFirstOrThrow({
+      where: { image: { generation: { batchId: batch.id } } },
+      include: { image: true },
+    });
+    return { batch, person, review };
+  }
+
+  it('shows the picture so blurred that it cannot be made out, behind a spoiler', async () => {
+    const { batch, review } = await flagged();
+    const card = await render({ reviewId: review.id }, 'review');
+    const [file] = card.files;
+    expect(file!.spoiler).toBe(true);
+    const { data } = await sharp(await file!.bytes())
+      .greyscale()
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    const { width } = await sharp(await file!.bytes()).metadata();
+    // Neighbouring pixels hardly differ: no edge is left.
+    let steepest = 0;
+    for (let i = 1; i < data.length; i++)
+      if (i % width) steepest = Math.max(steepest, Math.abs(data[i]! - data[i - 1]!));
+    expect(steepest).toBeLessThan(12);
+    expect(buttons(card)).toEqual(['review.approve', 'review.reject']);
+    expect(card.mentions).toEqual([]);
+    expect(words(card)).toContain(`<@${batch.ownerId}>`);
+    expect(words(card)).toMatch(/flagged 0\.80/);
+  });
+
+  it('when rejected keeps neither picture nor buttons, and says who, when and why', async () => {
+    const { person, review } = await flagged();
+    const moderator = actor({ guildId: person.guildId, managesGuild: true });
+    await decide(moderator, review.id, 'rejected', 'not **here**');
+    const card = await render({ reviewId: review.id }, 'review');
+    expect(card.files).toEqual([]);
+    expect(buttons(card)).toEqual([]);
+    expect(words(card)).toMatch(new RegExp(`Rejected by <@${moderator.id}> <t:\\d+:f>`));
+    expect(words(card)).toContain('not \\*\\*here\\*\\*');
+    const notice = await render({ reviewId: review.id }, 'notice');
+    expect(notice.mentions).toEqual([person.id]);
+    expect(notice.files).toEqual([]);
+    expect(words(notice)).toContain('rejected by the moderators');
+  });
+
+  it('approved lets the card show the picture', async () => {
+    const { batch, person, review } = await flagged();
+    expect((await render({ batchId: batch.id }, 'card')).files).toEqual([]);
+    await decide(actor({ guildId: person.guildId, managesGuild: true }), review.id, 'approved', null);
+    const card = await render({ batchId: batch.id }, 'card');
+    expect((await card.files[0]!.bytes()).length).toBeGreaterThan(1_000);
+    expect(words(await render({ reviewId: review.id }, 'notice'))).toContain('was approved');
+  });
+});
+
+it('what is gone is not shown', async () => {
+  const nobody = { userId: actor().id, nonce: 'gone' };
+  const delivery = await db.delivery.create({ data: { ...nobody, kind: 'card' } });
+  expect(await renderCard(delivery)).toBeNull();
+  expect(await renderCard({ ...delivery, kind: 'review' })).toBeNull();
+});

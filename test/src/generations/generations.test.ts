@@ -1,0 +1,225 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { endBatch, openBatch, WORKER_LOST_MS } from '#src/batches/batches.ts';
+import { db } from '#src/doors/db.ts';
+import { getFile, hasFile } from '#src/doors/storage.ts';
+import {
+  abandonGeneration,
+  type Drawn,
+  deleteImage,
+  failGeneration,
+  finishGeneration,
+  handBack,
+  MAX_ATTEMPTS,
+  reportProgress,
+  rescueOrphans,
+  reuseImage,
+  startGeneration,
+} from '#src/generations/generations.ts';
+import { balanceOf } from '#src/people/tokens.ts';
+import { actor, asking, cell, request, snowflake } from '#test/support/requests.ts';
+
+const drawn = (changes: Partial<Drawn> = {}): Drawn => ({
+  png: Buffer.from('the bytes'),
+  width: 512,
+  height: 640,
+  sha256: 'aa',
+  thumbhash: new Uint8Array([1, 2, 3]),
+  verdict: 'clear',
+  scores: { normal: 0.99, flagged: 0.01 },
+  rule: null,
+  likeness: null,
+  bundleHash: 'weights',
+  timings: { base: 100 },
+  ...changes,
+});
+
+/** A batch of one by a new person, and its generation's id. */
+async function opened(changes: Parameters<typeof cell>[0] = {}, person = actor()) {
+  const { batch } = await openBatch(asking({ actor: person }), request([cell(changes)]));
+  const { id } = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
+  return { person, batch, id, balance: () => db.$transaction((tx) => balanceOf(tx, person.id)) };
+}
+async function started(workerId = 'w1', changes: Parameters<typeof cell>[0] = {}) {
+  const it = await opened(changes);
+  const drawing = await startGeneration(it.id, workerId);
+  if (!drawing) throw new Error('not started');
+  return { ...it, drawing };
+}
+const stateOf = async (id: string) => (await db.generation.findUniqueOrThrow({ where: { id } })).state;
+
+beforeEach(async () => {
+  await db.worker.deleteMany();
+});
+
+describe('a generation', () => {
+  it('is started by one of many workers', async () => {
+    const { id } = await opened();
+    const starts = await Promise.all(['a', 'b', 'c'].map((worker) => startGeneration(id, worker)));
+    expect(starts.filter(Boolean)).toHaveLength(1);
+  });
+
+  it('ends with its bytes stored, its row done and its batch finished', async () => {
+    const { drawing, id, batch } = await started();
+    expect(await finishGeneration(drawing, 'w1', drawn())).toBe(true);
+
+    const image = await db.image.findUniqueOrThrow({ where: { generationId: id } });
+    expect(image.storageKey).toMatch(/^tests\/\d{4}-\d\d-\d\d\//);
+    expect(String(await getFile(image.storageKey))).toBe('the bytes');
+    expect(await stateOf(id)).toBe('done');
+    expect(await db.batch.findUniqueOrThrow({ where: { id: batch.id } })).toMatchObject({
+      state: 'finished',
+    });
+    const card = await db.delivery.findFirstOrThrow({ where: { batchId: batch.id, kind: 'card' } });
+    expect(card.wanted).toBeGreaterThan(1);
+  });
+
+  it('has its picture shown at once, unless the courier has the message in hand', async () => {
+    const later = new Date(Date.now() + 60_000);
+    for (const [attempts, soon] of [
+      [0, true],
+      [1, false],
+    ] as const) {
+      const { drawing, batch } = await started();
+      await db.delivery.updateMany({ where: { batchId: batch.id }, data: { notBefore: later, attempts } });
+      await finishGeneration(drawing, 'w1', drawn());
+      const { notBefore } = await db.delivery.findFirstOrThrow({ where: { batchId: batch.id } });
+      expect(notBefore < later).toBe(soon);
+    }
+  });
+
+  it('that another worker took over is not ended by the first, and leaves no bytes of it', async () => {
+    const { drawing, id } = await started('w1');
+    await handBack(id, 'w1', true);
+    await startGeneration(id, 'w2');
+    expect(await finishGeneration(drawing, 'w1', drawn())).toBe(false);
+    expect(await stateOf(id)).toBe('running');
+    expect(await db.image.count({ where: { generationId: id } })).toBe(0);
+  });
+
+  it('that fails gives its tokens back once', async () => {
+    const { id, balance } = await started();
+    const before = await balance();
+    expect(await failGeneration(id, 'w1', 'internal')).toBe(true);
+    expect(await failGeneration(id, 'w1', 'internal')).toBe(false);
+    expect(await balance()).toBe(before + 1);
+  });
+
+  it('hears of a cancel at its next step, and is refunded', async () => {
+    const { id, batch, balance } = await started();
+    expect(await reportProgress(id, 'w1', 0.3)).toBe(true);
+    await endBatch(batch.id, 'cancelled');
+    expect(await reportProgress(id, 'w1', 0.4)).toBe(false);
+    const before = await balance();
+    expect(await abandonGeneration(id, 'w1')).toBe(true);
+    expect(await balance()).toBe(before + 1);
+  });
+
+  it('goes on when its batch is stopped', async () => {
+    const { id, batch } = await started();
+    await endBatch(batch.id, 'stopped');
+    expect(await reportProgress(id, 'w1', 0.4)).toBe(true);
+  });
+
+  it('handed back into a stopped batch ends there', async () => {
+    const { id, batch } = await started();
+    await endBatch(batch.id, 'stopped');
+    await handBack(id, 'w1', false);
+    expect(await stateOf(id)).toBe('cancelled');
+    expect((await db.batch.findUniqueOrThrow({ where: { id: batch.id } })).endedAt).not.toBeNull();
+  });
+});
+
+describe('a flagged picture', () => {
+  it('is kept apart and opens a review; nothing else shows it', async () => {
+    const { drawing, id } = await started();
+    await finishGeneration(drawing, 'w1', drawn({ verdict: 'flagged', rule: 'classifier' }));
+    const image = await db.image.findUniqueOrThrow({
+      where: { generationId: id },
+      include: { review: true },
+    });
+    expect(image.storageKey).toMatch(/^quarantine\//);
+    expect(image.review).toMatchObject({ state: 'pending', cause: 'classifier' });
+    expect(await db.delivery.count({ where: { reviewId: image.review?.id ?? '', kind: 'review' } })).toBe(1);
+  });
+});
+
+describe('reuseImage', () => {
+  it('copies a picture of the same key and weights, and gives back what was paid', async () => {
+    const prompt = `portrait ${Math.random()}`;
+    const first = await started('w1', { prompt });
+    await finishGeneration(first.drawing, 'w1', drawn());
+    const second = await started('w1', { prompt });
+    const before = await second.balance();
+
+    expect(await reuseImage(second.drawing, 'w1', 'other weights')).toBe(false);
+    expect(await reuseImage(second.drawing, 'w1', 'weights')).toBe(true);
+    expect(await db.generation.findUniqueOrThrow({ where: { id: second.id } })).toMatchObject({
+      reused: true,
+    });
+    expect(await second.balance()).toBe(before + second.drawing.price);
+
+    // Each has bytes of its own: deleting one leaves the other.
+    const image = await deleteImage(first.person, first.id);
+    expect(await hasFile(image.storageKey)).toBe(false);
+    const copy = await db.image.findUniqueOrThrow({ where: { generationId: second.id } });
+    expect(await hasFile(copy.storageKey)).toBe(true);
+  });
+
+  it('does not copy a flagged or a deleted one', async () => {
+    const prompt = `portrait ${Math.random()}`;
+    const first = await started('w1', { prompt });
+    await finishGeneration(first.drawing, 'w1', drawn({ verdict: 'flagged' }));
+    const second = await started('w1', { prompt });
+    expect(await reuseImage(second.drawing, 'w1', 'weights')).toBe(false);
+  });
+});
+
+describe('deleteImage', () => {
+  it('is for its owner, once', async () => {
+    const { drawing, id, person } = await started();
+    await finishGeneration(drawing, 'w1', drawn());
+    await expect(deleteImage(actor(), id)).rejects.toMatchObject({ code: 'not_yours' });
+    await deleteImage(person, id);
+    await expect(deleteImage(person, id)).rejects.toMatchObject({ code: 'gone' });
+  });
+
+  it('is for moderators of its own guild, and from a DM for our own', async () => {
+    const ours = actor();
+    await db.user.create({ data: { id: ours.id, role: 'moderator' } });
+    for (const guildId of [snowflake(), null]) {
+      const { id } = await opened({ prompt: `portrait ${Math.random()}` }, actor({ guildId }));
+      await finishGeneration((await startGeneration(id, 'w1'))!, 'w1', drawn());
+
+      const elsewhere = actor({ managesGuild: true });
+      const withRole = actor({ roleIds: ['9'] });
+      await db.guildSettings.create({ data: { id: withRole.guildId!, moderatorRoleIds: ['9'] } });
+      for (const nobody of [elsewhere, withRole, actor({ guildId: null, managesGuild: true })])
+        await expect(deleteImage(nobody, id)).rejects.toMatchObject({ code: 'not_yours' });
+      expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({ deletedAt: null });
+      await deleteImage(guildId ? actor({ guildId, managesGuild: true }) : ours, id);
+    }
+  });
+});
+
+describe('rescueOrphans', () => {
+  const lost = new Date(Date.now() - WORKER_LOST_MS * 2);
+
+  it('puts back what a lost worker had, and leaves what a live one has', async () => {
+    await db.worker.create({ data: { id: 'dead', bundle: 'reference', bundleHash: 'h', seenAt: lost } });
+    await db.worker.create({ data: { id: 'alive', bundle: 'reference', bundleHash: 'h' } });
+    const orphan = await started('dead');
+    const kept = await started('alive');
+    await rescueOrphans();
+    expect(await stateOf(orphan.id)).toBe('queued');
+    expect(await stateOf(kept.id)).toBe('running');
+  });
+
+  it('fails one that was tried too often, and refunds it', async () => {
+    const { id, balance } = await started('gone');
+    await db.generation.update({ where: { id }, data: { attempts: MAX_ATTEMPTS } });
+    const before = await balance();
+    await rescueOrphans();
+    expect(await stateOf(id)).toBe('failed');
+    expect(await balance()).toBe(before + 1);
+  });
+});

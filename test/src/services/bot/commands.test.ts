@@ -1,0 +1,750 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { APIMessage } from 'discord.js';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { limits } from '#config/tiers.ts';
+import type { LocalBot } from './local-bot.ts';
+
+let local: LocalBot;
+let db: typeof import('#src/doors/db.ts').db;
+beforeAll(async () => {
+  local = await (await import('./local-bot.ts')).startLocalBot();
+  // Only now: `config` is read when the first of our modules is imported.
+  ({ db } = await import('#src/doors/db.ts'));
+});
+afterAll(async () => {
+  await local?.close();
+});
+
+const member = () => local.as('member');
+const components = (message: APIMessage) => JSON.stringify(message.components ?? []);
+
+/** Does what a worker does: ends every queued generation of a person with a picture. */
+async function draw(userId: string): Promise<void> {
+  const { startGeneration, finishGeneration } = await import('#src/generations/generations.ts');
+  const worker = { id: 'a-worker', bundle: 'reference', bundleHash: 'weights' };
+  await db.worker.upsert({ where: { id: worker.id }, create: worker, update: { seenAt: new Date() } });
+  for (const { id } of await db.generation.findMany({ where: { userId, state: 'queued' } })) {
+    const drawing = await startGeneration(id, worker.id);
+    if (!drawing) continue;
+    const png = await sharp({ create: { width: 64, height: 80, channels: 3, background: '#a33' } })
+      .png()
+      .toBuffer();
+    await finishGeneration(drawing, worker.id, {
+      png,
+      width: 64,
+      height: 80,
+      sha256: createHash('sha256').update(png).digest('hex'),
+      thumbhash: new Uint8Array([1, 2, 3]),
+      verdict: drawing.prompt.includes('held') ? 'flagged' : 'clear',
+      scores: { flagged: 0 },
+      rule: null,
+      likeness: null,
+      bundleHash: worker.bundleHash,
+      timings: { encode: 12, denoise: 340 },
+    });
+  }
+}
+
+/** Does what Mecene does, until it is stopped. */
+function think(promptOf: (idea: { words: string; seed: bigint }) => string) {
+  const stopped = new AbortController();
+  const thinking = (async () => {
+    while (!stopped.signal.aborted) {
+      for (const idea of await db.idea.findMany({ where: { state: 'waiting' } })) {
+        await db.idea.update({
+          where: { id: idea.id },
+          data: {
+            state: 'ready',
+            prompt: promptOf(idea),
+            source: 'composer',
+            fallback: idea.words === 'winter',
+          },
+        });
+      }
+      await sleep(20);
+    }
+  })();
+  return {
+    async stop() {
+      stopped.abort();
+      await thinking;
+    },
+  };
+}
+
+/** Does what the courier does: posts the batch's card and keeps the message's id. */
+async function postCard(
+  batchId: string,
+  kind: 'card' | 'pictures' = 'card',
+  rows: object[] = [],
+): Promise<APIMessage> {
+  const batch = await db.batch.findUniqueOrThrow({ where: { id: batchId } });
+  const message = await local.post(batch.channelId, batch.title, rows);
+  const existing = await db.delivery.findFirst({ where: { batchId, kind } });
+  if (existing) await db.delivery.update({ where: { id: existing.id }, data: { messageId: message.id } });
+  else
+    await db.delivery.create({
+      data: { batchId, kind, userId: batch.ownerId, messageId: message.id, nonce: message.id },
+    });
+  return message;
+}
+
+const button = (customId: string, label = 'Press') => ({
+  type: 1,
+  components: [{ type: 2, style: 2, label, custom_id: customId }],
+});
+
+const latestBatch = (ownerId: string) =>
+  db.batch.findFirstOrThrow({
+    where: { ownerId },
+    orderBy: { createdAt: 'desc' },
+    include: { generations: true },
+  });
+
+describe('a guild that is new', () => {
+  it('has its roles and review channel found by their names', async () => {
+    const [guild] = local.sandbox.state.world.guilds;
+    const role = (name: string) => guild.roles.find((one) => one.name === name)?.id;
+    await expect
+      .poll(() => db.guildSettings.findUnique({ where: { id: guild.id } }), { timeout: 10_000 })
+      .toMatchObject({
+        reviewChannelId: await local.channel('review'),
+        operatorRoleIds: [role('Operators')],
+        moderatorRoleIds: [role('Moderators')],
+      });
+  });
+});
+
+describe('/imagine', () => {
+  it('accepts, says the place and about when, and leaves a message to be posted', async () => {
+    const me = await member();
+    const { content } = await me.type('imagine', { prompt: 'portrait of a woman, red hair', seed: 7 });
+    expect(content).toMatch(/^Accepted for 1 token\. .* will appear here, about <t:\d+:R>\.$/);
+    const batch = await latestBatch(me.id);
+    expect(batch).toMatchObject({ kind: 'imagine', state: 'open', channelId: me.channelId, botInside: true });
+    expect(batch.generations).toMatchObject([{ seed: 7n, state: 'queued' }]);
+    expect(await db.delivery.findMany({ where: { batchId: batch.id } })).toMatchObject([{ kind: 'card' }]);
+  });
+
+  it('draws several with the seeds one after another', async () => {
+    const me = await member();
+    await me.type('imagine', {
+      prompt: 'portrait of a man',
+      seed: 4294967295,
+      count: 3,
+      shape: 'square',
+      tier: 'relax',
+    });
+    const { generations, tier } = await latestBatch(me.id);
+    expect(tier).toBe('relax');
+    expect(generations.map(({ seed }) => seed)).toEqual([4294967295n, 0n, 1n]);
+    expect(generations[0]).toMatchObject({ width: 512, height: 512 });
+  });
+
+  it('answers on the other shard as well', async () => {
+    const { content } = await (await local.as('member', 'portraits', 1)).type('imagine', {
+      prompt: 'portrait',
+    });
+    expect(content).toMatch(/^Accepted/);
+  });
+
+  it('works in DMs, and where only the person has installed the app', async () => {
+    expect((await (await local.as('member', 'dm')).type('imagine', { prompt: 'portrait' })).content).toMatch(
+      /^Accepted/,
+    );
+    const friends = await local.as('member', 'friends');
+    expect((await friends.type('imagine', { prompt: 'portrait' })).content).toMatch(/^Accepted/);
+    const batch = await latestBatch(friends.id);
+    expect(batch).toMatchObject({ botInside: false, guildId: null });
+    expect(await db.delivery.findFirst({ where: { batchId: batch.id } })).toMatchObject({
+      token: expect.any(String),
+    });
+  });
+
+  it('refuses 6,000 characters, naming both numbers, and charges nothing', async () => {
+    const me = await local.as('other');
+    const before = await db.batch.count({ where: { ownerId: me.id } });
+    const { content } = await me.type('imagine', { prompt: 'x'.repeat(6_000) });
+    expect(content).toMatch(/1000 characters; yours has 6000/);
+    expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(before);
+  });
+
+  it('refuses what the rules refuse, and blanks', async () => {
+    expect((await (await member()).type('imagine', { prompt: 'a n4ked portrait' })).content).toMatch(
+      /can't draw that/,
+    );
+    expect((await (await member()).type('imagine', { prompt: '   ' })).content).toMatch(/prompt is empty/);
+  });
+
+  it('names the permissions that it lacks, and queues nothing', async () => {
+    const me = await local.as('other', 'no-bots');
+    const { content } = await me.type('imagine', { prompt: 'portrait' });
+    expect(content).toMatch(/I lack Send Messages, Attach Files/);
+    expect(await db.batch.count({ where: { channelId: me.channelId } })).toBe(0);
+  });
+
+  it('names the face folders that there are when one is unknown', async () => {
+    expect((await (await member()).type('imagine', { prompt: 'portrait', face: 'nobody' })).content).toMatch(
+      /no face folder named `nobody`/,
+    );
+    expect((await (await member()).type('imagine', { prompt: 'portrait', face: '../etc' })).content).toMatch(
+      /can't be a face folder/,
+    );
+  });
+});
+
+describe('/set and /settings', () => {
+  it('answers old and new, and shows what is one’s own', async () => {
+    const me = await local.as('moderator');
+    expect((await me.type('set', { parameter: 'steps', value: '30' })).content).toBe(
+      '`steps`: **`20`** → **`30`**',
+    );
+    expect((await me.type('set', { parameter: 'steps', value: '31' })).content).toBe(
+      '`steps`: **`30`** → **`31`**',
+    );
+    const card = await me.type('settings');
+    expect(card.content).toMatch(/\*\*steps\*\* \*\*`31`\*\* \(yours; default `20`\)/);
+
+    const reset = await me.press(card, `v1:settings.reset:${me.id}`, ['steps']);
+    expect(reset.content).toMatch(/`steps`: \*\*`31`\*\* → \*\*`20`\*\*/);
+    expect(components(reset)).not.toMatch('settings.reset');
+  });
+
+  it.each([
+    ['stepz', '3', /no parameter named `stepz`.*`steps`/],
+    ['steps', '151', /between 1 and 150; 151 is outside/],
+    ['steps', 'many', /must be a whole number; `many` is not/],
+    ['guidance_scale', '7,5', /must be a number, with a point/],
+    ['scheduler', 'magic', /must be one of `ddim`/],
+    ['negative_prompt', 'x'.repeat(1_001), /may have 1000 characters; yours has 1001/],
+    ['production_mode', 'on', /Only operators/],
+  ])('refuses %s %s', async (parameter, value, says) => {
+    expect((await (await member()).type('set', { parameter, value })).content).toMatch(says);
+  });
+
+  it('lets operators set production mode, and notes it', async () => {
+    const operator = await local.as('operator');
+    expect((await operator.type('set', { parameter: 'production_mode', value: 'on' })).content).toMatch(
+      /\*\*`off`\*\* → \*\*`on`\*\*/,
+    );
+    expect(await db.auditEvent.findFirst({ where: { actorId: operator.id } })).toMatchObject({
+      action: 'production_mode.set',
+    });
+    await operator.type('set', { parameter: 'production_mode', value: 'off' });
+  });
+
+  it('suggests at most 25, and values that fit the parameter', async () => {
+    const me = await member();
+    const names = await me.suggest('set', { parameter: '' }, 'parameter');
+    expect(names.length).toBeGreaterThan(10);
+    expect(names.length).toBeLessThanOrEqual(25);
+    const values = await me.suggest('set', { parameter: 'scheduler', value: 'eu' }, 'value');
+    expect(values.map(({ value }) => value)).toEqual(expect.arrayContaining(['euler', 'euler_a']));
+    expect(await me.suggest('set', { parameter: 'nonsense', value: '' }, 'value')).toEqual([]);
+  });
+
+  it('lets nobody else press a card', async () => {
+    const me = await member();
+    const operator = await local.as('operator');
+    const forged = await local.post(operator.channelId, 'A forged card', [
+      {
+        type: 1,
+        components: [
+          { type: 3, custom_id: `v1:settings.reset:${me.id}`, options: [{ label: 'All', value: 'all' }] },
+        ],
+      },
+    ]);
+    expect((await operator.press(forged, `v1:settings.reset:${me.id}`, ['all'])).content).toMatch(
+      /Only the person who asked/,
+    );
+  });
+
+  it('calls nobody, whatever a value says', async () => {
+    const me = await member();
+    const said = await me.type('set', { parameter: 'negative_prompt', value: '@everyone `hi`' });
+    expect(said.mention_everyone).toBe(false);
+    expect(said.content).toMatch('`@everyone ˋhiˋ`');
+    await me.type('set', { parameter: 'negative_prompt', value: 'default' });
+  });
+});
+
+describe('custom ids', () => {
+  it.each([
+    'nonsense',
+    'v0:picture.again:x',
+    'v1:picture.again:not-an-id',
+    'v1:unknown.thing:0190d2c2-7b6a-7000-8000-000000000000',
+  ])('of %s get a sentence', async (id) => {
+    const me = await member();
+    const message = await local.post(me.channelId, 'forged', [button(id)]);
+    expect((await me.press(message, id)).content).toMatch(/not one I know/);
+  });
+
+  it('of rows that are not there get a sentence', async () => {
+    const me = await member();
+    for (const action of [
+      'plan.run',
+      'batch.stop',
+      'picture.again',
+      'picture.delete',
+      'review.approve',
+      'consent.give',
+    ]) {
+      const id = `v1:${action}:0190d2c2-7b6a-7000-8000-000000000000`;
+      const message = await local.post(me.channelId, 'forged', [button(id)]);
+      expect((await me.press(message, id)).content, action).toMatch(/not there any more|Only moderators/);
+    }
+  });
+});
+
+describe('/sweep', () => {
+  const yaml = '{prompt: portrait of a woman, axes: {steps: [10, 20], guidance_scale: [4, 6]}, seeds: 2}';
+
+  it('shows a plan, charges nothing, and runs once', async () => {
+    const me = await member();
+    const card = await me.type('sweep', { config: yaml });
+    expect(card.content).toMatch(/\*\*8 pictures\*\*, 0 drawn before/);
+    const planned = await latestBatch(me.id);
+    expect(planned).toMatchObject({ state: 'planned', charged: 0, generations: [] });
+
+    const old = structuredClone(card);
+    const run = await me.press(card, 'v1:plan.run');
+    expect(run.content).toMatch(/^Accepted for \d+ tokens/);
+    expect(components(run)).toBe('[]');
+    expect((await latestBatch(me.id)).generations).toHaveLength(8);
+
+    const again = await local.post(me.channelId, 'The old card', old.components);
+    expect((await me.press(again, 'v1:plan.run')).content).toMatch(/changed or is already running/);
+    expect((await (await local.as('other')).press(again, 'v1:plan.run')).content).toMatch(
+      /Only the person who asked/,
+    );
+    expect(await db.generation.count({ where: { batchId: planned.id } })).toBe(8);
+  });
+
+  it('opens a form without a config, and that form makes a plan', async () => {
+    const me = await member();
+    const form = await me.open('sweep');
+    expect(JSON.stringify(form)).toMatch('prompt: portrait');
+    const card = await me.send(form, { yaml: 'prompt: portrait of a man\naxes:\n  steps: 10, 20, 30\n' });
+    expect(card.content).toMatch(/\*\*3 pictures\*\*/);
+    expect((await me.press(card, 'v1:plan.cancel')).content).toMatch(/thrown away/);
+  });
+
+  it('is edited: the old card’s Run no longer works', async () => {
+    const me = await member();
+    const card = await me.type('sweep', { config: yaml });
+    const old = structuredClone(card);
+    const form = await me.openBy(card, 'v1:plan.edit');
+    expect(JSON.stringify(form)).toMatch('guidance_scale');
+    const edited = await me.send(form, { yaml: 'prompt: portrait of a man\nseeds: 3' }, card);
+    expect(edited.content).toMatch(/\*\*3 pictures\*\*/);
+    const again = await local.post(me.channelId, 'The old card', old.components);
+    expect((await me.press(again, 'v1:plan.run')).content).toMatch(/changed or is already running/);
+    expect((await me.press(edited, 'v1:plan.run')).content).toMatch(/^Accepted/);
+  });
+
+  it('reads a file', async () => {
+    const me = await member();
+    const file = { filename: 'sweep.yaml', data: Buffer.from('prompt: portrait\nseeds: [1, 2, 3, 4]\n') };
+    expect((await me.type('sweep', {}, { file })).content).toMatch(/\*\*4 pictures\*\*/);
+  });
+
+  it('says all that is wrong at once, and plans nothing', async () => {
+    const me = await member();
+    const before = await db.batch.count({ where: { ownerId: me.id } });
+    const { content } = await me.type('sweep', {
+      config: '{prompt: portrait, axes: {steps: [1, 999], nonsense: [1]}, set: {scheduler: magic}}',
+    });
+    expect(content).toMatch(/3 things need mending/);
+    expect(content).toMatch(/999/);
+    expect(content).toMatch(/nonsense/);
+    expect(content).toMatch(/magic/);
+    expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(before);
+  });
+
+  it('refuses broken YAML with its line, and more than the limit with both numbers', async () => {
+    const me = await member();
+    expect((await me.type('sweep', { config: 'prompt: a\\naxes: [1' })).content).toMatch(/line 2/);
+    const many = '{prompt: portrait, axes: {steps: {from: 1, to: 150, step: 1}}, seeds: 10}';
+    expect((await me.type('sweep', { config: many })).content).toMatch(
+      new RegExp(`1,500 pictures, and ${limits.batch} is the most`),
+    );
+    expect(
+      (await me.type('sweep', { config: '{prompt: portrait, faces: [nobody, ghost]}' })).content,
+    ).toMatch(/nobody[\s\S]*ghost/);
+  });
+
+  it('asks for the right to make threads', async () => {
+    const { content } = await (await local.as('member', 'no-bots')).type('sweep', { config: yaml });
+    expect(content).toMatch(/I lack .*Send Messages in Threads/);
+  });
+});
+
+describe('/faces and /test_face_mecene', () => {
+  it('adds photos once a worker saw one face, and only with consent', async () => {
+    const me = await member();
+    const { finishFaceCheck } = await import('#src/faces.ts');
+    const photo = await sharp({ create: { width: 300, height: 300, channels: 3, background: '#988' } })
+      .png()
+      .toBuffer();
+    const photos = { photo1: { filename: 'a.png', data: photo }, photo2: { filename: 'b.png', data: photo } };
+    const looking = (async () => {
+      for (let seen = 0; seen < 2; ) {
+        for (const { id } of await db.facePhoto.findMany({
+          where: { state: 'checking' },
+          orderBy: { createdAt: 'asc' },
+        })) {
+          await finishFaceCheck(id, seen === 0 ? 1 : 2);
+          seen++;
+        }
+        await sleep(20);
+      }
+    })();
+    const card = await me.type('faces add', { name: 'ada' }, photos);
+    await looking;
+    expect(card.content).toMatch(/more than one face in `b\.png`/);
+    expect(card.content).toMatch(/I am the person in these photos/);
+    expect((await me.type('imagine', { prompt: 'portrait', face: 'ada' })).content).toMatch(
+      /no photo with consent/,
+    );
+
+    const copy = await local.post(me.channelId, 'Copied', card.components);
+    expect((await (await local.as('other')).press(copy, 'v1:consent.give')).content).toMatch(
+      /Only the person/,
+    );
+    expect((await me.press(card, 'v1:consent.give')).content).toMatch(/1 photo added to `ada`/);
+    expect((await me.press(copy, 'v1:consent.give')).content).toMatch(/done already/);
+    expect((await me.type('faces list')).content).toBe('- `ada`: 1 photo');
+    const shown = await me.type('faces show', { name: 'ada' });
+    expect(shown.attachments).toHaveLength(1);
+    expect(await me.suggest('imagine', { prompt: 'x', face: 'a' }, 'face')).toEqual([
+      { name: 'ada · 1 photo', value: 'ada' },
+    ]);
+  });
+
+  it('refuses files that are no photos, all in one answer', async () => {
+    const me = await member();
+    const photo1 = { filename: 'a.png', data: Buffer.from('no picture') };
+    const photo2 = { filename: 'b.jpg', data: Buffer.from('%PDF-1.4') };
+    const { content } = await me.type('faces add', { name: 'bob' }, { photo1, photo2 });
+    expect(content).toMatch(/a\.png[\s\S]*b\.jpg/);
+    expect((await me.type('faces add', { name: 'Bob Ross' }, { photo1 })).content).toMatch(
+      /can't be a face folder/,
+    );
+  });
+
+  it('refuses words that would be refused as a prompt, before Mecene sees them', async () => {
+    const options = { face_folders: 'ada', ideas: 'tea; a naked man', generations_per_input: 1 };
+    const { content } = await (await member()).type('test_face_mecene', options);
+    expect(content).toMatch(/`a naked man`: I can't draw that/);
+  });
+
+  it('completes the last of several names', async () => {
+    const me = await member();
+    const found = await me.suggest(
+      'test_face_mecene',
+      { face_folders: '', ideas: '1', generations_per_input: 1 },
+      'face_folders',
+    );
+    expect(found[0]).toMatchObject({ value: 'all' });
+    expect(found.map(({ value }) => value)).toContain('ada');
+  });
+
+  it('plans every face in every idea with the same seeds, and keeps whose idea it was', async () => {
+    const me = await member();
+    const thinking = think(({ words }) => `portrait of a person, ${words}`);
+    const card = await me.type('test_face_mecene', {
+      face_folders: 'all',
+      ideas: 'tea in a garden; a walk by the sea',
+      generations_per_input: 3,
+    });
+    await thinking.stop();
+    expect(card.content).toMatch(/\*\*6 pictures\*\*/);
+    expect(card.content).toMatch(/1\. \*\*`tea in a garden`\*\* `portrait of a person, tea in a garden`/);
+    await me.press(card, 'v1:plan.run');
+    const { kind, generations } = await latestBatch(me.id);
+    expect(kind).toBe('face_test');
+    expect(new Set(generations.map(({ seed }) => seed)).size).toBe(3);
+    expect(new Set(generations.map(({ ideaId }) => ideaId)).size).toBe(2);
+    expect(generations.every(({ faceFolderId }) => faceFolderId !== null)).toBe(true);
+  });
+
+  it('asks Mecene for as many ideas as it is told', async () => {
+    const me = await member();
+    const thinking = think(({ words, seed }) => `${words} ${seed}`);
+    const options = { face_folders: 'ada', ideas: '4', generations_per_input: 1, words: 'winter' };
+    const card = await me.type('test_face_mecene', options);
+    await thinking.stop();
+    expect(card.content).toMatch(/\*\*4 pictures\*\*/);
+    expect(card.content).toMatch(/4\. `winter/);
+    expect(card.content).toMatch(/language model was away/);
+  });
+
+  it('says all faults of a face test at once', async () => {
+    const { content } = await (await member()).type('test_face_mecene', {
+      face_folders: 'ada, nobody, ghost',
+      ideas: '11',
+      generations_per_input: 2,
+    });
+    expect(content).toMatch(/3 things need mending/);
+    expect(content).toMatch(/nobody[\s\S]*ghost[\s\S]*between 1 and 10; 11/);
+  });
+});
+
+describe('a picture’s buttons', () => {
+  it('draw again, vary, tell details, and delete, each for who may', async () => {
+    const me = await local.as('operator');
+    await me.type('imagine', { prompt: 'portrait of a sailor', seed: 5 });
+    await draw(me.id);
+    const { id: batchId, generations } = await latestBatch(me.id);
+    const id = generations[0]!.id;
+    const rows = ['again', 'vary', 'details', 'delete', 'report'].map((action) =>
+      button(`v1:picture.${action}:${id}`, action),
+    );
+    const message = await postCard(batchId, 'card', rows);
+    const other = await local.as('other');
+
+    expect((await other.press(message, 'v1:picture.again')).content).toMatch(/^Accepted/);
+    expect((await latestBatch(other.id)).generations[0]?.prompt).toBe('portrait of a sailor');
+    await other.press(message, 'v1:picture.vary');
+    const varied = (await latestBatch(other.id)).generations[0]!;
+    expect(varied.seed).toBe(5n);
+    expect((varied.parameters as { guidance_scale: number }).guidance_scale).not.toBe(7.5);
+
+    const details = await other.choose(message, 'Details');
+    expect(details.content).toMatch(/portrait of a sailor[\s\S]*Seed 5[\s\S]*sha256/);
+    expect((await other.press(message, 'v1:picture.delete')).content).toMatch(/Only the person/);
+    expect((await me.press(message, 'v1:picture.delete')).content).toMatch(/is deleted/);
+    expect((await me.press(message, 'v1:picture.delete')).content).toMatch(/not there any more/);
+  });
+
+  it('pick one of several, and never show what is held', async () => {
+    const me = await local.as('operator');
+    await me.type('imagine', { prompt: 'portrait of a baker', count: 2 });
+    await draw(me.id);
+    const { id: batchId, generations } = await latestBatch(me.id);
+    const message = await postCard(batchId);
+    const pick = await me.choose(message, 'Details');
+    expect(components(pick)).toMatch('pictures.pick');
+    const card = await me.press(pick, `v1:pictures.pick:${batchId}`, [generations[0]!.id]);
+    expect(card.attachments).toHaveLength(1);
+    expect(components(card)).toMatch('picture.vary');
+
+    await me.type('imagine', { prompt: 'portrait, held back', count: 2 });
+    await draw(me.id);
+    const held = await latestBatch(me.id);
+    const heldMessage = await postCard(held.id);
+    const heldPick = await me.choose(heldMessage, 'Details');
+    const refused = await me.press(heldPick, `v1:pictures.pick:${held.id}`, [held.generations[0]!.id]);
+    expect(refused.content).toMatch(/held for review/);
+    expect(refused.attachments).toHaveLength(0);
+  });
+
+  it('report a picture once, and it is out of sight', async () => {
+    const me = await local.as('operator');
+    await me.type('imagine', { prompt: 'portrait of a clown' });
+    await draw(me.id);
+    const { id: batchId, generations } = await latestBatch(me.id);
+    const message = await postCard(batchId);
+    const other = await local.as('other');
+    expect((await other.choose(message, 'Report')).content).toMatch(/out of sight/);
+    const review = await db.review.findFirstOrThrow({
+      where: { image: { generationId: generations[0]!.id } },
+    });
+    expect(review).toMatchObject({ state: 'pending', reportedBy: other.id });
+
+    const card = await local.post(me.channelId, 'Review', [
+      button(`v1:review.approve:${review.id}`),
+      button(`v1:review.reject:${review.id}`),
+    ]);
+    expect((await other.press(card, 'v1:review.approve')).content).toMatch(/Only moderators/);
+    const moderator = await local.as('moderator');
+    const form = await moderator.openBy(card, 'v1:review.reject');
+    expect((await moderator.send(form, { reason: 'Not a nice clown' })).content).toMatch(/^Rejected/);
+    expect((await moderator.press(card, 'v1:review.approve')).content).toMatch(/done already/);
+    expect(await db.review.findUniqueOrThrow({ where: { id: review.id } })).toMatchObject({
+      state: 'rejected',
+      reason: 'Not a nice clown',
+    });
+  });
+
+  it('turn the page of many', async () => {
+    const me = await local.as('operator');
+    const card = await me.type('sweep', { config: '{prompt: portrait, seeds: 12}' });
+    await me.press(card, 'v1:plan.run');
+    await draw(me.id);
+    const { id } = await latestBatch(me.id);
+    const select = (value: string) => ({
+      type: 1,
+      components: [{ type: 3, custom_id: `v1:pictures.page:${id}`, options: [{ label: value, value }] }],
+    });
+    const message = await postCard(id, 'pictures', [select('1')]);
+    void (await local.as('other')).press(message, `v1:pictures.page:${id}`, ['1']).catch(() => {});
+    await expect
+      .poll(() => db.delivery.findFirst({ where: { messageId: message.id } }))
+      .toMatchObject({ page: 1 });
+    const beyond = await postCard(id, 'pictures', [select('99')]);
+    expect((await me.press(beyond, `v1:pictures.page:${id}`, ['99'])).content).toMatch(/not there any more/);
+  });
+});
+
+describe('/queue, Stop, Cancel and Rerun', () => {
+  it('shows what waits, and cancels it with its tokens back', async () => {
+    const me = await local.as('moderator');
+    await me.type('imagine', { prompt: 'portrait of a judge', count: 4 });
+    const card = await me.type('queue');
+    expect(card.content).toMatch(/`4 pictures`.*0 done, 0 being drawn, 4 waiting/);
+    const { id } = await latestBatch(me.id);
+    expect((await me.press(card, `v1:queue.cancel:${me.id}`, [id])).content).toMatch(
+      /^Cancelled[\s\S]*Nothing of yours waits/,
+    );
+    expect(await latestBatch(me.id)).toMatchObject({ state: 'cancelled' });
+    expect(await db.tokenEntry.count({ where: { userId: me.id, reason: 'refund' } })).toBe(4);
+    expect((await me.type('queue', { cancel: id })).content).toMatch(/not there any more/);
+  });
+
+  it('lets the owner and moderators end a batch, and nobody else', async () => {
+    const me = await local.as('operator');
+    await me.type('imagine', { prompt: 'portrait of a nurse', count: 2 });
+    const { id } = await latestBatch(me.id);
+    const message = await postCard(id, 'card', [
+      button(`v1:batch.stop:${id}`),
+      button(`v1:batch.cancel:${id}`),
+    ]);
+    expect((await (await local.as('other')).press(message, 'v1:batch.cancel')).content).toMatch(
+      /Only the person/,
+    );
+    expect((await (await local.as('other')).choose(message, 'Cancel')).content).toMatch(/Only the person/);
+    expect((await (await local.as('moderator')).press(message, 'v1:batch.stop')).content).toMatch(/^Stopped/);
+    expect((await me.press(message, 'v1:batch.stop')).content).toMatch(/done already/);
+  });
+
+  it('posts again what was not delivered', async () => {
+    const me = await local.as('moderator');
+    await me.type('imagine', { prompt: 'portrait of a pilot' });
+    const { id } = await latestBatch(me.id);
+    await db.delivery.updateMany({
+      where: { batchId: id },
+      data: { state: 'undelivered', lastError: '50013' },
+    });
+    const card = await me.type('queue');
+    expect(card.content).toMatch(/Not delivered[\s\S]*50013/);
+    const delivery = await db.delivery.findFirstOrThrow({ where: { batchId: id } });
+    await me.press(card, `v1:queue.post:${me.id}`, [delivery.id]);
+    expect(await db.delivery.findUniqueOrThrow({ where: { id: delivery.id } })).toMatchObject({
+      state: 'active',
+    });
+  });
+
+  it('reruns /imagine with new seeds, and a sweep as a new plan', async () => {
+    const me = await local.as('moderator');
+    await me.type('imagine', { prompt: 'portrait of a smith', seed: 1, count: 2 });
+    const first = await latestBatch(me.id);
+    expect((await me.choose(await postCard(first.id), 'Rerun')).content).toMatch(/^Accepted/);
+    const again = await latestBatch(me.id);
+    expect(again.id).not.toBe(first.id);
+    expect(again.generations).toHaveLength(2);
+
+    await me.press(
+      await me.type('sweep', { config: '{prompt: portrait of a smith, seeds: 3}' }),
+      'v1:plan.run',
+    );
+    const sweep = await latestBatch(me.id);
+    expect((await me.choose(await postCard(sweep.id), 'Rerun')).content).toMatch(/\*\*3 pictures\*\*/);
+  });
+
+  it('reruns a sweep from its own thread in the channel, as threads have no threads', async () => {
+    const me = await local.as('moderator');
+    await me.press(
+      await me.type('sweep', { config: '{prompt: portrait of a monk, seeds: 2}' }),
+      'v1:plan.run',
+    );
+    const { id, channelId } = await latestBatch(me.id);
+    const thread = await local.rest<{ id: string }>(
+      `channels/${channelId}/messages/${(await postCard(id)).id}/threads`,
+      {
+        name: 'A sweep',
+      },
+    );
+    await db.batch.update({ where: { id }, data: { threadId: thread.id } });
+    const message = await local.post(thread.id, 'The pictures');
+    await db.delivery.create({
+      data: { batchId: id, kind: 'pictures', userId: me.id, messageId: message.id, nonce: message.id },
+    });
+
+    const inThread = await local.as('moderator', thread.id);
+    expect((await inThread.choose(message, 'Rerun')).content).toMatch(/\*\*2 pictures\*\*/);
+    expect(await latestBatch(me.id)).toMatchObject({ state: 'planned', channelId });
+  });
+
+  it('says that a message of somebody else shows nothing of ours', async () => {
+    const me = await member();
+    const message = await local.post(me.channelId, 'hello');
+    for (const entry of ['Details', 'Rerun', 'Cancel', 'Report']) {
+      expect((await me.choose(message, entry)).content, entry).toMatch(/not there any more/);
+    }
+  });
+});
+
+describe('/gallery', () => {
+  it('publishes what was drawn in production mode, takes it back, and nothing else', async () => {
+    const me = await local.as('operator');
+    await me.type('set', { parameter: 'production_mode', value: 'on' });
+    await me.type('imagine', { prompt: 'portrait of a gardener', seed: 3 });
+    await draw(me.id);
+    const production = await latestBatch(me.id);
+    const id = production.generations[0]!.id;
+    const message = await postCard(production.id, 'card', [button(`v1:picture.publish:${id}`)]);
+    const link = `https://discord.com/channels/1/${me.channelId}/${message.id}`;
+
+    const other = await local.as('other');
+    expect((await other.press(message, 'v1:picture.publish')).content).toMatch(/Only the person/);
+    expect((await me.type('gallery publish', { picture: link })).content).toMatch(
+      /gardener.*is on the gallery page/,
+    );
+    expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/in the gallery/);
+    expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({
+      visibility: 'published',
+    });
+    const taken = await postCard(production.id, 'card', [button(`v1:picture.unpublish:${id}`)]);
+    expect((await me.press(taken, 'v1:picture.unpublish')).content).toMatch(/no longer in the gallery/);
+    expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/in the gallery/);
+    const offered = await me.suggest('gallery unpublish', { picture: 'gard' }, 'picture');
+    expect(offered).toEqual([{ name: 'portrait of a gardener · seed 3', value: id }]);
+    expect((await me.type('gallery unpublish')).content).toMatch(/gardener.*is off/);
+    expect((await me.type('gallery unpublish', { picture: id })).content).toMatch(/done already/);
+
+    await me.type('set', { parameter: 'production_mode', value: 'off' });
+    await me.type('imagine', { prompt: 'portrait of a test' });
+    await draw(me.id);
+    const test = (await latestBatch(me.id)).generations[0]!.id;
+    expect((await me.type('gallery publish', { picture: test })).content).toMatch(/this one was a test/);
+    expect((await me.type('gallery publish', { picture: 'nonsense' })).content).toMatch(/not there any more/);
+  });
+});
+
+describe('/guild', () => {
+  it('shows and changes the settings for who manages the server', async () => {
+    const operator = await local.as('operator', 'portraits', 1);
+    expect((await operator.type('guild show')).content).toMatch(/Review channel: <#\d+>/);
+    const channel = await local.channel('sweeps', 1);
+    expect((await operator.type('guild review_channel', { channel })).content).toMatch(`<#${channel}>`);
+    const noBots = await local.channel('no-bots', 1);
+    expect((await operator.type('guild review_channel', { channel: noBots })).content).toMatch(
+      /I lack Send Messages/,
+    );
+    expect((await operator.type('guild operators')).content).toMatch(/Operators: none/);
+  });
+
+  it('is not there for others', async () => {
+    await expect((await member()).type('guild show')).rejects.toThrow(/not offered/);
+  });
+});
+
+describe('all of it', () => {
+  it('is as Discord describes its API', () => {
+    expect(local.sandbox.violations).toEqual([]);
+  });
+});

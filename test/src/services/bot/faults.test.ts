@@ -1,0 +1,136 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { LocalBot, Typist } from './local-bot.ts';
+
+let local: LocalBot;
+let db: typeof import('#src/doors/db.ts').db;
+let startBot: typeof import('#src/services/bot/supervisor.ts').startBot;
+beforeAll(async () => {
+  local = await (await import('./local-bot.ts')).startLocalBot();
+  ({ db } = await import('#src/doors/db.ts'));
+  ({ startBot } = await import('#src/services/bot/supervisor.ts'));
+});
+afterEach(() => void local.sandbox.misbehave({ deliverAfterMs: 0, serverError: null, rateLimit: null }));
+afterAll(async () => {
+  await local?.close();
+});
+
+const CALLBACK = 'POST /interactions';
+
+async function isAnswered(person: Typist): Promise<void> {
+  const settings = async () => (await person.type('settings').catch(() => ({ content: '' }))).content;
+  await expect.poll(settings, { timeout: 20_000 }).toMatch(/guidance_scale/);
+}
+
+describe('an interaction', () => {
+  it('whose first answer came through with a 5xx is answered, and acts once', async () => {
+    const me = await local.as('member');
+    local.sandbox.misbehave({ serverError: { next: 1, when: 'after', status: 500, route: CALLBACK } });
+    expect((await me.type('imagine', { prompt: 'portrait of a diver' })).content).toMatch(/^Accepted/);
+    expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(1);
+    expect(await db.tokenEntry.count({ where: { userId: me.id, reason: 'charge' } })).toBe(1);
+  });
+
+  it('that comes too late to be answered does nothing', async () => {
+    const me = await local.as('member');
+    const before = await db.batch.count({ where: { ownerId: me.id } });
+    local.sandbox.misbehave({ deliverAfterMs: 3_500 });
+    await expect(me.type('imagine', { prompt: 'portrait of a diver' })).rejects.toThrow(/did not respond/);
+    await sleep(1_500);
+    expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(before);
+  });
+
+  it('is answered after Discord asked to reconnect, and after it forgot the session', async () => {
+    for (const how of [{ reconnect: true }, { invalidSession: 'final' }] as const) {
+      local.sandbox.misbehave(how);
+      for (const guild of [0, 1] as const) await isAnswered(await local.as('member', 'portraits', guild));
+    }
+  });
+});
+
+describe('a Postgres that hangs', () => {
+  /** Nobody reads a face folder until the returned function is called. */
+  async function hang(): Promise<() => Promise<void>> {
+    const client = new pg.Client({ connectionString: process.env.DATABASE_URL });
+    await client.connect();
+    await client.query('BEGIN; LOCK TABLE "FaceFolder" IN ACCESS EXCLUSIVE MODE');
+    return () => client.end();
+  }
+
+  it('delays no acknowledgement, and the answer comes when it goes on', async () => {
+    const me = await local.as('member');
+    const goOn = await hang();
+    const startedAt = performance.now();
+    const answer = me.type('imagine', { prompt: 'portrait', face: 'nobody' });
+    await sleep(3_500); // not acknowledged, it would have failed after 3 s
+    expect(performance.now() - startedAt).toBeGreaterThan(3_000);
+    await goOn();
+    expect((await answer).content).toMatch(/no face folder named `nobody`/);
+  });
+
+  it('leaves an autocomplete empty rather than late', async () => {
+    const me = await local.as('member');
+    const goOn = await hang();
+    try {
+      const startedAt = performance.now();
+      expect(await me.suggest('imagine', { prompt: 'x', face: 'a' }, 'face')).toEqual([]);
+      expect(performance.now() - startedAt).toBeLessThan(2_500);
+    } finally {
+      await goOn();
+    }
+  });
+});
+
+describe('an autocomplete', () => {
+  it('offers 25 of a hundred', async () => {
+    const me = await local.as('other');
+    await db.user.create({
+      data: {
+        id: me.id,
+        faceFolders: { create: Array.from({ length: 100 }, (_, i) => ({ name: `folder-${i}` })) },
+      },
+    });
+    expect(await me.suggest('imagine', { prompt: 'x', face: '' }, 'face')).toHaveLength(25);
+    const options = { face_folders: 'folder-1, ', ideas: '1', generations_per_input: 1 };
+    const completed = await me.suggest('test_face_mecene', options, 'face_folders');
+    expect(completed).toHaveLength(25);
+    expect(completed.every(({ value }) => String(value).startsWith('folder-1, folder-'))).toBe(true);
+  });
+});
+
+describe('a shard', () => {
+  it('that is killed leaves the other guild’s people alone, and comes back', async () => {
+    const [here, there] = [
+      await local.as('member', 'portraits', 0),
+      await local.as('member', 'portraits', 1),
+    ];
+    const killed = local.bot.pids[0];
+    process.kill(killed!, 'SIGKILL');
+    expect((await there.type('imagine', { prompt: 'portrait' })).content).toMatch(/^Accepted/);
+    await isAnswered(here);
+    expect(local.bot.pids[0]).not.toBe(killed);
+  });
+
+  it('that is told to end answers what it has in hand first; cards work after the restart', async () => {
+    const me = await local.as('member');
+    const card = await me.type('sweep', { config: '{prompt: portrait, seeds: 3}' });
+
+    const data = await sharp({ create: { width: 200, height: 200, channels: 3, background: '#777' } })
+      .png()
+      .toBuffer();
+    const answer = me.type('faces add', { name: 'eve' }, { photo1: { filename: 'eve.png', data } });
+    await expect.poll(() => db.facePhoto.count({ where: { state: 'checking' } })).toBe(1);
+    const closed = local.bot.close();
+    const { finishFaceCheck } = await import('#src/faces.ts');
+    const { id } = await db.facePhoto.findFirstOrThrow({ where: { state: 'checking' } });
+    await finishFaceCheck(id, 1);
+    expect((await answer).content).toMatch(/1 photo for `eve`/);
+    await closed;
+
+    local = { ...local, bot: await startBot({ pauseMs: 100 }) };
+    expect((await me.press(card, 'v1:plan.run')).content).toMatch(/^Accepted/);
+    expect(await db.generation.count({ where: { batch: { kind: 'sweep', ownerId: me.id } } })).toBe(3);
+  });
+});

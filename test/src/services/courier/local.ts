@@ -1,0 +1,140 @@
+/** The courier's side of the local Discord: no bot and no worker; tests write the rows that those would write. */
+import { createHash, randomUUID } from 'node:crypto';
+import type { APIMessage } from 'discord-api-types/v10';
+import sharp from 'sharp';
+import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/discord/sandbox.ts';
+import { PEOPLE } from '#infra/local/discord/world.ts';
+import { actor, asking, cell, request } from '#test/support/requests.ts';
+
+const TOKEN = 'local.a-token-of-thirty-characters-or-more';
+const APPLICATION = '1100000000000000001';
+export const EDIT_INTERVAL_MS = 400;
+
+/** Sets the environment that `config` reads: nothing of ours that reads it may be imported before. */
+export async function startLocalDiscord(options: Partial<SandboxOptions> = {}): Promise<Sandbox> {
+  const sandbox = await startSandbox({
+    token: TOKEN,
+    applicationId: APPLICATION,
+    check: 'openapi',
+    rateLimits: false,
+    ...options,
+  });
+  Object.assign(process.env, {
+    DISCORD_TOKEN: TOKEN,
+    DISCORD_APPLICATION_ID: APPLICATION,
+    DISCORD_API_URL: sandbox.apiUrl,
+    EDIT_INTERVAL_MS: String(EDIT_INTERVAL_MS),
+  });
+  return sandbox;
+}
+
+export function channelId(sandbox: Sandbox, name: string): string {
+  const found = sandbox.state.world.channels.find((channel) => channel.name === name);
+  if (!found) throw new Error(`no channel ${name}`);
+  return found.id;
+}
+
+export function directId(sandbox: Sandbox, userId: string): string {
+  const found = sandbox.state.world.channels.find(
+    ({ recipients, name }) => !name && recipients?.includes(userId),
+  );
+  if (!found) throw new Error('no DM');
+  return found.id;
+}
+
+export const member = PEOPLE.member.id;
+
+export interface Opening {
+  readonly cells?: readonly Parameters<typeof cell>[0][];
+  readonly kind?: 'imagine' | 'sweep' | 'face_test';
+  readonly channel?: string;
+  readonly title?: string;
+  readonly prompt?: string;
+  readonly production?: boolean;
+  readonly token?: string;
+  readonly tokenExpiresAt?: Date;
+}
+
+/** A batch as `/imagine` or `/sweep` opens it, by the sandbox's member. */
+export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
+  const { openBatch } = await import('#src/batches/batches.ts');
+  const { cells = [{}], kind = 'imagine', channel = 'portraits', title = 'A test', prompt } = opening;
+  const id = channelId(sandbox, channel);
+  const guildId = sandbox.state.channels.get(id)?.guildId ?? null;
+  const who = actor({ id: member, guildId });
+  const byToken = opening.token !== undefined;
+  const asks = asking({
+    actor: who,
+    channelId: id,
+    botInside: !byToken,
+    ...(opening.token && { token: opening.token }),
+    ...(opening.tokenExpiresAt && { tokenExpiresAt: opening.tokenExpiresAt }),
+  });
+  const made = cells.map((one, index) => cell({ seed: index + 1, ...(prompt && { prompt }), ...one }));
+  const { batch } = await openBatch(
+    asks,
+    request(made, { kind, title, production: opening.production ?? false }),
+  );
+  return { batch, actor: who, channelId: id };
+}
+
+/** Draws what is waiting in a batch, as a worker would. */
+export async function drawAll(
+  batchId: string,
+  how: { verdict?: 'clear' | 'flagged'; fail?: (index: number) => string | null; most?: number } = {},
+): Promise<void> {
+  const { db } = await import('#src/doors/db.ts');
+  const { startGeneration, finishGeneration, failGeneration } = await import(
+    '#src/generations/generations.ts'
+  );
+  const queued = await db.generation.findMany({
+    where: { batchId, state: 'queued' },
+    orderBy: { index: 'asc' },
+    take: how.most ?? 1_000,
+  });
+  for (const { id, index } of queued) {
+    const drawing = await startGeneration(id, 'w1');
+    if (!drawing) throw new Error('not started');
+    const failure = how.fail?.(index);
+    if (failure) {
+      await failGeneration(id, 'w1', failure);
+      continue;
+    }
+    const png = await picture(index);
+    const verdict = how.verdict ?? 'clear';
+    await finishGeneration(drawing, 'w1', {
+      ...{ png, width: 512, height: 640, verdict, likeness: 0.7, bundleHash: 'weights' },
+      sha256: createHash('sha256').update(png).digest('hex'),
+      thumbhash: new Uint8Array([1, 2, 3]),
+      scores: { normal: 0.2, flagged: 0.8 },
+      rule: verdict === 'clear' ? null : 'classifier-flagged',
+      timings: { base: 1234.5, details: 400 },
+    });
+  }
+}
+
+/** A picture that no other call gave: half of it is its own colour. */
+export async function picture(seed: number): Promise<Buffer> {
+  const hue = Number.parseInt(randomUUID().slice(0, 4), 16) % 360;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="512" height="640"><rect width="512" height="640" fill="hsl(${hue},40%,60%)"/><ellipse cx="256" cy="300" rx="130" ry="170" fill="hsl(25,50%,${50 + (seed % 5) * 6}%)"/><circle cx="${(seed * 37) % 512}" cy="80" r="40" fill="#fff"/></svg>`;
+  return sharp(Buffer.from(svg)).png().toBuffer();
+}
+
+/** What is now in a channel, oldest first. */
+export function messagesIn(sandbox: Sandbox, channel: string): APIMessage[] {
+  return [...sandbox.state.messages(channel)];
+}
+
+export async function until<T>(
+  look: () => T | undefined | null | false | Promise<T | undefined | null | false>,
+  what = 'it',
+  timeoutMs = 12_000,
+): Promise<T> {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}

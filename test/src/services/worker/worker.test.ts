@@ -1,0 +1,217 @@
+/** The worker as a whole: real ONNX sessions, real Postgres, both of BullMQ's backends. */
+import { rm } from 'node:fs/promises';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import { endBatch, openBatch } from '#src/batches/batches.ts';
+import { type Batch, db } from '#src/doors/db.ts';
+import { connectQueues, type Queues } from '#src/doors/queue.ts';
+import { getFile } from '#src/doors/storage.ts';
+import { addPhotos, giveConsent, waitForChecks } from '#src/faces.ts';
+import { faceFound, picturesOf } from '#src/generations/pictures.ts';
+import { startWorker } from '#src/services/worker/worker.ts';
+import { readPhoto } from '#src/uploads.ts';
+import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portraits.ts';
+import { queueBackends } from '#test/support/queue-backends.ts';
+import { actor, asking, cell, request } from '#test/support/requests.ts';
+
+const WAIT = { timeout: 30_000, interval: 100 };
+const small = { steps: 4, detail_steps: 6, shape: 'square' };
+
+const ended = (batch: Batch) =>
+  vi.waitFor(async () => {
+    const { endedAt } = await db.batch.findUniqueOrThrow({ where: { id: batch.id } });
+    expect(endedAt).not.toBeNull();
+    return db.generation.findMany({
+      where: { batchId: batch.id },
+      include: { image: { include: { review: true } } },
+      orderBy: { index: 'asc' },
+    });
+  }, WAIT);
+
+describe.each(queueBackends)('a worker on $name', ({ options }) => {
+  let queues: Queues;
+  let close: () => Promise<void>;
+  beforeAll(async () => {
+    queues = connectQueues(options);
+    ({ close } = await startWorker({ queues, dir: inject('bundleDir') }));
+  });
+  afterAll(async () => {
+    await close();
+    await queues.close();
+  });
+
+  it('says in its row where each network runs', async () => {
+    const { sessions } = await db.worker.findFirstOrThrow();
+    expect(sessions).toHaveLength(12);
+    expect(sessions).toContainEqual({
+      ...{ network: 'unet', loadSeconds: expect.any(Number), providers: ['cpu'] },
+      used: [{ provider: 'cpu', nodes: null }],
+    });
+  });
+
+  it('draws what was asked, and the same request gives the same bytes', async () => {
+    const prompt = `portrait of a woman, red hair, ${options.redisUrl ? 'sea' : 'forest'}`;
+    const first = await openBatch(
+      asking(),
+      request([cell({ prompt, seed: 1 }, small), cell({ prompt, seed: 2 }, small)]),
+    );
+    const drawn = await ended(first.batch);
+    expect(drawn.map(({ state }) => state)).toEqual(['done', 'done']);
+    expect(drawn[0]?.image).toMatchObject({ verdict: 'clear', width: 512, height: 512 });
+    expect(drawn[0]?.timings).toMatchObject({ base: expect.any(Number), safety: expect.any(Number) });
+    expect(drawn[0]?.image?.sha256).not.toBe(drawn[1]?.image?.sha256);
+    const bytes = await getFile(drawn[0]?.image?.storageKey ?? '');
+
+    // Drawn again, not copied: as if it had never been.
+    await db.image.deleteMany({ where: { generationId: drawn[0]?.id ?? '' } });
+    const again = await ended((await openBatch(asking(), request([cell({ prompt, seed: 1 }, small)]))).batch);
+    expect(again[0]).toMatchObject({ state: 'done', reused: false });
+    expect((await getFile(again[0]?.image?.storageKey ?? '')).equals(bytes)).toBe(true);
+  });
+
+  it('copies an equal picture instead of drawing it again, for free', async () => {
+    const same = () =>
+      request([cell({ prompt: `portrait of a man, ${options.redisUrl ? 'one' : 'two'}` }, small)]);
+    await ended((await openBatch(asking(), same())).batch);
+    const { batch } = await openBatch(asking(), same());
+    expect(batch.charged).toBe(0);
+    expect((await ended(batch))[0]).toMatchObject({ state: 'done', reused: true });
+  });
+
+  // What is merged and drawn is the same on either backend.
+  if (!options.redisUrl) {
+    it('draws with the LoRAs that were asked for, by name and scale, and one set after another', async () => {
+      expect((await db.worker.findFirstOrThrow()).loras).toEqual(['golden-hour', 'noir']);
+      const prompt = 'a woman, red hair, lime background';
+      const asked = [null, 'noir', 'golden-hour:0.8, noir:0.2', 'noir'].map((lora, i) =>
+        cell({ prompt: i === 3 ? `${prompt}, smile` : prompt, seed: 3 }, { ...small, lora }),
+      );
+      const drawn = await ended((await openBatch(asking(), request(asked))).batch);
+      expect(drawn.map(({ state }) => state)).toEqual(['done', 'done', 'done', 'done']);
+      expect(new Set(drawn.map(({ image }) => image?.sha256)).size).toBe(4);
+      // Equal weights have equal hashes: those of the second and the fourth picture.
+      expect(new Set(drawn.map(({ bundleHash }) => bundleHash)).size).toBe(3);
+      const colourfulness = await Promise.all(
+        drawn.map(async ({ image }) => {
+          const { channels } = await sharp(await getFile(image!.storageKey)).stats();
+          const means = channels.map(({ mean }) => mean);
+          return Math.max(...means) - Math.min(...means);
+        }),
+      );
+      expect(colourfulness[0]).toBeGreaterThan(20);
+      expect(colourfulness[1]).toBeLessThan(6);
+      expect(drawn[1]!.timings).toMatchObject({ lora: expect.any(Number) });
+    });
+
+    it('gives the tokens back when a LoRA was removed after it was asked for', async () => {
+      const { batch } = await openBatch(asking(), request([cell({ prompt: 'a woman' }, small)]));
+      // As if it had been there then.
+      const [drawn] = await ended(batch);
+      expect(drawn?.state).toBe('done');
+      const paused = await db.worker.findFirstOrThrow();
+      await db.worker.update({ where: { id: paused.id }, data: { loras: ['noir', 'removed'] } });
+      const asked = await openBatch(
+        asking(),
+        request([cell({ prompt: 'a man' }, { ...small, lora: 'removed' })]),
+      );
+      expect(asked.batch.charged).toBeGreaterThan(0);
+      const [failed] = await ended(asked.batch);
+      expect(failed).toMatchObject({ state: 'failed', failure: 'lora_unknown' });
+      const entries = await db.tokenEntry.findMany({ where: { batchId: asked.batch.id } });
+      expect(entries.reduce((sum, { amount }) => sum + amount, 0)).toBe(0);
+    });
+  }
+
+  it('holds a picture with a checkered background back', async () => {
+    const { batch } = await openBatch(
+      asking(),
+      request([
+        cell({ prompt: 'portrait of a woman, checkered background', seed: 4 }, { ...small, steps: 12 }),
+      ]),
+    );
+    const [held] = await ended(batch);
+    expect(held?.image).toMatchObject({ verdict: 'flagged', review: { state: 'pending' } });
+    expect(held?.image?.storageKey).toMatch(/^quarantine\//);
+  });
+
+  it('takes photos with one face, and no others; then draws that face', async () => {
+    const me = actor();
+    const files = [
+      await portraitPhoto(2, 0),
+      await portraitPhoto(2, 1),
+      await noFacePhoto(),
+      await twoFacesPhoto(),
+    ];
+    const photos = await Promise.all(files.map((file, i) => readPhoto(file, `${i}.png`)));
+    const { folder, ids } = await addPhotos(me, 'ada', photos, queues);
+    const checked = await waitForChecks(ids, 20_000);
+    const stateOf = (i: number) => checked.find(({ id }) => id === ids[i]);
+    expect([0, 1, 2, 3].map((i) => stateOf(i)?.state)).toEqual([
+      'checked',
+      'checked',
+      'rejected',
+      'rejected',
+    ]);
+    expect([2, 3].map((i) => stateOf(i)?.reason)).toEqual(['face_none', 'face_many']);
+    await giveConsent(me, folder.id);
+
+    const faced = cell(
+      // Of the other backend's turn there is a picture of the same photos: another seed is another picture.
+      { prompt: 'portrait of a woman, red hair', seed: options.redisUrl ? 5 : 6, faceFolderId: folder.id },
+      { ...small, steps: 12, detail_steps: 12 },
+    );
+    const [drawn] = await ended((await openBatch(asking({ actor: me }), request([faced]))).batch);
+    expect(drawn?.state).toBe('done');
+    expect(drawn?.timings).toHaveProperty('detail');
+    expect(drawn?.image?.likeness).toBeGreaterThan(0.3);
+
+    // Where stage 1 drew nobody there is nothing to detail, and the picture says so.
+    const nobody = cell(
+      { prompt: 'landscape, forest', seed: options.redisUrl ? 5 : 6, faceFolderId: folder.id },
+      small,
+    );
+    const { batch } = await openBatch(asking({ actor: me }), request([nobody]));
+    const [empty] = await ended(batch);
+    expect(empty).toMatchObject({ state: 'done', image: { likeness: null } });
+    const [picture] = await picturesOf(batch.id);
+    expect(faceFound(picture!)).toBe(false);
+  });
+
+  it('ends a running picture when its batch is cancelled', async () => {
+    const slow = cell({ prompt: 'portrait, slow', seed: 1 }, { ...small, steps: 150 });
+    const { batch } = await openBatch(asking(), request([slow]));
+    await vi.waitFor(async () => {
+      expect(
+        await db.generation.count({ where: { batchId: batch.id, state: 'running', progress: { gt: 0 } } }),
+      ).toBe(1);
+    }, WAIT);
+    await endBatch(batch.id, 'cancelled');
+    expect((await ended(batch))[0]?.state).toBe('cancelled');
+  });
+
+  it('gives up what it cannot draw after three tries, and gives the tokens back', async () => {
+    const me = actor();
+    const { batch } = await openBatch(
+      asking({ actor: me }),
+      request([cell({ prompt: 'never mind', seed: 8 }, small)]),
+    );
+    await db.generation.updateMany({ where: { batchId: batch.id }, data: { parameters: { steps: 'many' } } });
+    const [failed] = await ended(batch);
+    // Parameters that cannot be read are a fault of ours: tried again, then given up.
+    expect(failed).toMatchObject({ state: 'failed', failure: 'internal', attempts: 3 });
+    expect(await db.tokenEntry.count({ where: { batchId: batch.id, reason: 'refund' } })).toBe(1);
+  });
+
+  it('hands back what it draws when it is told to stop, and another takes it', async () => {
+    const { batch } = await openBatch(asking(), request([cell({ prompt: 'handed over', seed: 3 }, small)]));
+    await close();
+    ({ close } = await startWorker({ queues, dir: inject('bundleDir') }));
+    expect((await ended(batch))[0]?.state).toBe('done');
+  });
+});
+
+it('says at the start what is wrong with its bundle', async () => {
+  const dir = `${inject('filesDir')}/no-bundle`;
+  await rm(dir, { recursive: true, force: true });
+  await expect(startWorker({ dir })).rejects.toThrow(/no bundle\.yaml/);
+});
