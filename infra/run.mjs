@@ -25,6 +25,7 @@ const tasks = {
   bundle: () => [join(root, 'infra/bundle/bundle.ts'), ...args],
   migrate: () => [join(root, 'infra/database/migrate-dev.ts'), ...args],
   'check-migrations': () => [join(root, 'infra/database/check-migrations.ts'), ...args],
+  imports: () => [join(root, 'infra/imports.ts'), ...args],
   generate: () => null,
 };
 
