@@ -1,9 +1,10 @@
 /** `/faces`: reference photos of people who said yes. Photos are used only after the consent button was pressed. */
+
 import { ActionRowBuilder, ButtonBuilder, ButtonStyle, SlashCommandBuilder } from 'discord.js';
 import sharp from 'sharp';
 import { customId } from '#src/custom-ids.ts';
 import type { FacePhoto } from '#src/doors/db.ts';
-import { explain, quote, UserError } from '#src/errors.ts';
+import { explain, UserError } from '#src/errors.ts';
 import {
   addPhotos,
   CONSENT_TEXT,
@@ -17,9 +18,10 @@ import {
   removeFolder,
   waitForChecks,
 } from '#src/faces.ts';
+import { counted, quote } from '#src/text.ts';
 import { fetchUpload, PHOTO_BYTES_MAX, type Photo, readPhoto } from '#src/uploads.ts';
 import type { Answer, SlashCommand } from './command.ts';
-import { Context, counted, Install, suggestFolders } from './options.ts';
+import { Context, Install, suggestFolders } from './options.ts';
 
 const PHOTO_OPTIONS = ['photo1', 'photo2', 'photo3', 'photo4', 'photo5'] as const;
 /** Until a worker has looked at them; a busy one takes a look between two pictures. */

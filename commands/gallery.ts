@@ -1,11 +1,13 @@
 /** `/gallery` puts a picture on the public gallery page, or takes it back. */
+
 import { SlashCommandBuilder } from 'discord.js';
 import { z } from 'zod';
 import type { Asking } from '#src/batches/batches.ts';
-import { quote, UserError } from '#src/errors.ts';
+import { UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { type Picture, picturesOf, recentPictures, shownBy } from '#src/generations/pictures.ts';
 import { mayBeShown } from '#src/moderation/moderation.ts';
+import { quote, unmarked } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 import { visiblePicture } from './pictures.ts';
@@ -53,7 +55,7 @@ export default {
     return (await recentPictures(user.id, RECENT))
       .filter((picture) => isCandidate(picture, publish) && picture.prompt.toLowerCase().includes(typed))
       .map(({ id, prompt, seed }) => ({
-        name: `${quote(prompt).slice(1, -1)} · seed ${seed}`.slice(0, LABEL_MAX),
+        name: `${unmarked(prompt)} · seed ${seed}`.slice(0, LABEL_MAX),
         value: id,
       }));
   },

@@ -1,4 +1,5 @@
 /** `/imagine` asks for a picture. A worker draws it, and the courier posts it where it was asked for. */
+
 import { SlashCommandBuilder } from 'discord.js';
 import {
   type Cell,
@@ -7,11 +8,12 @@ import {
   type ResolvedParameters,
   randomSeed,
 } from '#src/batches/batches.ts';
-import { relative, UserError } from '#src/errors.ts';
+import { UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
 import { parseParameter, resolveParameters } from '#src/parameters/parameters.ts';
+import { counted, relative } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
-import { Context, choicesOf, counted, Install, suggestFolders, tierChoices } from './options.ts';
+import { Context, choicesOf, Install, suggestFolders, tierChoices } from './options.ts';
 import { mustPost } from './permissions.ts';
 
 const COUNT_MAX = 4;

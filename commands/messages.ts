@@ -1,13 +1,15 @@
 /** The entries of a message's Apps menu. They find what the message shows in Postgres, so they work on old messages too. */
+
 import { ApplicationCommandType, ContextMenuCommandBuilder } from 'discord.js';
 import { type Asking, randomSeed } from '#src/batches/batches.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
 import { countPictures, type Picture, picturesOf, shownBy } from '#src/generations/pictures.ts';
 import { mayBeShown } from '#src/moderation/moderation.ts';
+import { counted } from '#src/text.ts';
 import type { Answer, MessageCommand } from './command.ts';
 import { end } from './ending.ts';
-import { Context, counted, Install } from './options.ts';
+import { Context, Install } from './options.ts';
 import { details, drawAlike, pickCard, report, visiblePicture } from './pictures.ts';
 import { makePlan, sourceOf } from './plan.ts';
 

@@ -3,6 +3,7 @@ import { parameters } from '#config/parameters.ts';
 import { tiers } from '#config/tiers.ts';
 import { listFolders } from '#src/faces.ts';
 import type { Suggestion } from '#src/parameters/parameters.ts';
+import { counted } from '#src/text.ts';
 
 /** Everywhere: in guilds, in the bot's DM, and where only the person has installed it. */
 export { ApplicationIntegrationType as Install, InteractionContextType as Context } from 'discord.js';
@@ -31,9 +32,4 @@ export async function suggestFolders(userId: string, typed: string): Promise<Sug
       name: photos ? `${name} · ${counted(photos, 'photo')}` : `${name} · waits for consent`,
       value: name,
     }));
-}
-
-/** `1 picture`, `1,200 pictures` */
-export function counted(count: number, thing: string): string {
-  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
 }

@@ -1,4 +1,5 @@
 /** One picture, and what its buttons do. A press is answered to who pressed; what changed is shown by the courier. */
+
 import {
   ActionRowBuilder,
   type BaseInteraction,
@@ -16,16 +17,16 @@ import {
 } from '#src/batches/batches.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { turnPage } from '#src/deliveries.ts';
-import { quote, UserError } from '#src/errors.ts';
+import { UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations/generations.ts';
 import { faceFound, getPicture, type Picture, pictureBytes } from '#src/generations/pictures.ts';
 import { mayBeShown, reportImage } from '#src/moderation/moderation.ts';
 import { resolveParameters, showValue } from '#src/parameters/parameters.ts';
 import { mustManage, mustSee } from '#src/people/rights.ts';
+import { block, counted, quote, unmarked } from '#src/text.ts';
 import type { Answer, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
-import { counted } from './options.ts';
 import { mustPost } from './permissions.ts';
 
 const ALT_MAX = 1_024;
@@ -167,7 +168,7 @@ function labelOf({ coordinates, prompt }: Picture): string {
   const axes = Object.entries(coordinates as Record<string, string>).map(
     ([axis, label]) => `${axis} ${label}`,
   );
-  return quote(axes.join(', ') || prompt).slice(1, -1);
+  return unmarked(axes.join(', ') || prompt);
 }
 
 /** What differs from a picture, of which there are several with `index` from 0. */
@@ -271,9 +272,4 @@ export function details({ actor }: Asking, picture: Picture): Answer {
     ...(picture.bundleHash ? [`Bundle ${quote(picture.bundle)} \`${picture.bundleHash.slice(0, 16)}\``] : []),
     `Id \`${picture.id}\``,
   ].join('\n');
-}
-
-/** A person's words as a block of their own: no markdown, no mentions. */
-function block(text: string): string {
-  return `\`\`\`\n${text.replaceAll('`', 'ˋ')}\n\`\`\``;
 }

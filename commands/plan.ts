@@ -2,6 +2,7 @@
  * Plan cards: what a sweep or a face test would draw, take and cost, before anything is charged. Both are a sweep's
  * YAML here, so one card, one form and one set of checks serve them.
  */
+
 import {
   ActionRowBuilder,
   type BaseInteraction,
@@ -23,15 +24,15 @@ import {
   storedPlan,
 } from '#src/batches/batches.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
-import { quote, UserError } from '#src/errors.ts';
+import { UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
 import { countPictures } from '#src/generations/pictures.ts';
 import { resolveParameters, showValue } from '#src/parameters/parameters.ts';
 import { isOperator } from '#src/people/people.ts';
 import { countCells, expandSweep, parseSweep, type SweepDefinition } from '#src/sweeps/sweeps.ts';
+import { counted, quote } from '#src/text.ts';
 import type { Answer, Press, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
-import { counted } from './options.ts';
 import { outsideThreads } from './origin.ts';
 import { mustPost } from './permissions.ts';
 

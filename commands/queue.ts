@@ -1,18 +1,20 @@
 /** `/queue`: what of yours is still being drawn, and what could not be delivered. */
+
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { waitFor } from '#src/batches/batches.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
-import { quote, relative, UserError } from '#src/errors.ts';
+import { UserError } from '#src/errors.ts';
 import {
   type Undelivered,
   type UnfinishedBatch,
   undeliveredTo,
   unfinishedBatches,
 } from '#src/generations/pictures.ts';
+import { counted, quote, relative, unmarked } from '#src/text.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { end } from './ending.ts';
-import { Context, counted, Install } from './options.ts';
+import { Context, Install } from './options.ts';
 
 const LABEL_MAX = 100;
 /** A message takes 2,000 characters, and a batch takes about 150. */
@@ -80,7 +82,7 @@ async function card(userId: string, above?: string): Promise<Answer> {
   }
   if (undelivered.length) {
     const options = undelivered.map(({ id, batch, kind }) => ({
-      label: `${quote(batch?.title ?? kind).slice(1, -1)} (${kind})`.slice(0, LABEL_MAX),
+      label: `${unmarked(batch?.title ?? kind)} (${kind})`.slice(0, LABEL_MAX),
       value: id,
     }));
     components.push(select('queue.post', userId, 'Post in this channel …', options));
@@ -121,7 +123,7 @@ function undeliveredLine({ kind, batch, lastError, createdAt }: Undelivered): st
 }
 
 function labelOf({ title, counts: { queued = 0, running = 0 } }: UnfinishedBatch): string {
-  return `${quote(title).slice(1, -1)}: ${queued + running} to come`.slice(0, LABEL_MAX);
+  return `${unmarked(title)}: ${queued + running} to come`.slice(0, LABEL_MAX);
 }
 
 function link(guildId: string | null, channelId: string, messageId: string | null): string | null {

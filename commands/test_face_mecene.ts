@@ -2,16 +2,18 @@
  * `/test_face_mecene` draws people in scenes that Mecene makes up: every face folder in every idea, with the same seeds,
  * so that what differs is the face alone.
  */
+
 import { SlashCommandBuilder } from 'discord.js';
 import { stringify } from 'yaml';
 import { type Asking, randomSeed } from '#src/batches/batches.ts';
-import { quote, UserError } from '#src/errors.ts';
+import { UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
 import { checkPrompt } from '#src/moderation/moderation.ts';
 import { meet } from '#src/people/people.ts';
+import { counted, quote } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
-import { Context, counted, Install, suggestFolders } from './options.ts';
+import { Context, Install, suggestFolders } from './options.ts';
 import { mustPost } from './permissions.ts';
 import { makePlan } from './plan.ts';
 

@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { log } from './doors/log.ts';
+import { quote, relative } from './text.ts';
 
 /** One line per thing we may say, with the facts it needs. Discord markdown; a person's words come `quote`d. */
 const messages = {
@@ -32,8 +33,6 @@ const messages = {
   prompt_long: (d: { max: number; got: number }) =>
     `A prompt may have ${d.max} characters; yours has ${d.got}. Shorten it.`,
   prompt_blocked: (d: { rule: string; says: string }) => `I can't draw that: ${d.says} Nothing was charged.`,
-  size_unsupported: (d: { width: number; height: number }) =>
-    `${d.width}×${d.height} won't work: both sides must be multiples of 64.`,
   tokens_short: (d: { price: number; balance: number }) =>
     `That costs ${d.price} tokens and you have ${d.balance}. Ask for fewer pictures, or use the tier \`relax\`; more tokens come every day.`,
   waiting_limit: (d: { waiting: number; max: number }) =>
@@ -118,18 +117,26 @@ export class UserError<C extends UserErrorCode = UserErrorCode> extends Error {
   }
 }
 
-/** A person's own words inside a sentence of ours: short, on one line, and without markdown or mentions. */
-export function quote(text: string): string {
-  const line = text
-    .replace(/[\s\p{Cc}]+/gu, ' ')
-    .replaceAll('`', 'ˋ')
-    .trim();
-  return `\`${line.length > 60 ? `${line.slice(0, 59)}…` : line || ' '}\``;
+/** Why a generation came to nothing, as its row keeps it: a word that a card has a sentence for. */
+export type Failure = keyof typeof failures;
+
+const failures = {
+  internal: 'Something broke on our side.',
+  folder_empty: 'Its face folder has no photo with consent any more.',
+  gone: 'Its face folder is gone.',
+  lora_unknown: 'Its LoRA is not there any more.',
+} satisfies Partial<Record<UserErrorCode | 'internal', string>>;
+
+const isFailure = (code: string): code is Failure => Object.hasOwn(failures, code);
+
+/** What of an error is kept in a row. One that has no sentence is ours, whatever it is. */
+export function failureOf(error: unknown): Failure {
+  return error instanceof UserError && isFailure(error.code) ? error.code : 'internal';
 }
 
-/** Discord shows it in the reader's own words and time zone: "in 5 minutes". */
-export function relative(date: Date): string {
-  return `<t:${Math.ceil(date.getTime() / 1000)}:R>`;
+/** @param failure as a row has it; null or a word of another version: ours */
+export function failureSentence(failure: string | null): string {
+  return failures[failure !== null && isFailure(failure) ? failure : 'internal'];
 }
 
 /** What to tell the person. An error that is not for people is ours: it is logged under the id they may quote. */

@@ -1,4 +1,54 @@
+/** Texts of people, inside texts of ours: whether one can be kept, and the ways to show it as it is, without markdown or mentions. */
+
 /** Whether Postgres can keep a text: it takes no NUL, and JSON no half of a surrogate pair. */
 export function isKeepable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
+}
+
+/** As code, in a sentence: short and on one line. */
+export function quote(text: string): string {
+  const line = oneLine(text).replaceAll('`', 'ˋ').trim();
+  return `\`${line.length > 60 ? `${line.slice(0, 59)}…` : line || ' '}\``;
+}
+
+/** The same where no markdown is read, as in the label of a select. */
+export function unmarked(text: string): string {
+  return quote(text).slice(1, -1);
+}
+
+/** As a block of code of its own, with its line breaks. */
+export function block(text: string): string {
+  return `\`\`\`\n${text.replaceAll('`', 'ˋ')}\n\`\`\``;
+}
+
+/**
+ * As plain words of a paragraph: no markdown, no mention, no link, no line of its own. Invisible characters that turn the direction
+ * of what follows are left out.
+ *
+ * @param max characters, before escaping
+ */
+export function plain(words: string, max: number): string {
+  const line = [...oneLine(words).replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')];
+  const cut = line.length > max ? `${line.slice(0, max - 1).join('')}…` : line.join('');
+  return cut
+    .trim()
+    .replace(/[\\*_~|`<>#[\]()-]/g, '\\$&')
+    .replace(/^(\d+)\./, '$1\\.')
+    .replaceAll('@', '@\u200b')
+    .replaceAll('://', ':\u200b//');
+}
+
+/** With every line break and control character as one space. */
+export function oneLine(text: string): string {
+  return text.replace(/[\s\p{Cc}]+/gu, ' ');
+}
+
+/** `1 picture`, `1,200 pictures` */
+export function counted(count: number, thing: string): string {
+  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
+}
+
+/** Discord shows it in the reader's own words and time zone: "in 5 minutes". */
+export function relative(date: Date): string {
+  return `<t:${Math.ceil(date.getTime() / 1000)}:R>`;
 }

@@ -2,10 +2,12 @@
  * The door for people's files. Bytes come from Discord's own hosts alone, with a limit; a photo is decoded with limits,
  * turned upright and loses everything but its pixels.
  */
+
 import sharp, { type Metadata } from 'sharp';
 import { config } from '#config/env.ts';
 import { log } from './doors/log.ts';
-import { quote, UserError } from './errors.ts';
+import { UserError } from './errors.ts';
+import { quote } from './text.ts';
 
 export interface Upload {
   /** as Discord signed it; it expires, so it is fetched at once and never kept */

@@ -1,11 +1,12 @@
 /** The messages of one batch: its card, and in its thread the status, the pictures and the manifest. */
+
 import { type APIComponentInContainer, ButtonStyle, ComponentType } from 'discord-api-types/v10';
 import sharp from 'sharp';
 import { waitFor } from '#src/batches/batches.ts';
 import { hashOf } from '#src/canonical.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import { type Batch, db } from '#src/doors/db.ts';
-import { relative } from '#src/errors.ts';
+import { failureSentence } from '#src/errors.ts';
 import {
   countPictures,
   faceFound,
@@ -14,6 +15,7 @@ import {
   picturesOf,
 } from '#src/generations/pictures.ts';
 import { type Axis, sheetAxes } from '#src/sweeps/sweeps.ts';
+import { counted, plain, relative } from '#src/text.ts';
 import { drawContactSheet, type SheetCell, type SheetCellState } from './contact-sheet.ts';
 import { buildManifest } from './manifest.ts';
 import {
@@ -23,11 +25,8 @@ import {
   type Card,
   type CardFile,
   card,
-  counted,
-  failureSentence,
   gallery,
   pictureFiles,
-  plain,
   row,
   select,
   stateOf,

@@ -11,6 +11,7 @@ import sharp from 'sharp';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
 import { mayBeShown } from '#src/moderation/moderation.ts';
+import { oneLine } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet.ts';
 
 /** A file of a message. Its name stands for its bytes: an edit that has it already does not send it again. */
@@ -63,25 +64,6 @@ export function card(
 export function text(...lines: readonly (string | null | false)[]): APIComponentInContainer | null {
   const content = lines.filter(Boolean).join('\n');
   return content ? { type: ComponentType.TextDisplay, content } : null;
-}
-
-/**
- * A person's words, shown as they are: no markdown, no mention, no link, no line of their own. Invisible characters that turn
- * the direction of what follows are left out.
- *
- * @param max characters, before escaping
- */
-export function plain(words: string, max: number): string {
-  const line = [
-    ...words.replace(/[\p{Cc}\s]+/gu, ' ').replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, ''),
-  ];
-  const cut = line.length > max ? `${line.slice(0, max - 1).join('')}…` : line.join('');
-  return cut
-    .trim()
-    .replace(/[\\*_~|`<>#[\]()-]/g, '\\$&')
-    .replace(/^(\d+)\./, '$1\\.')
-    .replaceAll('@', '@\u200b')
-    .replaceAll('://', ':\u200b//');
 }
 
 export function button(
@@ -154,7 +136,7 @@ export function pictureFiles(pictures: readonly Picture[]): CardFile[] {
     const fits = image.bytes <= room;
     return {
       name: `picture-${index + 1}-${sha256.slice(0, 8)}.${fits ? 'png' : 'webp'}`,
-      description: [...prompt.replace(/[\p{Cc}\s]+/gu, ' ')].slice(0, ALT_MAX / 2).join('') || 'A picture',
+      description: [...oneLine(prompt)].slice(0, ALT_MAX / 2).join('') || 'A picture',
       bytes: async () => {
         const png = await pictureBytes(picture);
         return fits ? png : shrunk(png, room);
@@ -172,31 +154,8 @@ async function shrunk(png: Buffer, room: number): Promise<Buffer> {
   return sharp(png).resize({ width: 1024, height: 1024, fit: 'inside' }).keepMetadata().webp().toBuffer();
 }
 
-/** `1 picture`, `2 pictures` */
-export function counted(count: number, thing: string): string {
-  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
-}
-
 /** @param share 0…1 */
 export function bar(share: number, length = 16): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * length);
   return `${'▰'.repeat(full)}${'▱'.repeat(length - full)}`;
 }
-
-/** What became of a picture that was not drawn, by the code that its row keeps. */
-export function failureSentence(code: string | null): string {
-  const sentence = failures[code ?? 'internal'];
-  return sentence ?? `It could not be drawn (\`${(code ?? '').replace(/[^a-z_]/g, '')}\`).`;
-}
-
-const failures: Readonly<Record<string, string>> = {
-  internal: 'Something broke on our side.',
-  out_of_memory: 'The picture did not fit into the memory of the machine that draws.',
-  folder_empty: 'Its face folder has no photo with consent any more.',
-  folder_unknown: 'Its face folder is gone.',
-  gone: 'Its face folder is gone.',
-  face_none: 'No face was found in its reference photos.',
-  lora_unknown: 'Its LoRA is not there any more.',
-  prompt_blocked: 'The rules do not allow that prompt.',
-  prompt_long: 'Its prompt is too long.',
-};

@@ -1,9 +1,11 @@
 /** For moderators: a flagged picture, so blurred that nothing is made out. For who asked: what became of it. */
+
 import { ButtonStyle } from 'discord-api-types/v10';
 import sharp from 'sharp';
 import { db, type Prisma } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
-import { accents, button, type Card, type CardFile, card, gallery, plain, row, text } from './parts.ts';
+import { plain } from '#src/text.ts';
+import { accents, button, type Card, type CardFile, card, gallery, row, text } from './parts.ts';
 
 const PROMPT_SHOWN = 600;
 const REASON_SHOWN = 500;

@@ -1,3 +1,4 @@
+import { plain } from '#src/text.ts';
 import type { APIAttachment } from 'discord-api-types/v10';
 import fc from 'fast-check';
 import sharp from 'sharp';
@@ -7,7 +8,7 @@ import { Faults } from '#infra/local/discord/discord-error.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { renderCard } from '#src/cards/cards.ts';
 import { buildManifest } from '#src/cards/manifest.ts';
-import { type Card, plain } from '#src/cards/parts.ts';
+import { type Card } from '#src/cards/parts.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
 import { publishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations/generations.ts';
