@@ -13,9 +13,9 @@ import type {
   RESTPostAPIChatInputApplicationCommandsJSONBody,
   RESTPostAPIContextMenuApplicationCommandsJSONBody,
 } from 'discord.js';
-import type { Asking } from '#src/batches/batches.ts';
 import type { Action } from '#src/custom-ids.ts';
-import type { Suggestion } from '#src/parameters/parameters.ts';
+import type { Suggestion } from '#src/parameters/suggestions.ts';
+import type { Origin } from '#src/people/people.ts';
 
 /** Seen only by who asked: pictures for everybody are posted by the courier. What is left out is cleared. */
 export type Answer = string | Pick<InteractionEditReplyOptions, 'content' | 'components' | 'files'>;
@@ -23,7 +23,7 @@ export type Answer = string | Pick<InteractionEditReplyOptions, 'content' | 'com
 /** `/name`. Deferred before `run`, so `run` may take its time. */
 export interface SlashCommand {
   readonly data: { readonly name: string; toJSON(): RESTPostAPIChatInputApplicationCommandsJSONBody };
-  run(interaction: ChatInputCommandInteraction, asking: Asking): Promise<Answer>;
+  run(interaction: ChatInputCommandInteraction, origin: Origin): Promise<Answer>;
   /** A form to open instead of running. Decided from the options alone: a form can't wait for Postgres. */
   form?(interaction: ChatInputCommandInteraction): ModalBuilder | null;
   /** At most 25 are shown. */
@@ -34,7 +34,7 @@ export interface SlashCommand {
 /** An entry of a message's Apps menu. */
 export interface MessageCommand {
   readonly data: { readonly name: string; toJSON(): RESTPostAPIContextMenuApplicationCommandsJSONBody };
-  run(interaction: MessageContextMenuCommandInteraction, asking: Asking): Promise<Answer>;
+  run(interaction: MessageContextMenuCommandInteraction, origin: Origin): Promise<Answer>;
 }
 
 /** A button, a select or a sent form. Who may press it is decided by its handler, from the row. */
@@ -46,7 +46,7 @@ export interface Press {
   /** of a select */
   readonly values: readonly string[];
   readonly interaction: MessageComponentInteraction | ModalSubmitInteraction;
-  readonly asking: Asking;
+  readonly origin: Origin;
 }
 
 export type PressHandler =

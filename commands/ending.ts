@@ -1,15 +1,15 @@
 /** Stop and Cancel of a batch: by its owner, or by who moderates or operates where it was asked. */
-import { endBatch } from '#src/batches/batches.ts';
+import { endBatch } from '#src/batches/ending.ts';
 import { UserError } from '#src/errors.ts';
 import { getBatch } from '#src/generations/pictures.ts';
 import type { Actor } from '#src/people/people.ts';
-import { mustManage } from '#src/people/rights.ts';
+import { mustBeAllowed } from '#src/people/rights.ts';
 import type { Presses } from './command.ts';
 
 /** @throws {UserError} `gone`, `not_yours`, `already_done` */
 export async function end(actor: Actor, batchId: string, how: 'stopped' | 'cancelled'): Promise<string> {
   const batch = await getBatch(batchId);
-  await mustManage(actor, batch);
+  await mustBeAllowed(actor, 'end', batch);
   if (!(await endBatch(batchId, how))) throw new UserError('already_done', { what: `it is ${batch.state}` });
   return how === 'stopped'
     ? 'Stopped: what is being drawn will be finished, the rest is not begun. Its tokens came back.'
@@ -17,6 +17,6 @@ export async function end(actor: Actor, batchId: string, how: 'stopped' | 'cance
 }
 
 export const endingPresses = {
-  'batch.stop': { answers: 'reply', run: ({ id, asking: { actor } }) => end(actor, id, 'stopped') },
-  'batch.cancel': { answers: 'reply', run: ({ id, asking: { actor } }) => end(actor, id, 'cancelled') },
+  'batch.stop': { answers: 'reply', run: ({ id, origin: { actor } }) => end(actor, id, 'stopped') },
+  'batch.cancel': { answers: 'reply', run: ({ id, origin: { actor } }) => end(actor, id, 'cancelled') },
 } satisfies Presses;

@@ -1,5 +1,4 @@
 /** `/faces`: reference photos of people who said yes. Photos are used only after the consent button was pressed. */
-
 import { ActionRowBuilder, ButtonBuilder, ButtonStyle, SlashCommandBuilder } from 'discord.js';
 import sharp from 'sharp';
 import { customId } from '#src/custom-ids.ts';
@@ -101,14 +100,14 @@ export default {
   press: {
     'consent.give': {
       answers: 'update',
-      async run({ id, asking: { actor } }) {
+      async run({ id, origin: { actor } }) {
         const { folder, photos } = await giveConsent(actor, id);
         return `Thank you: ${counted(photos, 'photo')} added to \`${folder.name}\`. Draw with \`/imagine face:${folder.name}\`.`;
       },
     },
     'consent.cancel': {
       answers: 'update',
-      async run({ id, asking: { actor } }) {
+      async run({ id, origin: { actor } }) {
         await refuseConsent(actor, id);
         return 'The photos are deleted; nothing of them was kept.';
       },

@@ -1,12 +1,11 @@
 /** `/gallery` puts a picture on the public gallery page, or takes it back. */
-
 import { SlashCommandBuilder } from 'discord.js';
 import { z } from 'zod';
-import type { Asking } from '#src/batches/batches.ts';
 import { UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
+import { mayBeShown } from '#src/generations/images.ts';
 import { type Picture, picturesOf, recentPictures, shownBy } from '#src/generations/pictures.ts';
-import { mayBeShown } from '#src/moderation/moderation.ts';
+import type { Origin } from '#src/people/people.ts';
 import { quote, unmarked } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
@@ -37,15 +36,15 @@ export default {
         .addStringOption((o) => o.setName('picture').setDescription(pictureOption).setAutocomplete(true)),
     ),
 
-  async run({ options }, asking) {
+  async run({ options }, origin) {
     const publish = options.getSubcommand() === 'publish';
-    const { image, prompt } = await meant(asking, options.getString('picture'), publish);
+    const { image, prompt } = await meant(origin, options.getString('picture'), publish);
     if (!image) throw new UserError('gone', {});
     if (!publish) {
-      await unpublishImage(asking.actor, image.id);
+      await unpublishImage(origin.actor, image.id);
       return `${quote(prompt)} is off the gallery page.`;
     }
-    await publishImage(asking.actor, image.id);
+    await publishImage(origin.actor, image.id);
     return `${quote(prompt)} is on the gallery page now.`;
   },
 
@@ -62,25 +61,25 @@ export default {
 } satisfies SlashCommand;
 
 /** @throws {UserError} `gone` when there is none, or several and none of them is meant */
-async function meant(asking: Asking, text: string | null, publish: boolean): Promise<Picture> {
+async function meant(origin: Origin, text: string | null, publish: boolean): Promise<Picture> {
   if (text === null) {
-    const latest = (await recentPictures(asking.actor.id, RECENT)).find((picture) =>
+    const latest = (await recentPictures(origin.actor.id, RECENT)).find((picture) =>
       isCandidate(picture, publish),
     );
     if (!latest) throw new UserError('gone', {});
     return latest;
   }
   const id = text.trim();
-  if (z.uuid().safeParse(id).success) return visiblePicture(asking, id);
+  if (z.uuid().safeParse(id).success) return visiblePicture(origin, id);
   const messageId = MESSAGE_LINK.exec(id)?.[1] ?? (/^\d{17,20}$/.test(id) ? id : null);
   if (!messageId) throw new UserError('gone', {});
   const { batchId, generationId } = await shownBy(messageId);
-  if (generationId) return visiblePicture(asking, generationId);
+  if (generationId) return visiblePicture(origin, generationId);
   const pictures = (await picturesOf(batchId)).filter((picture) => isCandidate(picture, publish));
   const [only] = pictures;
   if (!only) throw new UserError('gone', {});
   if (pictures.length > 1) throw new UserError('picture_unclear', { pictures: pictures.length });
-  return visiblePicture(asking, only.id);
+  return visiblePicture(origin, only.id);
 }
 
 function isCandidate({ image }: Picture, publish: boolean): boolean {

@@ -1,9 +1,8 @@
 /** `/guild`: where flagged pictures are reviewed, and which roles operate and moderate. */
 import { ChannelType, PermissionFlagsBits, SlashCommandBuilder } from 'discord.js';
 import type { GuildSettings } from '#src/doors/db.ts';
-import { UserError } from '#src/errors.ts';
-import { changeGuild } from '#src/guilds.ts';
-import { guildSettings } from '#src/people/people.ts';
+import { changeGuild, guildSettings } from '#src/guilds.ts';
+import { mustAdminister } from '#src/people/rights.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 import { mustHave, POSTING } from './permissions.ts';
@@ -43,7 +42,7 @@ export default {
 
   async run({ options, guild, client }, { actor }) {
     // Discord's own rights for commands can be changed by anyone who manages integrations: ours are asked as well.
-    if (!actor.guildId || !actor.managesGuild) throw new UserError('administrators_only', {});
+    const guildId = mustAdminister(actor);
     const roleIds = () => {
       const role = options.getRole('role');
       return role ? [role.id] : [];
@@ -60,7 +59,7 @@ export default {
       case 'moderators':
         return card(await changeGuild(actor, { moderatorRoleIds: roleIds() }));
       default:
-        return card(await guildSettings(actor.guildId));
+        return card(await guildSettings(guildId));
     }
   },
 } satisfies SlashCommand;

@@ -1,17 +1,12 @@
 /** `/imagine` asks for a picture. A worker draws it, and the courier posts it where it was asked for. */
-
 import { SlashCommandBuilder } from 'discord.js';
-import {
-  type Cell,
-  type Opened,
-  openBatch,
-  type ResolvedParameters,
-  randomSeed,
-} from '#src/batches/batches.ts';
+import { type Opened, openBatch } from '#src/batches/batches.ts';
+import { type Cell, randomSeed } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
-import { parseParameter, resolveParameters } from '#src/parameters/parameters.ts';
-import { counted, relative } from '#src/text.ts';
+import { parseParameter, type ResolvedParameters } from '#src/parameters/definitions.ts';
+import { resolveParameters } from '#src/parameters/values.ts';
+import { counted } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, choicesOf, Install, suggestFolders, tierChoices } from './options.ts';
 import { mustPost } from './permissions.ts';
@@ -60,8 +55,8 @@ export default {
         .addChoices(...tierChoices()),
     ),
 
-  async run(interaction, asking) {
-    const { actor, botInside } = asking;
+  async run(interaction, origin) {
+    const { actor, botInside } = origin;
     const { options } = interaction;
     mustPost(interaction, 'imagine', botInside);
 
@@ -85,7 +80,7 @@ export default {
       return { prompt, parameters, seed, faceFolderId: folder?.id ?? null, ideaId: null, coordinates: {} };
     });
 
-    const opened = await openBatch(asking, {
+    const opened = await openBatch(origin, {
       kind: 'imagine',
       title: counted(count, 'picture'),
       asked: { prompt, face, ...given, count },
@@ -101,11 +96,10 @@ export default {
   },
 } satisfies SlashCommand;
 
-/** What a person reads once it is safe: nothing that was accepted is lost. */
-export function accepted({ batch, ahead, seconds }: Opened, pictures: number): string {
+/** What a person reads once it is safe: nothing that was accepted is lost. How long it takes is told on the card alone, which is kept true. */
+export function accepted({ batch, place: { ahead } }: Opened, pictures: number): string {
   const place = ahead === 0 ? 'You are next.' : `${counted(ahead, 'picture')} will be drawn before.`;
   const price = batch.charged === 0 ? 'for free' : `for ${counted(batch.charged, 'token')}`;
-  const when = relative(new Date(Date.now() + seconds * 1000));
   const what = pictures === 1 ? 'The picture' : `The ${pictures} pictures`;
-  return `Accepted ${price}. ${place} ${what} will appear here, about ${when}.`;
+  return `Accepted ${price}. ${place} ${what} will appear here.`;
 }

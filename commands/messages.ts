@@ -1,11 +1,11 @@
 /** The entries of a message's Apps menu. They find what the message shows in Postgres, so they work on old messages too. */
-
 import { ApplicationCommandType, ContextMenuCommandBuilder } from 'discord.js';
-import { type Asking, randomSeed } from '#src/batches/batches.ts';
+import { randomSeed } from '#src/batches/cells.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
+import { mayBeShown } from '#src/generations/images.ts';
 import { countPictures, type Picture, picturesOf, shownBy } from '#src/generations/pictures.ts';
-import { mayBeShown } from '#src/moderation/moderation.ts';
+import type { Origin } from '#src/people/people.ts';
 import { counted } from '#src/text.ts';
 import type { Answer, MessageCommand } from './command.ts';
 import { end } from './ending.ts';
@@ -23,41 +23,41 @@ function entry(name: string): ContextMenuCommandBuilder {
 
 export const detailsEntry: MessageCommand = {
   data: entry('Details'),
-  async run({ targetId }, asking) {
+  async run({ targetId }, origin) {
     return forOne(
-      asking,
+      origin,
       targetId,
       () => true,
-      (picture) => details(asking, picture),
+      (picture) => details(origin, picture),
     );
   },
 };
 
 export const reportEntry: MessageCommand = {
   data: entry('Report'),
-  async run({ targetId }, asking) {
-    return forOne(asking, targetId, isShown, (picture) => report(asking, picture));
+  async run({ targetId }, origin) {
+    return forOne(origin, targetId, isShown, (picture) => report(origin, picture));
   },
 };
 
 /** `/imagine` again with new seeds; of a sweep or face test a new plan, in which what was drawn already is free. */
 export const rerunEntry: MessageCommand = {
   data: entry('Rerun'),
-  async run(interaction, asking) {
+  async run(interaction, origin) {
     const { batchId, generationId } = await shownBy(interaction.targetId);
     const [first, ...others] = generationId
-      ? [await visiblePicture(asking, generationId)]
-      : await visiblePictures(asking, batchId);
+      ? [await visiblePicture(origin, generationId)]
+      : await visiblePictures(origin, batchId);
     if (!first) throw new UserError('gone', {});
     const { kind, config } = first.batch;
     if (kind !== 'imagine' && !generationId) {
       const source = sourceOf(askedOf(config));
       if (!source) throw new UserError('gone', {});
-      return makePlan(interaction, asking, kind, source);
+      return makePlan(interaction, origin, kind, source);
     }
     const ids = [first, ...others].map(({ id }) => id);
     const seed = randomSeed() % (2 ** 32 - ids.length);
-    return drawAlike(interaction, asking, ids, (_, index) => ({ seed: seed + index }));
+    return drawAlike(interaction, origin, ids, (_, index) => ({ seed: seed + index }));
   },
 };
 
@@ -71,16 +71,16 @@ export const cancelEntry: MessageCommand = {
 
 /** Acts on the message's only picture; of several it asks which. */
 async function forOne(
-  asking: Asking,
+  origin: Origin,
   messageId: string,
   isMeant: (picture: Picture) => boolean,
   act: (picture: Picture) => Answer | Promise<Answer>,
 ): Promise<Answer> {
   const { delivery, batchId, generationId } = await shownBy(messageId);
-  if (generationId) return act(await visiblePicture(asking, generationId));
+  if (generationId) return act(await visiblePicture(origin, generationId));
   const page =
     delivery.kind === 'pictures' ? { skip: delivery.page * PICTURES_PAGE, take: PICTURES_PAGE } : undefined;
-  const pictures = (await visiblePictures(asking, batchId, page)).filter(isMeant);
+  const pictures = (await visiblePictures(origin, batchId, page)).filter(isMeant);
   const [only] = pictures;
   if (!only) throw new UserError('gone', {});
   if (pictures.length === 1) return act(only);
@@ -88,13 +88,13 @@ async function forOne(
 }
 
 async function visiblePictures(
-  asking: Asking,
+  origin: Origin,
   batchId: string,
   page: { skip: number; take: number } = { skip: 0, take: 25 },
 ): Promise<Picture[]> {
   const pictures = await picturesOf(batchId, page);
   // All are of one batch: who may see one may see all.
-  if (pictures[0]) await visiblePicture(asking, pictures[0].id);
+  if (pictures[0]) await visiblePicture(origin, pictures[0].id);
   return pictures;
 }
 

@@ -1,8 +1,8 @@
 /** Parts that several commands' options share. */
-import { parameters } from '#config/parameters.ts';
 import { tiers } from '#config/tiers.ts';
 import { listFolders } from '#src/faces.ts';
-import type { Suggestion } from '#src/parameters/parameters.ts';
+import { parameters } from '#src/parameters/definitions.ts';
+import type { Suggestion } from '#src/parameters/suggestions.ts';
 import { counted } from '#src/text.ts';
 
 /** Everywhere: in guilds, in the bot's DM, and where only the person has installed it. */

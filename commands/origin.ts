@@ -1,12 +1,11 @@
 /** From Discord's interaction to who asks, and where. Nothing below `src/services/bot/` and `commands/` knows of interactions. */
 import { type BaseInteraction, GuildMember, InteractionContextType, PermissionFlagsBits } from 'discord.js';
-import type { Asking } from '#src/batches/batches.ts';
-import type { Actor } from '#src/people/people.ts';
+import type { Actor, Origin } from '#src/people/people.ts';
 
 /** Discord forgets an interaction's token after this. */
 const TOKEN_LIFE_MS = 15 * 60_000;
 
-export function askingOf(interaction: BaseInteraction): Asking {
+export function originOf(interaction: BaseInteraction): Origin {
   const { id, token, channelId, createdTimestamp } = interaction;
   if (!channelId) throw new Error('An interaction without a channel');
   return {
@@ -20,13 +19,13 @@ export function askingOf(interaction: BaseInteraction): Asking {
 }
 
 /** Sweeps and face tests report in a thread of their own, and threads have none: asked for in one, they go to its channel. */
-export function outsideThreads(interaction: BaseInteraction, asking: Asking): Asking {
+export function outsideThreads(interaction: BaseInteraction, origin: Origin): Origin {
   const { channel } = interaction;
-  return channel?.isThread() && channel.parentId ? { ...asking, channelId: channel.parentId } : asking;
+  return channel?.isThread() && channel.parentId ? { ...origin, channelId: channel.parentId } : origin;
 }
 
 export function actorOf(interaction: BaseInteraction): Actor {
-  const { user, guildId, member, memberPermissions, locale } = interaction;
+  const { user, guildId, member, memberPermissions } = interaction;
   const roleIds = member instanceof GuildMember ? [...member.roles.cache.keys()] : (member?.roles ?? []);
   return {
     id: user.id,
@@ -35,7 +34,6 @@ export function actorOf(interaction: BaseInteraction): Actor {
     // Only where the bot was let in: else anyone could become an operator in a guild made for that.
     managesGuild:
       isBotInside(interaction) && (memberPermissions?.has(PermissionFlagsBits.ManageGuild) ?? false),
-    locale,
   };
 }
 

@@ -1,5 +1,4 @@
 /** One picture, and what its buttons do. A press is answered to who pressed; what changed is shown by the courier. */
-
 import {
   ActionRowBuilder,
   type BaseInteraction,
@@ -7,23 +6,19 @@ import {
   ButtonStyle,
   StringSelectMenuBuilder,
 } from 'discord.js';
-import { parameters } from '#config/parameters.ts';
-import {
-  type Asking,
-  type Cell,
-  openBatch,
-  type ResolvedParameters,
-  randomSeed,
-} from '#src/batches/batches.ts';
+import { openBatch } from '#src/batches/batches.ts';
+import { type Cell, randomSeed } from '#src/batches/cells.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { turnPage } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
-import { deleteImage } from '#src/generations/generations.ts';
+import { deleteImage, mayBeShown } from '#src/generations/images.ts';
 import { faceFound, getPicture, type Picture, pictureBytes } from '#src/generations/pictures.ts';
-import { mayBeShown, reportImage } from '#src/moderation/moderation.ts';
-import { resolveParameters, showValue } from '#src/parameters/parameters.ts';
-import { mustManage, mustSee } from '#src/people/rights.ts';
+import { reportImage } from '#src/moderation/reviews.ts';
+import { parameters, type ResolvedParameters, showValue } from '#src/parameters/definitions.ts';
+import { resolveParameters } from '#src/parameters/values.ts';
+import type { Origin } from '#src/people/people.ts';
+import { mustSee } from '#src/people/rights.ts';
 import { block, counted, quote, unmarked } from '#src/text.ts';
 import type { Answer, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
@@ -37,52 +32,50 @@ const PROMPT_SHOWN = 700;
 export const picturePresses = {
   'picture.again': {
     answers: 'reply',
-    run: ({ id, interaction, asking }) =>
-      drawAlike(interaction, asking, [id], () => ({ seed: randomSeed() })),
+    run: ({ id, interaction, origin }) =>
+      drawAlike(interaction, origin, [id], () => ({ seed: randomSeed() })),
   },
   'picture.vary': {
     answers: 'reply',
-    run: ({ id, interaction, asking }) => drawAlike(interaction, asking, [id], (picture) => vary(picture)),
+    run: ({ id, interaction, origin }) => drawAlike(interaction, origin, [id], (picture) => vary(picture)),
   },
   'picture.details': {
     answers: 'reply',
-    run: async ({ id, asking }) => details(asking, await visiblePicture(asking, id)),
+    run: async ({ id, origin }) => details(origin, await visiblePicture(origin, id)),
   },
   'picture.delete': {
     answers: 'reply',
-    async run({ id, asking: { actor } }) {
-      const picture = await getPicture(id);
-      await mustManage(actor, picture.batch);
+    async run({ id, origin: { actor } }) {
       await deleteImage(actor, id);
       return 'The picture is deleted.';
     },
   },
   'picture.publish': {
     answers: 'reply',
-    async run({ id, asking }) {
-      const { image } = await visiblePicture(asking, id);
+    async run({ id, origin }) {
+      const { image } = await visiblePicture(origin, id);
       if (!image) throw new UserError('gone', {});
-      await publishImage(asking.actor, image.id);
+      await publishImage(origin.actor, image.id);
       return 'The picture is in the gallery now. Take it back with its button or `/gallery unpublish`.';
     },
   },
   'picture.unpublish': {
     answers: 'reply',
-    async run({ id, asking }) {
-      const { image } = await visiblePicture(asking, id);
+    async run({ id, origin }) {
+      const { image } = await visiblePicture(origin, id);
       if (!image) throw new UserError('gone', {});
-      await unpublishImage(asking.actor, image.id);
+      await unpublishImage(origin.actor, image.id);
       return 'The picture is no longer in the gallery.';
     },
   },
   'picture.report': {
     answers: 'reply',
-    run: async ({ id, asking }) => report(asking, await visiblePicture(asking, id)),
+    run: async ({ id, origin }) => report(origin, await visiblePicture(origin, id)),
   },
   'pictures.pick': {
     answers: 'reply',
-    async run({ id, values, asking }) {
-      const picture = await visiblePicture(asking, values[0] ?? '');
+    async run({ id, values, origin }) {
+      const picture = await visiblePicture(origin, values[0] ?? '');
       if (picture.batchId !== id) throw new UserError('gone', {});
       return pictureCard(picture);
     },
@@ -98,14 +91,14 @@ export const picturePresses = {
 } satisfies Presses;
 
 /** @throws {UserError} `gone`: not there, or not to be seen by them */
-export async function visiblePicture(asking: Asking, generationId: string): Promise<Picture> {
+export async function visiblePicture(origin: Origin, generationId: string): Promise<Picture> {
   const picture = await getPicture(generationId);
-  await mustSee(asking, picture.batch);
+  await mustSee(origin, picture.batch);
   return picture;
 }
 
 /** Takes a picture out of sight until a moderator has looked. */
-export async function report({ actor }: Asking, { image }: Picture): Promise<Answer> {
+export async function report({ actor }: Origin, { image }: Picture): Promise<Answer> {
   if (!image) throw new UserError('gone', {});
   await reportImage(actor, image.id);
   return 'Thank you. The picture is out of sight until a moderator has looked at it.';
@@ -184,21 +177,21 @@ type Change = (
  */
 export async function drawAlike(
   interaction: BaseInteraction,
-  asking: Asking,
+  origin: Origin,
   generationIds: readonly string[],
   change: Change,
 ): Promise<Answer> {
-  mustPost(interaction, 'imagine', asking.botInside);
+  mustPost(interaction, 'imagine', origin.botInside);
   const cells = await Promise.all(
     generationIds.map(async (id, index): Promise<Cell> => {
-      const picture = await visiblePicture(asking, id);
+      const picture = await visiblePicture(origin, id);
       const { prompt, faceFolder, ideaId } = picture;
       // Consent is for the folder's owner alone; and without the folder it would be somebody else's face.
-      if (faceFolder && faceFolder.ownerId !== asking.actor.id) throw new UserError('face_not_yours', {});
+      if (faceFolder && faceFolder.ownerId !== origin.actor.id) throw new UserError('face_not_yours', {});
       if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
       const { seed, parameters: changed = {} } = change(picture, index);
       const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
-      const values = await resolveParameters(asking.actor, { ...stored, ...changed, seed });
+      const values = await resolveParameters(origin.actor, { ...stored, ...changed, seed });
       return {
         prompt,
         parameters: values,
@@ -210,7 +203,7 @@ export async function drawAlike(
     }),
   );
   const { tier, production_mode: production } = cells[0]?.parameters ?? {};
-  const opened = await openBatch(asking, {
+  const opened = await openBatch(origin, {
     kind: 'imagine',
     title: counted(cells.length, 'picture'),
     asked: { again: [...generationIds] },
@@ -248,7 +241,7 @@ function wasWithFace({ image }: Picture): boolean {
 }
 
 /** Everything that made a picture, and what it took. The face folder's name is its owner's alone. */
-export function details({ actor }: Asking, picture: Picture): Answer {
+export function details({ actor }: Origin, picture: Picture): Answer {
   const { prompt, seed, width, height, image, batch, faceFolder, timings, reused, tier, price, state } =
     picture;
   const values = Object.entries(picture.parameters as ResolvedParameters)

@@ -2,7 +2,6 @@
  * Plan cards: what a sweep or a face test would draw, take and cost, before anything is charged. Both are a sweep's
  * YAML here, so one card, one form and one set of checks serve them.
  */
-
 import {
   ActionRowBuilder,
   type BaseInteraction,
@@ -14,21 +13,16 @@ import {
   TextInputStyle,
 } from 'discord.js';
 import { z } from 'zod';
-import {
-  type Asking,
-  type Cell,
-  discardPlan,
-  openPlanned,
-  type Plan,
-  planBatch,
-  storedPlan,
-} from '#src/batches/batches.ts';
+import type { Cell } from '#src/batches/cells.ts';
+import { discardPlan, openPlanned, type Plan, planBatch, storedPlan } from '#src/batches/plans.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
 import { countPictures } from '#src/generations/pictures.ts';
-import { resolveParameters, showValue } from '#src/parameters/parameters.ts';
-import { isOperator } from '#src/people/people.ts';
+import { showValue } from '#src/parameters/definitions.ts';
+import { resolveParameters } from '#src/parameters/values.ts';
+import type { Origin } from '#src/people/people.ts';
+import { isOperator } from '#src/people/rights.ts';
 import { countCells, expandSweep, parseSweep, type SweepDefinition } from '#src/sweeps/sweeps.ts';
 import { counted, quote } from '#src/text.ts';
 import type { Answer, Press, Presses } from './command.ts';
@@ -63,12 +57,12 @@ export function sourceOf(asked: unknown): Source | null {
  */
 export async function makePlan(
   interaction: BaseInteraction,
-  asking: Asking,
+  origin: Origin,
   kind: 'sweep' | 'face_test',
   source: Source,
 ): Promise<Exclude<Answer, string>> {
-  const { actor } = asking;
-  mustPost(interaction, kind, asking.botInside);
+  const { actor } = origin;
+  mustPost(interaction, kind, origin.botInside);
   const folders = new Map<string, string>();
   const definition = await parseSweep(source.yaml, {
     operator: await isOperator(actor),
@@ -80,7 +74,7 @@ export async function makePlan(
   const ideaIds = new Map(source.ideas.map(({ id, prompt }) => [prompt, id]));
   const tier = String(own.tier);
   const production = own.production_mode === true;
-  const plan = await planBatch(outsideThreads(interaction, asking), {
+  const plan = await planBatch(outsideThreads(interaction, origin), {
     kind,
     title: definition.name,
     asked: source,
@@ -183,15 +177,15 @@ export function yamlOf(interaction: Press['interaction']): string {
 export const planPresses = {
   'plan.run': {
     answers: 'update',
-    async run({ id, argument = '', interaction, asking }) {
-      mustPost(interaction, 'sweep', asking.botInside);
-      const opened = await openPlanned(outsideThreads(interaction, asking), id, argument);
+    async run({ id, argument = '', interaction, origin }) {
+      mustPost(interaction, 'sweep', origin.botInside);
+      const opened = await openPlanned(outsideThreads(interaction, origin), id, argument);
       return accepted(opened, await countPictures(id));
     },
   },
   'plan.edit': {
     answers: 'form',
-    async form({ id, asking: { actor } }) {
+    async form({ id, origin: { actor } }) {
       const source = sourceOf((await storedPlan(actor, id)).asked);
       if (!source) throw new UserError('gone', {});
       return yamlForm(customId('plan.edited', id), source.yaml);
@@ -199,18 +193,18 @@ export const planPresses = {
   },
   'plan.edited': {
     answers: 'update',
-    async run({ id, interaction, asking }) {
-      const { batch, asked } = await storedPlan(asking.actor, id);
+    async run({ id, interaction, origin }) {
+      const { batch, asked } = await storedPlan(origin.actor, id);
       const kind = batch.kind === 'face_test' ? 'face_test' : 'sweep';
       const ideas = sourceOf(asked)?.ideas ?? [];
-      const card = await makePlan(interaction, asking, kind, { yaml: yamlOf(interaction), ideas });
-      await discardPlan(asking.actor, id);
+      const card = await makePlan(interaction, origin, kind, { yaml: yamlOf(interaction), ideas });
+      await discardPlan(origin.actor, id);
       return card;
     },
   },
   'plan.cancel': {
     answers: 'update',
-    async run({ id, asking: { actor } }) {
+    async run({ id, origin: { actor } }) {
       await discardPlan(actor, id);
       return 'The plan is thrown away. Nothing was charged.';
     },

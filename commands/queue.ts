@@ -1,7 +1,6 @@
 /** `/queue`: what of yours is still being drawn, and what could not be delivered. */
-
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
-import { waitFor } from '#src/batches/batches.ts';
+import { placeOf } from '#src/backlog/place.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
@@ -46,7 +45,7 @@ export default {
   press: {
     'queue.cancel': {
       answers: 'update',
-      async run({ id, values, asking: { actor } }) {
+      async run({ id, values, origin: { actor } }) {
         if (id !== actor.id) throw new UserError('not_yours', {});
         for (const batchId of values) await end(actor, batchId, 'cancelled');
         return card(actor.id, 'Cancelled; the tokens of what was not finished come back.');
@@ -54,7 +53,7 @@ export default {
     },
     'queue.post': {
       answers: 'update',
-      async run({ id, values, asking: { actor, channelId } }) {
+      async run({ id, values, origin: { actor, channelId } }) {
         if (id !== actor.id) throw new UserError('not_yours', {});
         for (const deliveryId of values) await deliverAgain(actor.id, deliveryId, channelId);
         return card(actor.id, 'It will be posted in this channel.');
@@ -112,9 +111,9 @@ async function lineOf(batch: UnfinishedBatch): Promise<string> {
   const counts = `${done} done, ${running} being drawn, ${queued} waiting`;
   const name = `${quote(batch.title)}${where ? ` ${where}` : ''}`;
   if (!queued && !running) return `- ${name}: ${counts}`;
-  const { ahead, seconds } = await waitFor(batch.tier, batch.ownerId, queued + running, batch.id);
-  const place = running ? '' : `; ${ahead === 0 ? 'next' : `${counted(ahead, 'picture')} before it`}`;
-  return `- ${name}: ${counts}${place}; done about ${relative(new Date(Date.now() + seconds * 1000))}`;
+  if (running) return `- ${name}: ${counts}`;
+  const { ahead } = await placeOf(batch.id);
+  return `- ${name}: ${counts}; ${ahead === 0 ? 'next' : `${counted(ahead, 'picture')} before it`}`;
 }
 
 function undeliveredLine({ kind, batch, lastError, createdAt }: Undelivered): string {

@@ -1,6 +1,8 @@
 /** `/set` stores a parameter's value for the person who typed it. */
 import { SlashCommandBuilder } from 'discord.js';
-import { setParameter, showValue, suggestParameters, suggestValues } from '#src/parameters/parameters.ts';
+import { showValue } from '#src/parameters/definitions.ts';
+import { suggestParameters, suggestValues } from '#src/parameters/suggestions.ts';
+import { setParameter } from '#src/parameters/values.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 

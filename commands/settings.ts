@@ -2,7 +2,8 @@
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
-import { describeParameters, resetParameter, showValue } from '#src/parameters/parameters.ts';
+import { showValue } from '#src/parameters/definitions.ts';
+import { describeParameters, resetParameter } from '#src/parameters/values.ts';
 import type { Actor } from '#src/people/people.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
@@ -26,7 +27,7 @@ export default {
   press: {
     'settings.reset': {
       answers: 'update',
-      async run({ id, values, asking: { actor } }) {
+      async run({ id, values, origin: { actor } }) {
         if (id !== actor.id) throw new UserError('not_yours', {});
         const names = values.includes(ALL) ? [ALL] : values;
         const changed = [];

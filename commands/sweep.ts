@@ -34,21 +34,21 @@ export default {
     return given ? null : yamlForm(customId('sweep.new', user.id), EXAMPLE);
   },
 
-  async run(interaction, asking) {
+  async run(interaction, origin) {
     const { options } = interaction;
     const config = options.getString('config');
     const file = options.getAttachment('file');
     if (config !== null && file)
       throw new UserError('plan_faults', { faults: ['Give `config` or `file`, not both.'] });
     const yaml = file ? (await fetchUpload(file, SWEEP_BYTES_MAX)).toString('utf8') : oneLine(config ?? '');
-    return makePlan(interaction, asking, 'sweep', { yaml, ideas: [] });
+    return makePlan(interaction, origin, 'sweep', { yaml, ideas: [] });
   },
 
   press: {
     'sweep.new': {
       answers: 'reply',
-      run: ({ interaction, asking }) =>
-        makePlan(interaction, asking, 'sweep', { yaml: yamlOf(interaction), ideas: [] }),
+      run: ({ interaction, origin }) =>
+        makePlan(interaction, origin, 'sweep', { yaml: yamlOf(interaction), ideas: [] }),
     },
   },
 } satisfies SlashCommand;

@@ -2,15 +2,14 @@
  * `/test_face_mecene` draws people in scenes that Mecene makes up: every face folder in every idea, with the same seeds,
  * so that what differs is the face alone.
  */
-
 import { SlashCommandBuilder } from 'discord.js';
 import { stringify } from 'yaml';
-import { type Asking, randomSeed } from '#src/batches/batches.ts';
+import { randomSeed } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
-import { checkPrompt } from '#src/moderation/moderation.ts';
-import { meet } from '#src/people/people.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
+import { admitUser, type Origin } from '#src/people/people.ts';
 import { counted, quote } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install, suggestFolders } from './options.ts';
@@ -59,11 +58,11 @@ export default {
       o.setName('words').setDescription('What the ideas are about, when `ideas` is a number.'),
     ),
 
-  async run(interaction, asking) {
-    const { actor } = asking;
+  async run(interaction, origin) {
+    const { actor } = origin;
     const { options } = interaction;
     // Before Mecene thinks: a plan that can't be posted needs no ideas.
-    mustPost(interaction, 'face_test', asking.botInside);
+    mustPost(interaction, 'face_test', origin.botInside);
     const generations = options.getInteger('generations_per_input', true);
     const { faults, folders, words } = await check(actor.id, {
       folders: options.getString('face_folders', true),
@@ -73,7 +72,7 @@ export default {
     });
     if (faults.length) throw new UserError('plan_faults', { faults });
 
-    const ideas = await imagineScenes(asking, words);
+    const ideas = await imagineScenes(origin, words);
     const seed = randomSeed() % (2 ** 32 - GENERATIONS_MAX);
     const labels = words.map((text) => text.slice(0, LABEL_MAX).trim()).filter(Boolean);
     const yaml = stringify(
@@ -89,7 +88,7 @@ export default {
       },
       { lineWidth: 0 },
     );
-    const card = await makePlan(interaction, asking, 'face_test', {
+    const card = await makePlan(interaction, origin, 'face_test', {
       yaml,
       ideas: ideas.map(({ id, prompt }) => ({ id, prompt })),
     });
@@ -186,10 +185,10 @@ function partsOf(text: string, separator: ',' | ';'): string[] {
 
 /** Mecene's prompts, one for each words; one that failed is named. @throws {UserError} `plan_faults`, `busy` */
 async function imagineScenes(
-  { actor }: Asking,
+  { actor }: Origin,
   words: readonly string[],
 ): Promise<{ id: string; prompt: string; fallback: boolean }[]> {
-  await meet(actor);
+  await admitUser(actor);
   const asked = await Promise.all(
     words.map((text) => askIdea({ userId: actor.id, words: text, seed: randomSeed() })),
   );

@@ -30,10 +30,16 @@ const NumberParameter = z
     'min, default and max are not multiples of step',
   );
 const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });
+/** Lists that the program names; `src/parameters/definitions.ts` has them. */
+const programChoices = ['schedulers', 'spacings', 'cutoffs', 'shapes', 'tiers'] as const;
+export type ProgramChoices = (typeof programChoices)[number];
 const ChoiceParameter = z.strictObject({
   ...common,
   type: z.literal('choice'),
-  choices: z.array(z.string().min(1)).min(1),
+  choices: z.union(
+    [z.array(z.string().min(1)).min(1), z.enum(programChoices)],
+    `must be a list of words, or one of ${programChoices.join(', ')}`,
+  ),
   default: z.string(),
 });
 const TextParameter = z.strictObject({
@@ -46,23 +52,25 @@ const TextParameter = z.strictObject({
 /** Names of LoRAs that workers have, with scales; see src/bundles/lora-choice.ts. */
 const LorasParameter = z.strictObject({ ...common, type: z.literal('loras'), default: z.null() });
 
-const Parameter = z
-  .discriminatedUnion('type', [
-    NumberParameter,
-    BooleanParameter,
-    ChoiceParameter,
-    TextParameter,
-    LorasParameter,
-  ])
-  .refine((p) => p.type !== 'choice' || p.choices.includes(p.default), 'default is none of the choices');
+const ParameterEntry = z.discriminatedUnion('type', [
+  NumberParameter,
+  BooleanParameter,
+  ChoiceParameter,
+  TextParameter,
+  LorasParameter,
+]);
 
-export type Parameter = z.output<typeof Parameter>;
+/** As the file has it; see `src/parameters/definitions.ts` for one with its choices. */
+export type ParameterEntry = z.output<typeof ParameterEntry>;
 /** A value of any parameter. null: not set. */
 export type ParameterJson = string | number | boolean | null;
 
-const ParametersFile = z.record(z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, 'must be lower_case'), Parameter);
+const ParametersFile = z.record(
+  z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, 'must be lower_case'),
+  ParameterEntry,
+);
 
 /** name → definition, in the file's order */
-export const parameters: ReadonlyMap<string, Parameter> = new Map(
+export const parameterEntries: ReadonlyMap<string, ParameterEntry> = new Map(
   Object.entries(loadYaml(new URL('./parameters.yaml', import.meta.url), ParametersFile)),
 );

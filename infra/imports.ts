@@ -31,7 +31,7 @@ const also: readonly (readonly [who: RegExp, whom: RegExp, why: string])[] = [
     /^pipelines\//,
     'they open what pipelines take: sessions, tokenizers, LoRAs',
   ],
-  [/^src\/parameters\/definitions\.ts$/, /^pipelines\/schedulers\.ts$/, 'choices that come from the program'],
+  [/^src\/parameters\/definitions\.ts$/, /^pipelines\/choices\.ts$/, 'choices that come from the program'],
   [/^src\/doors\/db\.ts$/, /^prisma\/client\//, 'the one door to Prisma'],
 ];
 

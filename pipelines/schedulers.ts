@@ -11,25 +11,15 @@
  * `src/diffusers/schedulers/scheduling_{ddim,euler_discrete,euler_ancestral_discrete,dpmsolver_multistep,unipc_multistep,lcm}.py`.
  * Checked by: test/golden-runs/schedulers.ts.
  */
+import type { SchedulerName, Spacing } from './choices.ts';
 import { combine, roundHalfEven } from './tensor.ts';
 
-export const schedulerNames = [
-  'ddim',
-  'euler',
-  'euler_a',
-  'dpmpp_2m',
-  'dpmpp_2m_karras',
-  'unipc',
-  'lcm',
-] as const;
-export type SchedulerName = (typeof schedulerNames)[number];
+export type { SchedulerName, Spacing } from './choices.ts';
+
 export type Solver = Exclude<SchedulerName, 'dpmpp_2m_karras'>;
 
 /** What the network's output is: the noise ε, or v = α·ε − σ̃·x0. */
 export type Prediction = 'epsilon' | 'v_prediction';
-
-/** `ays`: Align Your Steps, log-linear between its 11 noise levels. The others are diffusers' `timestep_spacing`. */
-export type Spacing = 'ays' | 'leading' | 'trailing' | 'linspace';
 
 export interface Scheduler {
   /** What the network is told, falling; may be fractional. */

@@ -4,12 +4,12 @@
  *   active ──▶ closed        its subject is gone, or nothing will change any more
  *     └──────▶ undelivered   nobody could be reached
  *
- * Whoever changes something that a message shows raises `wanted` in the same transaction (`touch`); the courier posts
- * or edits until `posted` has caught up. So a crash anywhere loses no post, and no post is made twice: the message id is
- * kept, and the first post carries a nonce.
+ * Whoever changes something that a message shows raises `wanted` in the same transaction (`changed`), and wakes the courier after
+ * it; the courier posts or edits until `posted` has caught up. So a crash anywhere loses no post, and no post is made twice: the
+ * message id is kept, and the first post carries a nonce. The only file that writes Delivery.
  */
 import { randomBytes } from 'node:crypto';
-import { type DeliveryKind, db, type Prisma, type Transaction } from './doors/db.ts';
+import { type Delivery, type DeliveryKind, db, type Prisma, type Transaction } from './doors/db.ts';
 import { queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
 
@@ -22,30 +22,54 @@ export interface NewDelivery {
   readonly batchId?: string;
   readonly reviewId?: string;
   /** Of an interaction where the bot is no member. */
-  readonly token?: string;
-  readonly tokenExpiresAt?: Date;
-}
-
-/** Discord takes 25 characters. */
-const newNonce = () => randomBytes(12).toString('hex');
-
-export async function deliver(tx: Transaction, delivery: NewDelivery): Promise<string> {
-  const { id } = await tx.delivery.create({ data: { ...delivery, nonce: newNonce() }, select: { id: true } });
-  return id;
-}
-
-/** Says that what these deliveries show has changed. */
-export async function touch(tx: Transaction, where: Prisma.DeliveryWhereInput): Promise<void> {
-  await tx.delivery.updateMany({ where: { ...where, state: 'active' }, data: { wanted: { increment: 1 } } });
+  readonly token?: string | null;
+  readonly tokenExpiresAt?: Date | null;
 }
 
 /**
- * Wakes the courier for what is due. Called after the transaction; a call that is lost costs a second, as the
- * courier looks for due rows itself.
+ * Wakes the courier for what was just changed or added; to be called once the transaction is committed. A call that is lost costs
+ * a second, as the courier looks for due rows itself.
  */
-export async function announce(where: Prisma.DeliveryWhereInput): Promise<void> {
-  const due = await db.delivery.findMany({ where: { ...where, state: 'active' }, select: { id: true } });
-  for (const { id } of due) await queues().add('delivery', { deliveryId: id }, { id });
+export type Wake = () => Promise<void>;
+
+/** Discord takes 25 characters. */
+export const newNonce = () => randomBytes(12).toString('hex');
+
+/** A message that is to be seen from now on. */
+export async function addDelivery(tx: Transaction, delivery: NewDelivery): Promise<Wake> {
+  const { id } = await tx.delivery.create({ data: { ...delivery, nonce: newNonce() }, select: { id: true } });
+  return () => wakeCourier([id]);
+}
+
+/** Says that what these messages show has changed. */
+export async function changed(tx: Transaction, where: Prisma.DeliveryWhereInput): Promise<Wake> {
+  const ids = await raiseWanted(tx, where);
+  return () => wakeCourier(ids);
+}
+
+/** Several as one. */
+export function together(...wakes: readonly Wake[]): Wake {
+  return async () => {
+    for (const wake of wakes) await wake();
+  };
+}
+
+/** @returns ids of those that were raised */
+async function raiseWanted(
+  tx: Transaction,
+  where: Prisma.DeliveryWhereInput,
+  alike: Prisma.DeliveryUpdateManyMutationInput = {},
+): Promise<string[]> {
+  const rows = await tx.delivery.updateManyAndReturn({
+    where: { ...where, state: 'active' },
+    data: { ...alike, wanted: { increment: 1 } },
+    select: { id: true },
+  });
+  return rows.map(({ id }) => id);
+}
+
+async function wakeCourier(ids: readonly string[]): Promise<void> {
+  for (const id of ids) await queues().add('delivery', { deliveryId: id }, { id });
 }
 
 /** So many pictures a page of a batch's message shows. */
@@ -55,10 +79,9 @@ export const PICTURES_PAGE = 10;
 export async function turnPage(batchId: string, messageId: string, page: number): Promise<void> {
   const pages = Math.ceil((await db.generation.count({ where: { batchId } })) / PICTURES_PAGE);
   if (!Number.isInteger(page) || page < 0 || page >= pages) throw new UserError('gone', {});
-  const where = { batchId, messageId, kind: 'pictures', state: 'active' } as const;
-  const { count } = await db.delivery.updateMany({ where, data: { page, wanted: { increment: 1 } } });
-  if (!count) throw new UserError('gone', {});
-  await announce(where);
+  const ids = await raiseWanted(db, { batchId, messageId, kind: 'pictures' }, { page });
+  if (!ids.length) throw new UserError('gone', {});
+  await wakeCourier(ids);
 }
 
 /** Has an undelivered message posted in the channel where its owner asks for it. @throws {UserError} `gone` */
@@ -76,17 +99,107 @@ export async function deliverAgain(userId: string, deliveryId: string, channelId
     },
   });
   if (!count) throw new UserError('gone', {});
-  await announce({ id: deliveryId });
+  await wakeCourier([deliveryId]);
 }
 
-/** Reviews of a guild that has a review channel now: they waited for one. Announced by the caller. */
-export async function releaseReviews(tx: Transaction, guildId: string): Promise<void> {
+/** Reviews of a guild that has a review channel now: they waited for one. */
+export async function releaseReviews(tx: Transaction, guildId: string): Promise<Wake> {
+  const waiting = { kind: 'review', guildId, messageId: null } as const;
+  const ids = await raiseWanted(tx, waiting, { notBefore: new Date() });
+  return () => wakeCourier(ids);
+}
+
+/** The finished picture need not wait for its card's next turn. With an attempt the courier has it in hand, and sees to it. */
+export async function hastenCard(tx: Transaction, batchId: string): Promise<void> {
   await tx.delivery.updateMany({
-    where: { ...waitingReviews(guildId), state: 'active' },
-    data: { notBefore: new Date(), wanted: { increment: 1 } },
+    where: { batchId, kind: 'card', state: 'active', attempts: 0 },
+    data: { notBefore: new Date() },
   });
 }
 
-export function waitingReviews(guildId: string) {
-  return { kind: 'review', guildId, messageId: null } as const;
+// What the courier does with rows
+
+/** ms after which the row of a courier that died is another's */
+export const CLAIM_MS = 15_000;
+/** ms; a place in line and an estimate are worth this much of an edit */
+const STALE_MS = 20_000;
+/** Cards refreshed at once: with a thousand waiting, each is refreshed seldom rather than all of them too often. */
+const REFRESH_MAX = 8;
+
+const dueAt = (now: Date) =>
+  ({
+    state: 'active',
+    wanted: { gt: db.delivery.fields.posted },
+    notBefore: { lte: now },
+  }) as const satisfies Prisma.DeliveryWhereInput;
+
+/** Ids of what is due now, the longest due first. */
+export async function dueDeliveries(take: number): Promise<string[]> {
+  const rows = await db.delivery.findMany({
+    where: dueAt(new Date()),
+    orderBy: { notBefore: 'asc' },
+    select: { id: true },
+    take,
+  });
+  return rows.map(({ id }) => id);
+}
+
+/** Takes a due row for this process; null when it is not due, or another's. `attempts` numbers the claims. */
+export async function claimDelivery(id: string): Promise<Delivery | null> {
+  const now = new Date();
+  const [claimed] = await db.delivery.updateManyAndReturn({
+    where: { id, ...dueAt(now) },
+    data: { notBefore: new Date(now.getTime() + CLAIM_MS), attempts: { increment: 1 } },
+  });
+  return claimed ?? null;
+}
+
+/** Changes a row that this process still has: what an outlived claim writes finds no row. */
+export async function changeClaimed(
+  { id, attempts }: Delivery,
+  data: Prisma.DeliveryUpdateManyMutationInput,
+  tx: Transaction = db,
+): Promise<boolean> {
+  const { count } = await tx.delivery.updateMany({ where: { id, attempts, state: 'active' }, data });
+  return count > 0;
+}
+
+/** Where a message was first posted; false when it was known already. */
+export async function keepMessage(
+  tx: Transaction,
+  { id, nonce }: Delivery,
+  messageId: string,
+  channelId: string,
+): Promise<boolean> {
+  const { count } = await tx.delivery.updateMany({
+    where: { id, nonce, messageId: null },
+    data: { messageId, channelId, postedAt: new Date() },
+  });
+  return count > 0;
+}
+
+/** Cards that tell a place in line are shown anew from time to time: nobody changes them when others are drawn. */
+export async function refreshWaiting(now = new Date()): Promise<void> {
+  const stale = await db.delivery.findMany({
+    where: {
+      kind: { in: ['card', 'status'] },
+      state: 'active',
+      messageId: { not: null },
+      wanted: { equals: db.delivery.fields.posted },
+      notBefore: { lt: new Date(now.getTime() - STALE_MS) },
+      batch: { state: 'open', generations: { some: { state: 'queued' } } },
+    },
+    orderBy: { notBefore: 'asc' },
+    select: { id: true },
+    take: REFRESH_MAX,
+  });
+  await changed(db, { id: { in: stale.map(({ id }) => id) } });
+}
+
+/** An interaction's token that has expired is a secret without a use. */
+export async function wipeTokens(now = new Date()): Promise<void> {
+  await db.delivery.updateMany({
+    where: { tokenExpiresAt: { lt: now } },
+    data: { token: null, tokenExpiresAt: null },
+  });
 }

@@ -20,7 +20,7 @@ import { db, type FaceFolder, type FacePhoto, type Prisma } from './doors/db.ts'
 import { type Queues, queues } from './doors/queue.ts';
 import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
-import { type Actor, meet } from './people/people.ts';
+import { type Actor, admitUser } from './people/people.ts';
 import type { Photo } from './uploads.ts';
 
 export const PHOTOS_MAX = 10;
@@ -57,7 +57,7 @@ export async function addPhotos(
   folderName(name);
   const full = new UserError('photos_limit', { max: PHOTOS_MAX });
   if (photos.length > PHOTOS_MAX) throw full;
-  await meet(actor);
+  await admitUser(actor);
   const owner = { ownerId: actor.id, name };
   const folder = await db.faceFolder.upsert({ where: { ownerId_name: owner }, create: owner, update: {} });
 

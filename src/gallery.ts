@@ -5,16 +5,23 @@
  *
  * A published picture has a folder of its own in storage, `published/<collection>/<image id>/`, with its original and the
  * variants that were made of it; whoever takes it down needs to change the row alone: it is not served from then on, and
- * the folder goes soon after (`clearTakenDown`). The only file that publishes.
+ * the folder goes soon after (`clearTakenDown`).
  */
 import { z } from 'zod';
 import { audit } from './audit.ts';
-import { touch } from './deliveries.ts';
+import { changed } from './deliveries.ts';
 import { db, type Image, type Prisma } from './doors/db.ts';
-import { deleteFolder, getFile, putFile } from './doors/storage.ts';
+import { deleteFolder, getFile, isMissing, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
-import { mayBeShown } from './moderation/moderation.ts';
-import { type Actor, actorIn, isModerator, isOperator } from './people/people.ts';
+import {
+  leaveCollection,
+  markPublished,
+  markUnpublished,
+  mayBeShown,
+  showable,
+} from './generations/images.ts';
+import type { Actor } from './people/people.ts';
+import { mustBeAllowed } from './people/rights.ts';
 
 export interface PublishedPicture {
   readonly id: string;
@@ -39,16 +46,8 @@ export interface Cursor {
   readonly id: string;
 }
 
-/** What `mayBeShown` says, for Postgres. */
-const SHOWABLE: Prisma.ImageWhereInput = {
-  deletedAt: null,
-  OR: [
-    { review: null, verdict: 'clear' },
-    { review: { state: 'approved' }, verdict: { not: 'blocked' } },
-  ],
-};
 const PUBLISHED: Prisma.ImageWhereInput = {
-  ...SHOWABLE,
+  ...showable,
   visibility: 'published',
   publishedAt: { not: null },
   collection: { not: null },
@@ -81,13 +80,9 @@ export async function publishImage(
 
   // Bytes first: what the row says is there is there.
   await putFile(originalKey({ ...image, collection }), await getFile(image.storageKey));
-  const published = await db.$transaction(async (tx) => {
+  const wake = await db.$transaction(async (tx) => {
     // Asked again: it may have been reported or deleted in the meantime.
-    const { count } = await tx.image.updateMany({
-      where: { ...SHOWABLE, id: imageId, visibility: 'private' },
-      data: { visibility: 'published', collection, publishedAt: new Date(), publishedBy: actor.id },
-    });
-    if (!count) return false;
+    if (!(await markPublished(tx, imageId, collection, actor.id))) return null;
     await audit(tx, {
       actorId: actor.id,
       action: 'image.publish',
@@ -96,10 +91,10 @@ export async function publishImage(
       before: { visibility: 'private' },
       after: { visibility: 'published', collection },
     });
-    await touch(tx, { batchId: image.generation.batch.id });
-    return true;
+    return changed(tx, { batchId: image.generation.batch.id });
   });
-  if (published || (await findPublished(imageId))) return;
+  if (wake) return wake();
+  if (await findPublished(imageId)) return;
   await deleteFolder(folderOf({ id: imageId, collection }));
   throw new UserError('gone', {});
 }
@@ -111,12 +106,8 @@ export async function publishImage(
  */
 export async function unpublishImage(actor: Actor, imageId: string): Promise<void> {
   const { generation } = await managed(actor, imageId);
-  const taken = await db.$transaction(async (tx) => {
-    const { count } = await tx.image.updateMany({
-      where: { id: imageId, visibility: 'published' },
-      data: { visibility: 'private', publishedAt: null },
-    });
-    if (!count) return false;
+  const wake = await db.$transaction(async (tx) => {
+    if (!(await markUnpublished(tx, imageId))) return null;
     await audit(tx, {
       actorId: actor.id,
       action: 'image.unpublish',
@@ -125,10 +116,10 @@ export async function unpublishImage(actor: Actor, imageId: string): Promise<voi
       before: { visibility: 'published' },
       after: { visibility: 'private' },
     });
-    await touch(tx, { batchId: generation.batch.id });
-    return true;
+    return changed(tx, { batchId: generation.batch.id });
   });
-  if (!taken) throw new UserError('already_done', { what: 'it is not in the gallery' });
+  if (!wake) throw new UserError('already_done', { what: 'it is not in the gallery' });
+  await wake();
   await clearTakenDown({ id: imageId });
 }
 
@@ -136,11 +127,8 @@ export async function unpublishImage(actor: Actor, imageId: string): Promise<voi
 async function managed(actor: Actor, imageId: string): Promise<Found> {
   const image = await db.image.findUnique({ where: { id: imageId }, include: WITH });
   if (!image || image.deletedAt) throw new UserError('gone', {});
-  const { ownerId, guildId } = image.generation.batch;
-  if (ownerId === actor.id) return image;
-  const judge = actorIn(actor, guildId);
-  if ((await isOperator(judge)) || (await isModerator(judge))) return image;
-  throw new UserError('not_yours', {});
+  await mustBeAllowed(actor, 'publish', image.generation.batch);
+  return image;
 }
 
 /** Newest first. `next` is null on the last page. */
@@ -238,7 +226,7 @@ export async function clearTakenDown(only: Prisma.ImageWhereInput = {}): Promise
   });
   for (const { id, collection } of down) {
     await deleteFolder(folderOf({ id, collection }));
-    await db.image.updateMany({ where: { id, visibility: 'private' }, data: { collection: null } });
+    await leaveCollection(id);
   }
   return down.length;
 }
@@ -247,8 +235,4 @@ const folderOf = ({ id, collection }: Pick<Image, 'id' | 'collection'>) => `publ
 
 function originalKey(image: Pick<Image, 'id' | 'collection' | 'storageKey'>): string {
   return `${folderOf(image)}/original${/\.\w+$/.exec(image.storageKey)?.[0] ?? ''}`;
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

@@ -3,15 +3,24 @@
  * that writes GuildSettings.
  */
 import { audit } from './audit.ts';
-import { announce, releaseReviews, waitingReviews } from './deliveries.ts';
+import { releaseReviews } from './deliveries.ts';
 import { db, type GuildSettings } from './doors/db.ts';
-import { UserError } from './errors.ts';
 import type { Actor } from './people/people.ts';
+import { mustAdminister } from './people/rights.ts';
 
 /** What a guild is called by convention: the names are compared without case. */
 export const CONVENTION = { operators: 'operators', moderators: 'moderators', review: 'review' } as const;
 
 export type GuildChoice = Pick<GuildSettings, 'reviewChannelId' | 'operatorRoleIds' | 'moderatorRoleIds'>;
+
+export async function guildSettings(guildId: string): Promise<GuildSettings | null> {
+  return db.guildSettings.findUnique({ where: { id: guildId } });
+}
+
+/** Where reviews of a guild are shown; null while it has no review channel. */
+export async function reviewChannel(guildId: string | null): Promise<string | null> {
+  return guildId ? ((await guildSettings(guildId))?.reviewChannelId ?? null) : null;
+}
 
 /** Keeps what was found, unless the guild is known already. `by`: the bot's own id. Returns whether it was new. */
 export async function meetGuild(id: string, by: string, found: GuildChoice): Promise<boolean> {
@@ -31,9 +40,8 @@ export async function meetGuild(id: string, by: string, found: GuildChoice): Pro
 
 /** Changes what `/guild` names. @throws {UserError} `administrators_only` */
 export async function changeGuild(actor: Actor, change: Partial<GuildChoice>): Promise<GuildSettings> {
-  const { guildId } = actor;
-  if (!guildId || !actor.managesGuild) throw new UserError('administrators_only', {});
-  const changed = await db.$transaction(async (tx) => {
+  const guildId = mustAdminister(actor);
+  const { settings, wake } = await db.$transaction(async (tx) => {
     const before = await tx.guildSettings.findUnique({ where: { id: guildId } });
     const none: GuildChoice = { reviewChannelId: null, operatorRoleIds: [], moderatorRoleIds: [] };
     const after = await tx.guildSettings.upsert({
@@ -50,11 +58,11 @@ export async function changeGuild(actor: Actor, change: Partial<GuildChoice>): P
       after: choiceOf(after),
     });
     // Flagged pictures wait for a review channel: now they may have one.
-    if (change.reviewChannelId) await releaseReviews(tx, guildId);
-    return after;
+    const wake = change.reviewChannelId ? await releaseReviews(tx, guildId) : null;
+    return { settings: after, wake };
   });
-  if (change.reviewChannelId) await announce(waitingReviews(guildId));
-  return changed;
+  await wake?.();
+  return settings;
 }
 
 function choiceOf({ reviewChannelId, operatorRoleIds, moderatorRoleIds }: GuildChoice): GuildChoice {

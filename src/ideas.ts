@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { db, type Idea, type Prisma } from './doors/db.ts';
 import { type Queues, queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
-import { checkPrompt } from './moderation/moderation.ts';
+import { checkPrompt } from './moderation/words.ts';
 
 const POLL_MS = 150;
 /** A row this young may still be on its way to the queue. */

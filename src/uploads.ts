@@ -2,7 +2,6 @@
  * The door for people's files. Bytes come from Discord's own hosts alone, with a limit; a photo is decoded with limits,
  * turned upright and loses everything but its pixels.
  */
-
 import sharp, { type Metadata } from 'sharp';
 import { config } from '#config/env.ts';
 import { log } from './doors/log.ts';

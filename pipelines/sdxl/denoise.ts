@@ -6,6 +6,7 @@
  * `examples/community/pipeline_stable_diffusion_xl_differential_img2img.py`.
  * Checked by: test/golden-runs/sdxl-tiny.ts.
  */
+import type { GuidanceCutoff } from '../choices.ts';
 import type { Scheduler } from '../schedulers.ts';
 import type { Session } from '../session.ts';
 import { type FloatTensor, floats, stack, tensor } from '../tensor.ts';
@@ -23,7 +24,7 @@ export interface Guidance {
    * What is left of the two predictions in the last 20 % of the steps. `unconditional` is
    * `uncond + 0 · (cond − uncond)`, which some write-ups have; it forgets the prompt there.
    */
-  readonly cutoff?: 'conditional' | 'unconditional' | 'none';
+  readonly cutoff?: GuidanceCutoff;
 }
 
 /**

@@ -1,15 +1,9 @@
 /** Which LoRAs people can draw with: those that the workers' bundles have, as the workers' own rows say. */
 import { config } from '#config/env.ts';
 import type { ParameterJson } from '#config/parameters.ts';
-import { db } from '#src/doors/db.ts';
+import { lorasOf } from '#src/backlog/fleet.ts';
 import { UserError } from '#src/errors.ts';
 import { parseLoras } from './lora-choice.ts';
-
-/** Sorted; null: no worker is there to ask. */
-async function offeredLoras(): Promise<string[] | null> {
-  const workers = await db.worker.findMany({ where: { bundle: config.bundle }, select: { loras: true } });
-  return workers.length ? [...new Set(workers.flatMap(({ loras }) => loras))].sort() : null;
-}
 
 /**
  * Whether all that is named in these values of a `loras` parameter is there. While no worker is, nothing is refused: the one
@@ -24,7 +18,7 @@ export async function requireLoras(values: Iterable<ParameterJson | undefined>):
       .map(({ name }) => name),
   );
   if (!names.size) return;
-  const known = await offeredLoras();
+  const known = await lorasOf(config.bundle);
   const missing = known && [...names].find((name) => !known.includes(name));
   if (missing) throw new UserError('lora_unknown', { name: missing, known });
 }
@@ -37,6 +31,6 @@ export async function completeLoras(typed: string): Promise<string[]> {
     .trim()
     .toLowerCase();
   const used = new Set(before.split(',').map((part) => part.trim().split(':')[0]));
-  const known = (await offeredLoras()) ?? [];
+  const known = (await lorasOf(config.bundle)) ?? [];
   return known.filter((name) => name.includes(begun) && !used.has(name)).map((name) => `${before}${name}`);
 }

@@ -1,8 +1,7 @@
 /** The messages of one batch: its card, and in its thread the status, the pictures and the manifest. */
-
 import { type APIComponentInContainer, ButtonStyle, ComponentType } from 'discord-api-types/v10';
 import sharp from 'sharp';
-import { waitFor } from '#src/batches/batches.ts';
+import { placeOf } from '#src/backlog/place.ts';
 import { hashOf } from '#src/canonical.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import { type Batch, db } from '#src/doors/db.ts';
@@ -213,15 +212,16 @@ async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise
     ['running', 'waiting', 'held', 'failed', 'cancelled', 'gone'] as const
   ).map(of) as [Picture[], Picture[], Picture[], Picture[], Picture[], Picture[]];
 
+  const place = running.length || waiting.length ? await placeOf(batch.id) : { ahead: 0, readyMs: 0 };
   if (running.length) {
     const share = running.reduce((sum, { progress }) => sum + progress, 0) / running.length;
     lines.push(`${many(running)}Drawing ${bar(share)} ${Math.floor(share * 100)} %`);
   }
   if (waiting.length && batch.state === 'open') {
-    const { ahead, seconds } = await waitFor(batch.tier, batch.ownerId, waiting.length, batch.id);
-    const when = relative(new Date(Date.now() + seconds * 1_000));
-    lines.push(`${many(waiting)}Waiting, about #${ahead + 1} in line, ready ${when}`);
+    const { ahead } = place;
+    lines.push(`${many(waiting)}Waiting${running.length ? '' : `, #${ahead + 1} in line`}`);
   }
+  if (place.readyMs > 0) lines.push(`Ready about ${relative(new Date(Date.now() + place.readyMs))}`);
   if (held.length)
     lines.push(`${many(held)}Held for review by the moderators. You will be told what they decide.`);
   if (failed.length) {
@@ -256,8 +256,8 @@ async function countsLine(batch: Batch, pictures: readonly Picture[]): Promise<s
     ...some(pictures.filter(({ reused }) => reused).length, 'reused, free'),
   ];
   if (going && batch.state !== 'cancelled') {
-    const { seconds } = await waitFor(batch.tier, batch.ownerId, going, batch.id);
-    parts.push(`ready about ${relative(new Date(Date.now() + seconds * 1_000))}`);
+    const { readyMs } = await placeOf(batch.id);
+    parts.push(`ready about ${relative(new Date(Date.now() + readyMs))}`);
   }
   return parts.filter(Boolean).join(' · ');
 }

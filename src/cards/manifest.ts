@@ -6,8 +6,8 @@
  */
 import { canonicalJson } from '#src/canonical.ts';
 import type { Batch } from '#src/doors/db.ts';
+import { mayBeShown } from '#src/generations/images.ts';
 import { faceFound, type Picture } from '#src/generations/pictures.ts';
-import { mayBeShown } from '#src/moderation/moderation.ts';
 import { sheetAxes } from '#src/sweeps/sweeps.ts';
 
 export interface Manifest {

@@ -9,8 +9,8 @@ import {
 } from 'discord-api-types/v10';
 import sharp from 'sharp';
 import { type Action, customId } from '#src/custom-ids.ts';
+import { mayBeShown } from '#src/generations/images.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
-import { mayBeShown } from '#src/moderation/moderation.ts';
 import { oneLine } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet.ts';
 
@@ -122,7 +122,7 @@ export function stateOf({ state, image }: Picture): SheetCellState {
   if (state !== 'done') return state;
   if (!image || image.deletedAt) return 'gone';
   if (mayBeShown(image, image.review)) return 'done';
-  return image.review?.state === 'rejected' || image.verdict === 'blocked' ? 'gone' : 'held';
+  return image.review?.state === 'rejected' ? 'gone' : 'held';
 }
 
 /** The files of those pictures that may be seen, small enough to go together in one message. */

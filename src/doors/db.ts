@@ -40,8 +40,3 @@ export async function closeDb(): Promise<void> {
 export function isDuplicate(error: unknown): boolean {
   return error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2002';
 }
-
-/** True when `error` is Postgres choosing one of two serialisable transactions; the loser tries again. */
-export function isConflict(error: unknown): boolean {
-  return error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2034';
-}

@@ -32,6 +32,11 @@ export async function putFile(key: string, bytes: Uint8Array): Promise<void> {
   await rename(temporary, path);
 }
 
+/** Whether an error says that there is no such file. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
 /** @throws {NodeJS.ErrnoException} ENOENT */
 export async function getFile(key: string): Promise<Buffer<ArrayBuffer>> {
   return readFile(pathOf(key));

@@ -1,9 +1,8 @@
 /** From what people see in Discord back to rows: which batch a message shows, and what of theirs is still to come. */
-
 import { type Batch, type Delivery, db, type Prisma } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
-import { mayBeShown } from '#src/moderation/moderation.ts';
+import { mayBeShown } from './images.ts';
 
 const picture = {
   batch: true,

@@ -1,29 +1,72 @@
-/** Who may see and change what a card shows. Custom ids can be forged, so every press asks here, with the row at hand. */
-import type { Asking } from '#src/batches/batches.ts';
-import type { Batch } from '#src/doors/db.ts';
-import { UserError } from '#src/errors.ts';
-import { type Actor, isModerator, isOperator } from './people.ts';
+/**
+ * May this person do this to that: asked here, and nowhere else.
+ *
+ * It is read again at every command and press, so a role taken away counts at once; and with the row at hand, as the id that a
+ * button carries can be forged. Whoever manages a server is its operator and moderator.
+ */
+import { type Batch, db, type Role } from '#src/doors/db.ts';
+import { UserError, type UserErrorCode } from '#src/errors.ts';
+import type { Actor, Origin } from './people.ts';
 
-/** Its owner, or who moderates or operates in the guild where it was asked. @throws {UserError} `not_yours` */
-export async function mustManage(actor: Actor, batch: Pick<Batch, 'ownerId' | 'guildId'>): Promise<void> {
-  if (actor.id === batch.ownerId) return;
-  // A moderator of one guild decides nothing in another.
-  const here = actor.guildId === batch.guildId;
-  if (!here || !((await isModerator(actor)) || (await isOperator(actor))))
-    throw new UserError('not_yours', {});
+/** What can be done to what belongs to a batch: whether by its owner, and else by whom in the guild where it was asked for. */
+const deeds = {
+  see: { owner: true, roles: ['operator', 'moderator'], refusal: 'gone' },
+  end: { owner: true, roles: ['operator', 'moderator'], refusal: 'not_yours' },
+  publish: { owner: true, roles: ['operator', 'moderator'], refusal: 'not_yours' },
+  delete: { owner: true, roles: ['moderator'], refusal: 'not_yours' },
+  review: { owner: false, roles: ['moderator'], refusal: 'moderators_only' },
+} as const satisfies Record<string, { owner: boolean; roles: readonly Role[]; refusal: UserErrorCode }>;
+
+export type Deed = keyof typeof deeds;
+
+/** What a deed is done to, as far as rights go. */
+export type Belonging = Pick<Batch, 'ownerId' | 'guildId'>;
+
+/** @throws {UserError} `not_yours`, `moderators_only`, or `gone` where somebody is not to learn that it exists */
+export async function mustBeAllowed(
+  actor: Actor,
+  deed: Deed,
+  { ownerId, guildId }: Belonging,
+): Promise<void> {
+  const { owner, roles, refusal } = deeds[deed];
+  if (owner && actor.id === ownerId) return;
+  const here = actorIn(actor, guildId);
+  for (const role of roles) if (await hasRole(here, role)) return;
+  throw new UserError(refusal, {});
 }
 
-/**
- * Who can see the message: those in its channel or thread, its owner anywhere, and the moderators.
- *
- * @throws {UserError} `gone`: somebody else learns not even that it exists
- */
+/** Those in its channel or thread see a batch's messages; its owner and those who look after the place, from anywhere. @throws {UserError} `gone` */
 export async function mustSee(
-  { actor, channelId }: Asking,
-  batch: Pick<Batch, 'ownerId' | 'guildId' | 'channelId' | 'threadId'>,
+  { actor, channelId }: Pick<Origin, 'actor' | 'channelId'>,
+  batch: Belonging & Pick<Batch, 'channelId' | 'threadId'>,
 ): Promise<void> {
   if (channelId === batch.channelId || channelId === batch.threadId) return;
-  await mustManage(actor, batch).catch((error: unknown) => {
-    throw error instanceof UserError ? new UserError('gone', {}) : error;
-  });
+  await mustBeAllowed(actor, 'see', batch);
+}
+
+/** Whether parameters for operators count for them. */
+export async function isOperator(actor: Actor): Promise<boolean> {
+  return hasRole(actor, 'operator');
+}
+
+/** @returns the guild that they administer. @throws {UserError} `administrators_only` */
+export function mustAdminister({ guildId, managesGuild }: Actor): string {
+  if (!guildId || !managesGuild) throw new UserError('administrators_only', {});
+  return guildId;
+}
+
+async function hasRole(actor: Actor, role: Exclude<Role, 'member'>): Promise<boolean> {
+  if (actor.managesGuild) return true;
+  const user = await db.user.findUnique({ where: { id: actor.id }, select: { role: true } });
+  if (user?.role === role) return true;
+  const guild = actor.guildId && (await db.guildSettings.findUnique({ where: { id: actor.guildId } }));
+  if (!guild) return false;
+  const roleIds = role === 'operator' ? guild.operatorRoleIds : guild.moderatorRoleIds;
+  return roleIds.some((id) => actor.roleIds.includes(id));
+}
+
+/** The same person before what belongs to a guild: what another guild lets them do does not count for it. */
+function actorIn(actor: Actor, guildId: string | null): Actor {
+  if (guildId !== null && guildId === actor.guildId) return actor;
+  return { ...actor, guildId: null, roleIds: [], managesGuild: false };
 }

@@ -21,16 +21,15 @@
  * People paste this, so it is parsed in a thread with a deadline: files of a few KiB can keep a YAML parser busy for
  * seconds. Cells are counted before they are made: a few lines of YAML can ask for 10¹². Every fault is told at once.
  */
-
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
-import { type ParameterJson, parameters } from '#config/parameters.ts';
+import type { ParameterJson } from '#config/parameters.ts';
 import { limits } from '#config/tiers.ts';
-import type { ResolvedParameters } from '#src/batches/batches.ts';
 import { UserError } from '#src/errors.ts';
 import { folderName } from '#src/faces.ts';
-import { checkPrompt } from '#src/moderation/moderation.ts';
-import { parseParameter, showValue } from '#src/parameters/parameters.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
+import type { ResolvedParameters } from '#src/parameters/definitions.ts';
+import { parameters, parseParameter, showValue } from '#src/parameters/definitions.ts';
 import { quote } from '#src/text.ts';
 import type { Parsed } from './parse-thread.ts';
 

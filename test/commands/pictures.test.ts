@@ -1,24 +1,25 @@
 import type { BaseInteraction } from 'discord.js';
 import { describe, expect, it } from 'vitest';
 import { drawAlike, vary, visiblePicture } from '#commands/pictures.ts';
-import { type Asking, openBatch } from '#src/batches/batches.ts';
+import { openBatch } from '#src/batches/batches.ts';
 import { db } from '#src/doors/db.ts';
-import { mustManage } from '#src/people/rights.ts';
-import { actor, asking, cell, request, snowflake } from '../support/requests.ts';
+import type { Origin } from '#src/people/people.ts';
+import { mustBeAllowed } from '#src/people/rights.ts';
+import { actor, cell, origin, request, snowflake } from '../support/requests.ts';
 
 /** In a DM nothing has to be granted. */
 const inDm = { guildId: null } as BaseInteraction;
 
-async function onePicture(me: Asking, changes: Parameters<typeof cell>[0] = {}) {
+async function onePicture(me: Origin, changes: Parameters<typeof cell>[0] = {}) {
   const { batch } = await openBatch(me, request([cell(changes, { steps: 12 })]));
   return db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
 }
 
 describe('Again', () => {
   it('draws the same prompt and parameters with another seed, for who presses', async () => {
-    const me = asking();
+    const me = origin();
     const { id } = await onePicture(me);
-    const other = asking({ channelId: me.channelId });
+    const other = origin({ channelId: me.channelId });
     await drawAlike(inDm, other, [id], () => ({ seed: 7 }));
 
     const again = await db.generation.findFirstOrThrow({ where: { userId: other.actor.id } });
@@ -27,13 +28,13 @@ describe('Again', () => {
   });
 
   it('takes the tier and production mode of who presses, not those of the picture', async () => {
-    const operator = asking({ actor: actor({ managesGuild: true }) });
+    const operator = origin({ actor: actor({ managesGuild: true }) });
     const { batch } = await openBatch(
       operator,
       request([cell({}, { production_mode: true, tier: 'turbo' })], { production: true, tier: 'turbo' }),
     );
     const { id } = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
-    const other = asking({ channelId: operator.channelId });
+    const other = origin({ channelId: operator.channelId });
     await drawAlike(inDm, other, [id], () => ({ seed: 2 }));
 
     expect(await db.batch.findFirstOrThrow({ where: { ownerId: other.actor.id } })).toMatchObject({
@@ -43,7 +44,7 @@ describe('Again', () => {
   });
 
   it("never draws with somebody else's face folder", async () => {
-    const me = asking();
+    const me = origin();
     await db.user.create({ data: { id: me.actor.id } });
     const folder = await db.faceFolder.create({
       data: {
@@ -55,7 +56,7 @@ describe('Again', () => {
       },
     });
     const { id } = await onePicture(me, { faceFolderId: folder.id });
-    const other = asking({ channelId: me.channelId });
+    const other = origin({ channelId: me.channelId });
     await expect(drawAlike(inDm, other, [id], () => ({ seed: 2 }))).rejects.toMatchObject({
       code: 'face_not_yours',
     });
@@ -84,25 +85,25 @@ describe('Vary', () => {
 
 describe('a picture', () => {
   it('is seen in its channel, by its owner anywhere, and by moderators of its guild', async () => {
-    const me = asking();
+    const me = origin();
     const { id } = await onePicture(me);
     const elsewhere = { channelId: snowflake() };
     const moderator = actor({ guildId: me.actor.guildId, managesGuild: true });
 
-    await expect(visiblePicture(asking({ channelId: me.channelId }), id)).resolves.toBeDefined();
+    await expect(visiblePicture(origin({ channelId: me.channelId }), id)).resolves.toBeDefined();
     await expect(visiblePicture({ ...me, ...elsewhere }, id)).resolves.toBeDefined();
-    await expect(visiblePicture(asking({ ...elsewhere, actor: moderator }), id)).resolves.toBeDefined();
-    await expect(visiblePicture(asking(elsewhere), id)).rejects.toMatchObject({ code: 'gone' });
+    await expect(visiblePicture(origin({ ...elsewhere, actor: moderator }), id)).resolves.toBeDefined();
+    await expect(visiblePicture(origin(elsewhere), id)).rejects.toMatchObject({ code: 'gone' });
   });
 
   it('is managed by nobody from another guild, whatever they are there', async () => {
-    const me = asking();
+    const me = origin();
     const { batchId } = await onePicture(me);
     const batch = await db.batch.findUniqueOrThrow({ where: { id: batchId } });
-    await expect(mustManage(actor({ managesGuild: true }), batch)).rejects.toMatchObject({
+    await expect(mustBeAllowed(actor({ managesGuild: true }), 'end', batch)).rejects.toMatchObject({
       code: 'not_yours',
     });
     const here = actor({ guildId: batch.guildId, managesGuild: true });
-    await expect(mustManage(here, batch)).resolves.toBeUndefined();
+    await expect(mustBeAllowed(here, 'end', batch)).resolves.toBeUndefined();
   });
 });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseYaml } from '#config/load.ts';
 import { MeceneFile, vocabulary } from '#config/mecene.ts';
-import { checkPrompt } from '#src/moderation/moderation.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 
 const text = readFileSync(new URL('../../config/mecene.yaml', import.meta.url), 'utf8');
 

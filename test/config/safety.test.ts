@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { safety } from '#config/safety.ts';
 import { UserError } from '#src/errors.ts';
-import { checkPrompt } from '#src/moderation/moderation.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 
 /** What `checkPrompt` says of a prompt; null: it may be drawn. */
 function says(prompt: string): string | null {

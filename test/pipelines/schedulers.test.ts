@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { schedulerNames } from '#pipelines/choices.ts';
 import {
   aysSigmas,
   makeScheduler,
   type SchedulerName,
   type SchedulerOptions,
-  schedulerNames,
   timestepOf,
 } from '#pipelines/schedulers.ts';
 import { distance } from '../support/golden.ts';

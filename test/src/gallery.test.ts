@@ -13,8 +13,8 @@ import {
   publishImage,
   unpublishImage,
 } from '#src/gallery.ts';
-import { deleteImage } from '#src/generations/generations.ts';
-import { reportImage } from '#src/moderation/moderation.ts';
+import { deleteImage } from '#src/generations/images.ts';
+import { reportImage } from '#src/moderation/reviews.ts';
 import { actor } from '#test/support/requests.ts';
 import { makePicture } from './services/web/pictures.ts';
 
@@ -49,7 +49,6 @@ describe('publishing', () => {
   it.each([
     ['a test', {}, { production: false }, 'image_not_production'],
     ['a flagged picture', { verdict: 'flagged' as const }, {}, 'image_flagged'],
-    ['a blocked picture', { verdict: 'blocked' as const }, {}, 'image_flagged'],
     ['a deleted picture', { deletedAt: new Date() }, {}, 'gone'],
   ])('refuses %s, and copies nothing', async (_, changes, options, code) => {
     const { image, owner } = await makePicture(1, changes, options);

@@ -1,8 +1,10 @@
 /** Somebody who asks, and what they ask: with every fact in place, to be changed where a test cares. */
 import { randomUUID } from 'node:crypto';
-import { parameters } from '#config/parameters.ts';
-import type { Asking, BatchRequest, Cell, ResolvedParameters } from '#src/batches/batches.ts';
-import type { Actor } from '#src/people/people.ts';
+import { parameterEntries } from '#config/parameters.ts';
+import type { BatchRequest } from '#src/batches/batches.ts';
+import type { Cell } from '#src/batches/cells.ts';
+import type { ResolvedParameters } from '#src/parameters/definitions.ts';
+import type { Actor, Origin } from '#src/people/people.ts';
 
 let last = 0;
 const DISCORD_EPOCH_BASE = 1_200_000_000_000_000_000n;
@@ -19,12 +21,11 @@ export function actor(changes: Partial<Actor> = {}): Actor {
     guildId: snowflake(),
     roleIds: [],
     managesGuild: false,
-    locale: 'en-GB',
     ...changes,
   };
 }
 
-export function asking(changes: Partial<Asking> = {}): Asking {
+export function origin(changes: Partial<Origin> = {}): Origin {
   return {
     actor: actor(),
     interactionId: snowflake(),
@@ -37,7 +38,7 @@ export function asking(changes: Partial<Asking> = {}): Asking {
 }
 
 export const defaults: ResolvedParameters = Object.fromEntries(
-  [...parameters].map(([name, { default: value }]) => [name, value]),
+  [...parameterEntries].map(([name, { default: value }]) => [name, value]),
 );
 
 export function cell(changes: Partial<Cell> = {}, values: ResolvedParameters = {}): Cell {

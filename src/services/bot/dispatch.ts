@@ -21,7 +21,7 @@ import {
 } from 'discord.js';
 import type { Answer, PressHandler } from '#commands/command.ts';
 import { messageCommands, presses, slashCommands } from '#commands/index.ts';
-import { askingOf } from '#commands/origin.ts';
+import { originOf } from '#commands/origin.ts';
 import { parseCustomId } from '#src/custom-ids.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { explain, UserError } from '#src/errors.ts';
@@ -63,7 +63,7 @@ async function runCommand(interaction: ChatInputCommandInteraction): Promise<voi
   if (form) return void (await interaction.showModal(form));
   await answer(interaction, 'reply', async () => {
     if (!command) throw new UserError('command_old', {});
-    return command.run(interaction, askingOf(interaction));
+    return command.run(interaction, originOf(interaction));
   });
 }
 
@@ -71,7 +71,7 @@ async function runMessageCommand(interaction: MessageContextMenuCommandInteracti
   await answer(interaction, 'reply', async () => {
     const command = messageCommands.get(interaction.commandName);
     if (!command) throw new UserError('command_old', {});
-    return command.run(interaction, askingOf(interaction));
+    return command.run(interaction, originOf(interaction));
   });
 }
 
@@ -83,7 +83,7 @@ async function runPress(interaction: Pressed): Promise<void> {
     return void (await interaction.reply(below(new UserError('card_old', {}))));
   }
   const values = interaction.isStringSelectMenu() ? interaction.values : [];
-  const press = { ...parsed, values, interaction, asking: askingOf(interaction) };
+  const press = { ...parsed, values, interaction, origin: originOf(interaction) };
   if (handler.answers !== 'form') return answer(interaction, handler.answers, () => handler.run(press));
   if (interaction.isMessageComponent()) await openForm(interaction, () => handler.form(press));
 }

@@ -5,9 +5,10 @@
  * courier looks for due rows itself every second, so an emptied queue loses nothing. Several couriers may run side by side.
  */
 import type { REST } from '@discordjs/rest';
+import { dueDeliveries, refreshWaiting, wipeTokens } from '#src/deliveries.ts';
 import { log } from '#src/doors/log.ts';
 import { queues as ourQueues, type Queues } from '#src/doors/queue.ts';
-import { deliver, dueDeliveries, refreshWaiting, wipeTokens } from './deliver.ts';
+import { deliver } from './deliver.ts';
 import { makeRest, openDiscord } from './discord.ts';
 
 const LOOK_EVERY_MS = 1_000;

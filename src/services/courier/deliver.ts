@@ -14,18 +14,16 @@
  * an interaction's token (only where the bot is no member) know neither: the library does not repeat them, and one whose
  * answer was lost, by our crash or theirs, is the one message that may be seen twice rather than never.
  */
-import { randomBytes } from 'node:crypto';
 import { ComponentType } from 'discord-api-types/v10';
 import { config } from '#config/env.ts';
+import { keepCardMessage, keepThread } from '#src/batches/batches.ts';
 import { type Card, type CardFile, renderCard } from '#src/cards/cards.ts';
-import { touch } from '#src/deliveries.ts';
-import { type Batch, type Delivery, type DeliveryKind, db, type Prisma } from '#src/doors/db.ts';
+import { CLAIM_MS, changeClaimed, changed, claimDelivery, keepMessage, newNonce } from '#src/deliveries.ts';
+import { type Batch, type Delivery, type DeliveryKind, db } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
-import { reviewChannel } from '#src/moderation/moderation.ts';
-import { type Discord, faultOf, type Place, type Posted } from './discord.ts';
+import { reviewChannel } from '#src/guilds.ts';
+import { type Destination, type Discord, faultOf, type Posted } from './discord.ts';
 
-/** ms after which the row of a courier that died is another's */
-const CLAIM_MS = 15_000;
 /** ms until a message is looked at again that waits for the card, or for the command's own answer */
 const NOT_READY_MS = 1_000;
 /** ms; a review without a channel is looked at this often at first, and less and less; `/guild` wakes it at once */
@@ -43,7 +41,7 @@ const REMEMBERED_MAX = 1_000;
 
 /** Does what is due of one delivery; nothing when it is not due, or another process has it. Never throws but for Postgres. */
 export async function deliver(id: string, discord: Discord): Promise<void> {
-  const delivery = await claim(id);
+  const delivery = await claimDelivery(id);
   if (!delivery) return;
   const { kind, batchId } = delivery;
   const again = await withContext({ deliveryId: id, kind, batchId }, async () => {
@@ -58,95 +56,29 @@ export async function deliver(id: string, discord: Discord): Promise<void> {
   if (again) await deliver(id, discord);
 }
 
-/** Ids of what is due now, the longest due first. */
-export async function dueDeliveries(take: number): Promise<string[]> {
-  const rows = await db.delivery.findMany({
-    where: dueAt(new Date()),
-    orderBy: { notBefore: 'asc' },
-    select: { id: true },
-    take,
-  });
-  return rows.map(({ id }) => id);
-}
-
-/** ms; a place in line and an estimate are worth this much of an edit */
-const STALE_MS = 20_000;
-/** Cards refreshed at once: with a thousand waiting, each is refreshed seldom rather than all of them too often. */
-const REFRESH_MAX = 8;
-
-/** Cards that tell a place in line are shown anew from time to time: nobody touches them when others are drawn. */
-export async function refreshWaiting(now = new Date()): Promise<void> {
-  const stale = await db.delivery.findMany({
-    where: {
-      ...{ kind: { in: ['card', 'status'] }, state: 'active', messageId: { not: null } },
-      wanted: { equals: db.delivery.fields.posted },
-      notBefore: { lt: new Date(now.getTime() - STALE_MS) },
-      batch: { state: 'open', generations: { some: { state: 'queued' } } },
-    },
-    orderBy: { notBefore: 'asc' },
-    select: { id: true },
-    take: REFRESH_MAX,
-  });
-  await touch(db, { id: { in: stale.map(({ id }) => id) } });
-}
-
-/** An interaction's token that has expired is a secret without a use. */
-export async function wipeTokens(now = new Date()): Promise<void> {
-  await db.delivery.updateMany({
-    where: { tokenExpiresAt: { lt: now } },
-    data: { token: null, tokenExpiresAt: null },
-  });
-}
-
-function dueAt(now: Date) {
-  return {
-    state: 'active',
-    wanted: { gt: db.delivery.fields.posted },
-    notBefore: { lte: now },
-  } as const satisfies Prisma.DeliveryWhereInput;
-}
-
 // Claims
 
-async function claim(id: string): Promise<Delivery | null> {
-  const now = new Date();
-  const [claimed] = await db.delivery.updateManyAndReturn({
-    where: { id, ...dueAt(now) },
-    data: { notBefore: new Date(now.getTime() + CLAIM_MS), attempts: { increment: 1 } },
-  });
-  return claimed ?? null;
-}
-
 async function renew(delivery: Delivery): Promise<void> {
-  await update(delivery, { notBefore: new Date(Date.now() + CLAIM_MS) }).catch((error: unknown) =>
+  await changeClaimed(delivery, { notBefore: new Date(Date.now() + CLAIM_MS) }).catch((error: unknown) =>
     log.warn({ err: error }, 'claim not renewed'),
   );
 }
 
-/** Changes a row that this process still has. */
-async function update(
-  { id, attempts }: Delivery,
-  data: Prisma.DeliveryUpdateManyMutationInput,
-): Promise<boolean> {
-  const { count } = await db.delivery.updateMany({ where: { id, attempts, state: 'active' }, data });
-  return count > 0;
-}
-
 async function later(delivery: Delivery, ms: number, why: string | null): Promise<void> {
   const data = { notBefore: new Date(Date.now() + ms), attempts: delivery.attempts - 1, lastError: why };
-  await update(delivery, data);
+  await changeClaimed(delivery, data);
 }
 
 // Post or edit
 
 async function show(delivery: Delivery, discord: Discord): Promise<void> {
   const batch = delivery.batchId ? await db.batch.findUnique({ where: { id: delivery.batchId } }) : null;
-  const place = await placeOf(delivery, batch, discord);
+  const place = await destinationOf(delivery, batch, discord);
   if ('waitMs' in place) return later(delivery, place.waitMs, place.why);
 
   const card = await renderCard(delivery);
   if (!card) {
-    await update(delivery, { state: 'closed', token: null, tokenExpiresAt: null });
+    await changeClaimed(delivery, { state: 'closed', token: null, tokenExpiresAt: null });
     return;
   }
   const containerId = containerIdOf(delivery.nonce);
@@ -174,17 +106,12 @@ async function show(delivery: Delivery, discord: Discord): Promise<void> {
   log.info({ edited: messageId !== null, files: card.files.length }, 'shown');
 }
 
-async function settle(delivery: Delivery, posted: Posted, place: Place, card: Card): Promise<void> {
-  const { id, nonce, kind, batchId, wanted } = delivery;
+async function settle(delivery: Delivery, posted: Posted, place: Destination, card: Card): Promise<void> {
+  const { kind, batchId, wanted } = delivery;
   const closed = card.last && kind === 'notice';
   await db.$transaction(async (tx) => {
-    if (!delivery.messageId) {
-      const { count } = await tx.delivery.updateMany({
-        where: { id, nonce, messageId: null },
-        data: { messageId: posted.id, channelId: place.channelId, postedAt: new Date() },
-      });
-      if (count && kind === 'card' && batchId)
-        await tx.batch.update({ where: { id: batchId }, data: { messageId: posted.id } });
+    if (!delivery.messageId && (await keepMessage(tx, delivery, posted.id, place.channelId))) {
+      if (kind === 'card' && batchId) await keepCardMessage(tx, batchId, posted.id);
     }
     const batch =
       kind === 'card' && batchId
@@ -192,16 +119,14 @@ async function settle(delivery: Delivery, posted: Posted, place: Place, card: Ca
         : null;
     // Ended while this was posted: the finished picture comes at once.
     const pauseMs = batch?.kind === 'imagine' && batch.endedAt ? 0 : config.editIntervalMs;
-    await tx.delivery.updateMany({
-      where: { id, attempts: delivery.attempts },
-      data: {
-        posted: wanted,
-        attempts: 0,
-        lastError: null,
-        notBefore: new Date(Date.now() + pauseMs),
-        ...(closed && { state: 'closed', token: null, tokenExpiresAt: null }),
-      },
-    });
+    const settled = {
+      posted: wanted,
+      attempts: 0,
+      lastError: null,
+      notBefore: new Date(Date.now() + pauseMs),
+      ...(closed && { state: 'closed' as const, token: null, tokenExpiresAt: null }),
+    };
+    await changeClaimed(delivery, settled, tx);
   });
 }
 
@@ -230,7 +155,7 @@ async function answered({ batchId }: Delivery, channelId: string): Promise<strin
 }
 
 /** With a line that says where it was meant for, when that is not where it is. */
-async function displacedIn(card: Card, { kind, batchId }: Delivery, place: Place) {
+async function displacedIn(card: Card, { kind, batchId }: Delivery, place: Destination) {
   // Read now: placing it may have started the thread.
   const batch = batchId ? await db.batch.findUnique({ where: { id: batchId } }) : null;
   const there = batch?.channelId === place.channelId || batch?.threadId === place.channelId;
@@ -251,7 +176,11 @@ interface NotYet {
 class Unreachable extends Error {}
 
 /** @throws {Unreachable} and Discord's own */
-async function placeOf(delivery: Delivery, batch: Batch | null, discord: Discord): Promise<Place | NotYet> {
+async function destinationOf(
+  delivery: Delivery,
+  batch: Batch | null,
+  discord: Discord,
+): Promise<Destination | NotYet> {
   const { kind, channelId, messageId, token, tokenExpiresAt } = delivery;
   const bot = (id: string) => ({ by: 'bot', channelId: id }) as const;
 
@@ -289,7 +218,7 @@ async function waitsForOther({ batchId, kind }: Delivery): Promise<boolean> {
  * The batch's thread, started from its card. Where there can be none (in direct messages, in threads, without the
  * permission) it is the channel that the card is in.
  */
-async function threadOf(batch: Batch, discord: Discord): Promise<Place | NotYet> {
+async function threadOf(batch: Batch, discord: Discord): Promise<Destination | NotYet> {
   if (batch.threadId) return { by: 'bot', channelId: batch.threadId };
   const card = await db.delivery.findFirst({ where: { batchId: batch.id, kind: 'card' } });
   if (!card?.messageId || !card.channelId) {
@@ -308,9 +237,9 @@ async function threadOf(batch: Batch, discord: Discord): Promise<Place | NotYet>
     return { by: 'bot', channelId };
   }
   await db.$transaction(async (tx) => {
-    await tx.batch.updateMany({ where: { id: batch.id, threadId: null }, data: { threadId } });
+    await keepThread(tx, batch.id, threadId);
     // The card leads to it.
-    await tx.delivery.updateMany({ where: { id: card.id }, data: { wanted: { increment: 1 } } });
+    await changed(tx, { id: card.id });
   });
   return { by: 'bot', channelId: threadId };
 }
@@ -338,7 +267,7 @@ async function failed(delivery: Delivery, error: unknown, discord: Discord): Pro
   }
   if (kind === 'unknown' || (kind === 'refused' && attempts < REFUSED_MAX)) {
     const ms = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempts - 1, 20));
-    await update(delivery, { lastError: code, notBefore: new Date(Date.now() + ms) });
+    await changeClaimed(delivery, { lastError: code, notBefore: new Date(Date.now() + ms) });
     return false;
   }
   if (delivery.kind === 'review') return reviewLost(delivery, code);
@@ -353,13 +282,13 @@ async function failed(delivery: Delivery, error: unknown, discord: Discord): Pro
 async function reviewLost(delivery: Delivery, code: string): Promise<boolean> {
   const review = await db.review.findUnique({ where: { id: delivery.reviewId ?? '' } });
   if (review?.state !== 'pending') {
-    await update(delivery, { state: 'closed', lastError: code });
+    await changeClaimed(delivery, { state: 'closed', lastError: code });
     return false;
   }
   const notBefore = new Date(Date.now() + slower(delivery, NO_CHANNEL_MS));
   // Posted anew, wherever the review channel is by then.
   const anew = { channelId: null, messageId: null, nonce: newNonce(), attempts: 0 };
-  await update(delivery, { ...anew, lastError: code, notBefore });
+  await changeClaimed(delivery, { ...anew, lastError: code, notBefore });
   return false;
 }
 
@@ -371,7 +300,7 @@ async function inPerson(delivery: Delivery, code: string, discord: Discord): Pro
     const fault = faultOf(error);
     const ms = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(delivery.attempts - 1, 20));
     if (fault.kind === 'unknown')
-      await update(delivery, { lastError: fault.code, notBefore: new Date(Date.now() + ms) });
+      await changeClaimed(delivery, { lastError: fault.code, notBefore: new Date(Date.now() + ms) });
     else await giveUp(delivery, fault.code);
     return false;
   }
@@ -381,11 +310,11 @@ async function inPerson(delivery: Delivery, code: string, discord: Discord): Pro
   }
   const gone = { token: null, tokenExpiresAt: null };
   const moved = { channelId: direct, messageId: null, nonce: newNonce(), attempts: 0, lastError: code };
-  return update(delivery, { ...moved, ...gone, notBefore: new Date() });
+  return changeClaimed(delivery, { ...moved, ...gone, notBefore: new Date() });
 }
 
 async function giveUp(delivery: Delivery, code: string): Promise<void> {
-  await update(delivery, {
+  await changeClaimed(delivery, {
     state: 'undelivered',
     lastError: code,
     token: null,
@@ -394,10 +323,8 @@ async function giveUp(delivery: Delivery, code: string): Promise<void> {
 }
 
 async function again(delivery: Delivery): Promise<boolean> {
-  return update(delivery, { notBefore: new Date() });
+  return changeClaimed(delivery, { notBefore: new Date() });
 }
-
-const newNonce = () => randomBytes(12).toString('hex');
 
 // Files
 
@@ -416,7 +343,12 @@ function remember({ id, attachments }: Posted): void {
 }
 
 /** A name stands for its bytes: what the message has under that name is kept and not sent again. */
-async function filesToSend(wanted: readonly CardFile[], place: Place, messageId: string, discord: Discord) {
+async function filesToSend(
+  wanted: readonly CardFile[],
+  place: Destination,
+  messageId: string,
+  discord: Discord,
+) {
   if (!wanted.length) return { kept: [], files: [] };
   const there = remembered.get(messageId) ?? (await discord.message(place, messageId)).attachments;
   const kept = there.filter(({ filename }) => wanted.some(({ name }) => name === filename));

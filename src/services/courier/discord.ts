@@ -33,15 +33,15 @@ export interface Posted {
 }
 
 /** Where a message is or goes: a channel, as the bot; or by an interaction's token, where the bot is no member. */
-export type Place =
+export type Destination =
   | { readonly by: 'bot'; readonly channelId: string }
   | { readonly by: 'token'; readonly token: string; readonly channelId: string };
 
 export interface Discord {
   /** A repeated post of one nonce makes one message; followups know no nonce. @param replyTo a message there */
-  post(place: Place, content: Content, nonce: string, replyTo?: string): Promise<Posted>;
-  edit(place: Place, messageId: string, content: Content): Promise<Posted>;
-  message(place: Place, messageId: string): Promise<Posted>;
+  post(place: Destination, content: Content, nonce: string, replyTo?: string): Promise<Posted>;
+  edit(place: Destination, messageId: string, content: Content): Promise<Posted>;
+  message(place: Destination, messageId: string): Promise<Posted>;
   /** A message of ours whose container has this id, among the latest hundred. */
   find(channelId: string, containerId: number): Promise<Posted | null>;
   /** Whether the interaction's first answer still says "thinking": a followup would fill it. */

@@ -9,7 +9,7 @@ import type { Idea } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { type Queues, queues } from '#src/doors/queue.ts';
 import { failIdea, finishIdea, requeueWaitingIdeas, startIdea, type Thought } from '#src/ideas.ts';
-import { checkPrompt } from '#src/moderation/moderation.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 import { makeComposer } from './composer.ts';
 import { type Made, think, type Writer } from './graph.ts';
 import { makeModelWriter } from './models.ts';

@@ -1,7 +1,6 @@
 /** `/metrics`, in Prometheus' text format: what the workers that are alive said of their networks. */
 import { z } from 'zod';
-import { WORKER_LOST_MS } from '#src/batches/batches.ts';
-import { db } from '#src/doors/db.ts';
+import { workersAlive } from '#src/backlog/fleet.ts';
 
 /** What `src/doors/onnx.ts` reports of each network, as far as it is shown. */
 const Sessions = z.array(
@@ -19,11 +18,7 @@ interface Gauge {
 }
 
 export async function metrics(now = new Date()): Promise<string> {
-  const workers = await db.worker.findMany({
-    where: { seenAt: { gt: new Date(now.getTime() - WORKER_LOST_MS) } },
-    orderBy: [{ bundle: 'asc' }, { startedAt: 'asc' }],
-    select: { bundle: true, sessions: true },
-  });
+  const workers = await workersAlive(undefined, now);
   const gauge = (help: string): Gauge => ({ help, values: new Map() });
   const alive = gauge('Workers that are alive.');
   const provider = gauge('Workers that run nodes of this network on this execution provider.');

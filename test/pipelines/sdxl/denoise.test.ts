@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { makeScheduler, schedulerNames } from '#pipelines/schedulers.ts';
+import { schedulerNames } from '#pipelines/choices.ts';
+import { makeScheduler } from '#pipelines/schedulers.ts';
 import { type TextConditioning, timeIds } from '#pipelines/sdxl/conditioning.ts';
 import { beginOf, type DenoiseOptions, denoise } from '#pipelines/sdxl/denoise.ts';
 import type { Session } from '#pipelines/session.ts';

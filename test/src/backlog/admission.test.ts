@@ -4,7 +4,7 @@ import { openBatch } from '#src/batches/batches.ts';
 import { db } from '#src/doors/db.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { queueBackends } from '../../support/queue-backends.ts';
-import { actor, asking, cell, request } from '../../support/requests.ts';
+import { actor, cell, origin, request } from '../../support/requests.ts';
 
 const BUNDLE = 'reference';
 const later = () => new Date(Date.now() + 60_000);
@@ -29,7 +29,7 @@ describe.each(queueBackends)('admission on $name', ({ options }) => {
     const cells = Array.from({ length: pictures }, (_, i) =>
       cell({ seed: i, prompt: `${person.id} ${tier}` }),
     );
-    await openBatch(asking({ actor: person }), request(cells, { tier }));
+    await openBatch(origin({ actor: person }), request(cells, { tier }));
     return person.id;
   };
   /** Admits one at a time and ends it, as one worker would; returns who was served. */
@@ -80,7 +80,7 @@ describe.each(queueBackends)('admission on $name', ({ options }) => {
 
   it('draws an equal picture once: the second waits for the first', async () => {
     await workers(4);
-    const same = () => openBatch(asking(), request([cell({ prompt: 'the very same' })]));
+    const same = () => openBatch(origin(), request([cell({ prompt: 'the very same' })]));
     await same();
     await same();
     expect(await admit(queues, BUNDLE)).toBe(1);

@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { limits, tokenGrants } from '#config/tiers.ts';
-import { cellKey, endBatch, openBatch, openPlanned, planBatch } from '#src/batches/batches.ts';
+import { openBatch } from '#src/batches/batches.ts';
+import { cellKey } from '#src/batches/cells.ts';
+import { endBatch } from '#src/batches/ending.ts';
+import { openPlanned, planBatch } from '#src/batches/plans.ts';
 import { db } from '#src/doors/db.ts';
 import { balanceOf } from '#src/people/tokens.ts';
-import { actor, asking, cell, request } from '#test/support/requests.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const balance = (userId: string) => db.$transaction((tx) => balanceOf(tx, userId));
 
 describe('openBatch', () => {
   it('writes batch, generations, charge and the early message together', async () => {
-    const me = asking();
+    const me = origin();
     const { batch } = await openBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
 
     expect(batch).toMatchObject({ state: 'open', ownerId: me.actor.id, charged: 2 });
@@ -21,7 +24,7 @@ describe('openBatch', () => {
   });
 
   it('accepts an interaction that is delivered five times at once exactly once', async () => {
-    const me = asking();
+    const me = origin();
     const opened = await Promise.all(Array.from({ length: 5 }, () => openBatch(me, request())));
 
     expect(new Set(opened.map(({ batch }) => batch.id)).size).toBe(1);
@@ -32,7 +35,7 @@ describe('openBatch', () => {
   it('lets two commands at once not both spend the last tokens', async () => {
     const person = actor();
     const cells = Array.from({ length: 350 }, (_, seed) => cell({ seed }, { steps: 40 }));
-    const ask = () => openBatch(asking({ actor: person }), request(cells.slice(0, 250), { tier: 'fast' }));
+    const ask = () => openBatch(origin({ actor: person }), request(cells.slice(0, 250), { tier: 'fast' }));
     const results = await Promise.allSettled([ask(), ask()]);
 
     expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
@@ -40,7 +43,7 @@ describe('openBatch', () => {
   });
 
   it('refuses what costs more than there is, and writes nothing', async () => {
-    const me = asking();
+    const me = origin();
     const dear = Array.from({ length: 100 }, (_, seed) => cell({ seed }, { steps: 150 }));
     await expect(openBatch(me, request(dear, { tier: 'turbo' }))).rejects.toMatchObject({
       code: 'tokens_short',
@@ -51,7 +54,7 @@ describe('openBatch', () => {
 
   it('says how many pictures are too many, and the limit', async () => {
     const many = Array.from({ length: limits.batch + 1 }, (_, seed) => cell({ seed }));
-    await expect(openBatch(asking(), request(many))).rejects.toMatchObject({
+    await expect(openBatch(origin(), request(many))).rejects.toMatchObject({
       code: 'batch_limit',
       userMessage: expect.stringMatching(new RegExp(`${limits.batch + 1}.*${limits.batch}`)),
     });
@@ -60,7 +63,7 @@ describe('openBatch', () => {
   it('refuses a person who is blocked', async () => {
     const person = actor();
     await db.user.create({ data: { id: person.id, blockedUntil: new Date(Date.now() + 60_000) } });
-    await expect(openBatch(asking({ actor: person }), request())).rejects.toMatchObject({
+    await expect(openBatch(origin({ actor: person }), request())).rejects.toMatchObject({
       code: 'blocked_until',
     });
   });
@@ -70,7 +73,7 @@ describe('openBatch', () => {
     ['x'.repeat(6_000), 'prompt_long'],
     ['a naked man', 'prompt_blocked'],
   ])('refuses the prompt %.20s of one cell, and writes nothing', async (prompt, code) => {
-    const me = asking();
+    const me = origin();
     const ask = request([cell(), cell({ prompt })]);
     await expect(openBatch(me, ask)).rejects.toMatchObject({ code });
     await expect(planBatch(me, ask)).rejects.toMatchObject({ code });
@@ -80,13 +83,13 @@ describe('openBatch', () => {
 
   it('lets a negative prompt name what the rules refuse', async () => {
     const negative = cell({}, { negative_prompt: 'nsfw, nude, gore' });
-    await expect(openBatch(asking(), request([negative]))).resolves.toBeDefined();
+    await expect(openBatch(origin(), request([negative]))).resolves.toBeDefined();
   });
 });
 
 describe('plans', () => {
   it('charge nothing until they are run, and run once', async () => {
-    const me = asking();
+    const me = origin();
     const plan = await planBatch(me, request([cell()], { kind: 'sweep' }));
     expect(plan).toMatchObject({ pictures: 1, reused: 0, tokens: 1 });
     expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(0);
@@ -98,23 +101,23 @@ describe('plans', () => {
   });
 
   it('are run by nobody else, and by no other hash', async () => {
-    const me = asking();
+    const me = origin();
     const plan = await planBatch(me, request([cell()], { kind: 'sweep' }));
-    await expect(openPlanned(asking(), plan.batchId, plan.hash)).rejects.toMatchObject({ code: 'not_yours' });
+    await expect(openPlanned(origin(), plan.batchId, plan.hash)).rejects.toMatchObject({ code: 'not_yours' });
     await expect(openPlanned(me, plan.batchId, '0'.repeat(16))).rejects.toMatchObject({
       code: 'plan_changed',
     });
   });
 
   it('count a cell that stands twice as reused', async () => {
-    const plan = await planBatch(asking(), request([cell(), cell()], { kind: 'sweep' }));
+    const plan = await planBatch(origin(), request([cell(), cell()], { kind: 'sweep' }));
     expect(plan).toMatchObject({ pictures: 2, reused: 1, tokens: 1 });
   });
 });
 
 describe('endBatch', () => {
   it('ends what waits and gives the tokens back, once', async () => {
-    const me = asking();
+    const me = origin();
     const { batch } = await openBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
     const before = await balance(me.actor.id);
 

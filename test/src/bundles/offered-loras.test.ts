@@ -3,8 +3,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openBatch } from '#src/batches/batches.ts';
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { db } from '#src/doors/db.ts';
-import { parseParameter, setParameter, suggestValues } from '#src/parameters/parameters.ts';
-import { actor, asking, cell, request } from '#test/support/requests.ts';
+import { parseParameter } from '#src/parameters/definitions.ts';
+import { suggestValues } from '#src/parameters/suggestions.ts';
+import { setParameter } from '#src/parameters/values.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const workers = (...loras: string[][]) =>
   db.worker.createMany({
@@ -62,7 +64,7 @@ describe('what workers have', () => {
 
     const before = await db.batch.count();
     const oil = request([cell({ prompt: 'a woman' }, { lora: 'oil' })]);
-    await expect(openBatch(asking(), oil)).rejects.toThrow(
+    await expect(openBatch(origin(), oil)).rejects.toThrow(
       says(expect.stringContaining('There is no LoRA `oil`')),
     );
     expect(await db.batch.count()).toBe(before);

@@ -1,4 +1,3 @@
-import { plain } from '#src/text.ts';
 import type { APIAttachment } from 'discord-api-types/v10';
 import fc from 'fast-check';
 import sharp from 'sharp';
@@ -8,14 +7,15 @@ import { Faults } from '#infra/local/discord/discord-error.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { renderCard } from '#src/cards/cards.ts';
 import { buildManifest } from '#src/cards/manifest.ts';
-import { type Card } from '#src/cards/parts.ts';
+import type { Card } from '#src/cards/parts.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
 import { publishImage } from '#src/gallery.ts';
-import { deleteImage } from '#src/generations/generations.ts';
+import { deleteImage } from '#src/generations/images.ts';
 import { picturesOf } from '#src/generations/pictures.ts';
-import { decide, reportImage } from '#src/moderation/moderation.ts';
+import { decide, reportImage } from '#src/moderation/reviews.ts';
+import { plain } from '#src/text.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
-import { actor, asking, cell, request } from '#test/support/requests.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const nasty = '@everyone <@123456789012345678> **b** _i_ `c` ||s|| [l](https://x.y) # h\n> q '.repeat(30);
 
@@ -25,7 +25,7 @@ async function opened(
 ) {
   const person = actor();
   const made = cells.map((one, index) => cell({ seed: index, ...one }));
-  const { batch } = await openBatch(asking({ actor: person }), request(made, changes));
+  const { batch } = await openBatch(origin({ actor: person }), request(made, changes));
   return { person, batch };
 }
 
@@ -89,7 +89,7 @@ describe('the card of /imagine', () => {
   it('says where it stands while it waits, and can be cancelled', async () => {
     const { batch } = await opened();
     const card = await render({ batchId: batch.id }, 'card');
-    expect(words(card)).toMatch(/about #\d+ in line, ready <t:\d+:R>/);
+    expect(words(card)).toMatch(/Waiting, #\d+ in line\nReady about <t:\d+:R>/);
     expect(buttons(card)).toEqual(['batch.cancel']);
     expect(card.mentions).toEqual([]);
   });

@@ -5,7 +5,7 @@ import { buildManifest, csvOf } from '#src/cards/manifest.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { type Picture, picturesOf } from '#src/generations/pictures.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
-import { asking, cell, request } from '#test/support/requests.ts';
+import { cell, origin, request } from '#test/support/requests.ts';
 
 /** RFC 4180, as a spreadsheet reads it. */
 function readCsv(text: string): string[][] {
@@ -54,10 +54,10 @@ describe('a manifest', () => {
         { steps: Number(steps) },
       ),
     );
-    const opened = await openBatch(asking(), request(cells, { kind: 'sweep', title: 'Steps' }));
+    const opened = await openBatch(origin(), request(cells, { kind: 'sweep', title: 'Steps' }));
     await drawAll(opened.batch.id, { most: 1 });
     await drawAll(opened.batch.id, { most: 1, verdict: 'flagged' });
-    await drawAll(opened.batch.id, { fail: (index) => (index === 2 ? 'out_of_memory' : 'internal') });
+    await drawAll(opened.batch.id, { fail: (index) => (index === 2 ? 'lora_unknown' : 'internal') });
     batch = await db.batch.findUniqueOrThrow({ where: { id: opened.batch.id } });
     pictures = await picturesOf(batch.id);
   });
@@ -72,7 +72,7 @@ describe('a manifest', () => {
       ...{ base_ms: '1235', details_ms: '400', likeness: '0.7', verdict: 'clear', reused: 'false' },
     });
     expect(of(lines[0]!).sha256).toMatch(/^[0-9a-f]{64}$/);
-    expect(of(lines[2]!)).toMatchObject({ state: 'failed', failure: 'out_of_memory', sha256: '' });
+    expect(of(lines[2]!)).toMatchObject({ state: 'failed', failure: 'lora_unknown', sha256: '' });
     expect(of(lines[2]!).prompt).toMatch(/^'=HYPERLINK/);
   });
 
@@ -90,7 +90,7 @@ describe('a manifest', () => {
     const { summary, json } = buildManifest(batch, pictures);
     expect(summary).toMatchObject({
       ...{ pictures: 4, done: 2, notShown: 1, failed: 2, cancelled: 0, reused: 0, likeness: 0.7 },
-      failures: { internal: 1, out_of_memory: 1 },
+      failures: { internal: 1, lora_unknown: 1 },
     });
     expect(JSON.parse(String(json))).toMatchObject({ version: 1, summary, axes: [{ name: 'steps' }] });
   });

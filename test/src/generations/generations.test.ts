@@ -1,22 +1,22 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { endBatch, openBatch, WORKER_LOST_MS } from '#src/batches/batches.ts';
-import { db } from '#src/doors/db.ts';
-import { getFile, hasFile } from '#src/doors/storage.ts';
+import { WORKER_LOST_MS } from '#src/backlog/fleet.ts';
+import { openBatch } from '#src/batches/batches.ts';
 import {
   abandonGeneration,
   type Drawn,
-  deleteImage,
+  endBatch,
   failGeneration,
   finishGeneration,
   handBack,
-  MAX_ATTEMPTS,
-  reportProgress,
   rescueOrphans,
   reuseImage,
-  startGeneration,
-} from '#src/generations/generations.ts';
+} from '#src/batches/ending.ts';
+import { db } from '#src/doors/db.ts';
+import { getFile, hasFile } from '#src/doors/storage.ts';
+import { MAX_ATTEMPTS, reportProgress, startGeneration } from '#src/generations/generations.ts';
+import { deleteImage } from '#src/generations/images.ts';
 import { balanceOf } from '#src/people/tokens.ts';
-import { actor, asking, cell, request, snowflake } from '#test/support/requests.ts';
+import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 
 const drawn = (changes: Partial<Drawn> = {}): Drawn => ({
   png: Buffer.from('the bytes'),
@@ -35,7 +35,7 @@ const drawn = (changes: Partial<Drawn> = {}): Drawn => ({
 
 /** A batch of one by a new person, and its generation's id. */
 async function opened(changes: Parameters<typeof cell>[0] = {}, person = actor()) {
-  const { batch } = await openBatch(asking({ actor: person }), request([cell(changes)]));
+  const { batch } = await openBatch(origin({ actor: person }), request([cell(changes)]));
   const { id } = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
   return { person, batch, id, balance: () => db.$transaction((tx) => balanceOf(tx, person.id)) };
 }

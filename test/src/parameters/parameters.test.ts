@@ -1,17 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parameters } from '#config/parameters.ts';
 import { db } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
+import { parameters, parseParameter } from '#src/parameters/definitions.ts';
+import { suggestParameters, suggestValues } from '#src/parameters/suggestions.ts';
 import {
   describeParameters,
-  parseParameter,
   resetParameter,
   resolveParameters,
   setParameter,
-  suggestParameters,
-  suggestValues,
-} from '#src/parameters/parameters.ts';
+} from '#src/parameters/values.ts';
 import { actor } from '#test/support/requests.ts';
 
 /** The code and the sentence of the UserError that `work` throws. */

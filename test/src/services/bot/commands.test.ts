@@ -22,7 +22,8 @@ const components = (message: APIMessage) => JSON.stringify(message.components ??
 
 /** Does what a worker does: ends every queued generation of a person with a picture. */
 async function draw(userId: string): Promise<void> {
-  const { startGeneration, finishGeneration } = await import('#src/generations/generations.ts');
+  const { startGeneration } = await import('#src/generations/generations.ts');
+  const { finishGeneration } = await import('#src/batches/ending.ts');
   const worker = { id: 'a-worker', bundle: 'reference', bundleHash: 'weights' };
   await db.worker.upsert({ where: { id: worker.id }, create: worker, update: { seenAt: new Date() } });
   for (const { id } of await db.generation.findMany({ where: { userId, state: 'queued' } })) {
@@ -118,10 +119,10 @@ describe('a guild that is new', () => {
 });
 
 describe('/imagine', () => {
-  it('accepts, says the place and about when, and leaves a message to be posted', async () => {
+  it('accepts, says the place, and leaves a message to be posted', async () => {
     const me = await member();
     const { content } = await me.type('imagine', { prompt: 'portrait of a woman, red hair', seed: 7 });
-    expect(content).toMatch(/^Accepted for 1 token\. .* will appear here, about <t:\d+:R>\.$/);
+    expect(content).toMatch(/^Accepted for 1 token\. .* will appear here\.$/);
     const batch = await latestBatch(me.id);
     expect(batch).toMatchObject({ kind: 'imagine', state: 'open', channelId: me.channelId, botInside: true });
     expect(batch.generations).toMatchObject([{ seed: 7n, state: 'queued' }]);

@@ -71,7 +71,7 @@ describe('a card', () => {
       const found = ours(channel, 'a woman in a blue coat');
       return found.length ? found : null;
     });
-    expect(textOf(posted!)).toMatch(/about #1 in line, ready <t:\d+:R>/);
+    expect(textOf(posted!)).toMatch(/#1 in line\nReady about <t:\d+:R>/);
     expect(posted!.attachments).toHaveLength(0);
     await drawAll(batch.id);
     await settled(batch.id);
@@ -123,10 +123,10 @@ describe('a card', () => {
     await start();
     const { batch } = await openIn(sandbox, { prompt: 'many changes' });
     const { messageId } = await settled(batch.id);
-    const { touch } = await import('#src/deliveries.ts');
+    const { changed } = await import('#src/deliveries.ts');
     const edits = () => sent.filter(({ route }) => route.endsWith(messageId!)).map(({ at }) => at);
     while (edits().length < 4) {
-      await touch(db, { batchId: batch.id });
+      await changed(db, { batchId: batch.id });
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
     await drawAll(batch.id);
@@ -147,7 +147,7 @@ describe('a card', () => {
     const before = find().attachments;
     expect(before).toHaveLength(2);
     const [first] = await db.generation.findMany({ where: { batchId: batch.id }, orderBy: { index: 'asc' } });
-    const { deleteImage } = await import('#src/generations/generations.ts');
+    const { deleteImage } = await import('#src/generations/images.ts');
     await deleteImage(actor, first!.id);
     await settled(batch.id);
     expect(find().attachments.map(({ id }) => id)).toEqual([before[1]!.id]);
@@ -182,7 +182,7 @@ describe('a card', () => {
     await start();
     const { batch } = await openIn(sandbox, { prompt: 'a long wait' });
     const before = await settled(batch.id);
-    const { refreshWaiting } = await import('#src/services/courier/deliver.ts');
+    const { refreshWaiting } = await import('#src/deliveries.ts');
     await refreshWaiting();
     expect((await deliveryOf(batch.id, 'card')).wanted).toBe(before.wanted);
     await refreshWaiting(new Date(Date.now() + 30_000));
@@ -311,7 +311,7 @@ describe('a flagged picture', () => {
     const image = await db.image.findFirstOrThrow({ where: { generation: { batchId: batch.id } } });
     expect(blurred!.size).toBeLessThan(5_000);
 
-    const { decide } = await import('#src/moderation/moderation.ts');
+    const { decide } = await import('#src/moderation/reviews.ts');
     await decide({ ...actor, managesGuild: true }, review.reviewId!, 'approved', null);
     await settled(batch.id);
     await until(() => find().attachments.length === 1);

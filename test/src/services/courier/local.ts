@@ -4,7 +4,8 @@ import type { APIMessage } from 'discord-api-types/v10';
 import sharp from 'sharp';
 import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
-import { actor, asking, cell, request } from '#test/support/requests.ts';
+import type { Failure } from '#src/errors.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const TOKEN = 'local.a-token-of-thirty-characters-or-more';
 const APPLICATION = '1100000000000000001';
@@ -63,7 +64,7 @@ export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
   const guildId = sandbox.state.channels.get(id)?.guildId ?? null;
   const who = actor({ id: member, guildId });
   const byToken = opening.token !== undefined;
-  const asks = asking({
+  const asks = origin({
     actor: who,
     channelId: id,
     botInside: !byToken,
@@ -81,12 +82,11 @@ export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
 /** Draws what is waiting in a batch, as a worker would. */
 export async function drawAll(
   batchId: string,
-  how: { verdict?: 'clear' | 'flagged'; fail?: (index: number) => string | null; most?: number } = {},
+  how: { verdict?: 'clear' | 'flagged'; fail?: (index: number) => Failure | null; most?: number } = {},
 ): Promise<void> {
   const { db } = await import('#src/doors/db.ts');
-  const { startGeneration, finishGeneration, failGeneration } = await import(
-    '#src/generations/generations.ts'
-  );
+  const { startGeneration } = await import('#src/generations/generations.ts');
+  const { finishGeneration, failGeneration } = await import('#src/batches/ending.ts');
   const queued = await db.generation.findMany({
     where: { batchId, state: 'queued' },
     orderBy: { index: 'asc' },

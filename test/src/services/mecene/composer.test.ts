@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CATEGORIES } from '#config/mecene.ts';
-import { checkPrompt } from '#src/moderation/moderation.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 import { makeComposer } from '#src/services/mecene/composer.ts';
 import { think } from '#src/services/mecene/graph.ts';
 import { cleanWords } from '#src/services/mecene/words.ts';

@@ -80,6 +80,7 @@ export async function makePicture(
       seed: BigInt(number),
       width,
       height,
+      steps: 20,
       key: randomUUID(),
     },
   });

@@ -2,7 +2,8 @@
 import { rm } from 'node:fs/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
-import { endBatch, openBatch } from '#src/batches/batches.ts';
+import { openBatch } from '#src/batches/batches.ts';
+import { endBatch } from '#src/batches/ending.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { getFile } from '#src/doors/storage.ts';
@@ -12,7 +13,7 @@ import { startWorker } from '#src/services/worker/worker.ts';
 import { readPhoto } from '#src/uploads.ts';
 import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portraits.ts';
 import { queueBackends } from '#test/support/queue-backends.ts';
-import { actor, asking, cell, request } from '#test/support/requests.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const WAIT = { timeout: 30_000, interval: 100 };
 const small = { steps: 4, detail_steps: 6, shape: 'square' };
@@ -52,7 +53,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
   it('draws what was asked, and the same request gives the same bytes', async () => {
     const prompt = `portrait of a woman, red hair, ${options.redisUrl ? 'sea' : 'forest'}`;
     const first = await openBatch(
-      asking(),
+      origin(),
       request([cell({ prompt, seed: 1 }, small), cell({ prompt, seed: 2 }, small)]),
     );
     const drawn = await ended(first.batch);
@@ -64,7 +65,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
 
     // Drawn again, not copied: as if it had never been.
     await db.image.deleteMany({ where: { generationId: drawn[0]?.id ?? '' } });
-    const again = await ended((await openBatch(asking(), request([cell({ prompt, seed: 1 }, small)]))).batch);
+    const again = await ended((await openBatch(origin(), request([cell({ prompt, seed: 1 }, small)]))).batch);
     expect(again[0]).toMatchObject({ state: 'done', reused: false });
     expect((await getFile(again[0]?.image?.storageKey ?? '')).equals(bytes)).toBe(true);
   });
@@ -72,8 +73,8 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
   it('copies an equal picture instead of drawing it again, for free', async () => {
     const same = () =>
       request([cell({ prompt: `portrait of a man, ${options.redisUrl ? 'one' : 'two'}` }, small)]);
-    await ended((await openBatch(asking(), same())).batch);
-    const { batch } = await openBatch(asking(), same());
+    await ended((await openBatch(origin(), same())).batch);
+    const { batch } = await openBatch(origin(), same());
     expect(batch.charged).toBe(0);
     expect((await ended(batch))[0]).toMatchObject({ state: 'done', reused: true });
   });
@@ -86,7 +87,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       const asked = [null, 'noir', 'golden-hour:0.8, noir:0.2', 'noir'].map((lora, i) =>
         cell({ prompt: i === 3 ? `${prompt}, smile` : prompt, seed: 3 }, { ...small, lora }),
       );
-      const drawn = await ended((await openBatch(asking(), request(asked))).batch);
+      const drawn = await ended((await openBatch(origin(), request(asked))).batch);
       expect(drawn.map(({ state }) => state)).toEqual(['done', 'done', 'done', 'done']);
       expect(new Set(drawn.map(({ image }) => image?.sha256)).size).toBe(4);
       // Equal weights have equal hashes: those of the second and the fourth picture.
@@ -104,14 +105,14 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
     });
 
     it('gives the tokens back when a LoRA was removed after it was asked for', async () => {
-      const { batch } = await openBatch(asking(), request([cell({ prompt: 'a woman' }, small)]));
+      const { batch } = await openBatch(origin(), request([cell({ prompt: 'a woman' }, small)]));
       // As if it had been there then.
       const [drawn] = await ended(batch);
       expect(drawn?.state).toBe('done');
       const paused = await db.worker.findFirstOrThrow();
       await db.worker.update({ where: { id: paused.id }, data: { loras: ['noir', 'removed'] } });
       const asked = await openBatch(
-        asking(),
+        origin(),
         request([cell({ prompt: 'a man' }, { ...small, lora: 'removed' })]),
       );
       expect(asked.batch.charged).toBeGreaterThan(0);
@@ -124,7 +125,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
 
   it('holds a picture with a checkered background back', async () => {
     const { batch } = await openBatch(
-      asking(),
+      origin(),
       request([
         cell({ prompt: 'portrait of a woman, checkered background', seed: 4 }, { ...small, steps: 12 }),
       ]),
@@ -160,7 +161,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       { prompt: 'portrait of a woman, red hair', seed: options.redisUrl ? 5 : 6, faceFolderId: folder.id },
       { ...small, steps: 12, detail_steps: 12 },
     );
-    const [drawn] = await ended((await openBatch(asking({ actor: me }), request([faced]))).batch);
+    const [drawn] = await ended((await openBatch(origin({ actor: me }), request([faced]))).batch);
     expect(drawn?.state).toBe('done');
     expect(drawn?.timings).toHaveProperty('detail');
     expect(drawn?.image?.likeness).toBeGreaterThan(0.3);
@@ -170,7 +171,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       { prompt: 'landscape, forest', seed: options.redisUrl ? 5 : 6, faceFolderId: folder.id },
       small,
     );
-    const { batch } = await openBatch(asking({ actor: me }), request([nobody]));
+    const { batch } = await openBatch(origin({ actor: me }), request([nobody]));
     const [empty] = await ended(batch);
     expect(empty).toMatchObject({ state: 'done', image: { likeness: null } });
     const [picture] = await picturesOf(batch.id);
@@ -179,7 +180,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
 
   it('ends a running picture when its batch is cancelled', async () => {
     const slow = cell({ prompt: 'portrait, slow', seed: 1 }, { ...small, steps: 150 });
-    const { batch } = await openBatch(asking(), request([slow]));
+    const { batch } = await openBatch(origin(), request([slow]));
     await vi.waitFor(async () => {
       expect(
         await db.generation.count({ where: { batchId: batch.id, state: 'running', progress: { gt: 0 } } }),
@@ -192,7 +193,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
   it('gives up what it cannot draw after three tries, and gives the tokens back', async () => {
     const me = actor();
     const { batch } = await openBatch(
-      asking({ actor: me }),
+      origin({ actor: me }),
       request([cell({ prompt: 'never mind', seed: 8 }, small)]),
     );
     await db.generation.updateMany({ where: { batchId: batch.id }, data: { parameters: { steps: 'many' } } });
@@ -203,7 +204,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
   });
 
   it('hands back what it draws when it is told to stop, and another takes it', async () => {
-    const { batch } = await openBatch(asking(), request([cell({ prompt: 'handed over', seed: 3 }, small)]));
+    const { batch } = await openBatch(origin(), request([cell({ prompt: 'handed over', seed: 3 }, small)]));
     await close();
     ({ close } = await startWorker({ queues, dir: inject('bundleDir') }));
     expect((await ended(batch))[0]?.state).toBe('done');

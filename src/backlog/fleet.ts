@@ -1,0 +1,71 @@
+/**
+ * The fleet: the workers alive, what each has loaded, and how fast it draws. A worker keeps its row by renewing it; one that was not
+ * heard of for a while counts as gone, and what it had in hand goes back to the backlog. The only file that writes Worker.
+ */
+import { bundles } from '#config/bundles.ts';
+import { config } from '#config/env.ts';
+import { db, type Prisma, type Worker } from '#src/doors/db.ts';
+
+/** ms after which a worker that was not heard of counts as gone; it renews every third of that */
+export const WORKER_LOST_MS = 15_000;
+/** Steps of the picture that `seconds` of config/bundles.yaml is of. */
+const USUAL_STEPS = 40;
+
+/** What a worker tells of itself each time. */
+export interface WorkerState {
+  /** of each loaded network: how long loading took, and the execution providers that its nodes run on */
+  readonly sessions: readonly object[];
+  /** names of the LoRAs that its bundle has */
+  readonly loras: readonly string[];
+  /** a denoising step with all that belongs to it; null before anything was drawn */
+  readonly msPerStep: number | null;
+}
+
+export interface NewWorker {
+  readonly id: string;
+  readonly bundle: string;
+  readonly bundleHash: string;
+}
+
+export async function joinFleet(worker: NewWorker, state: WorkerState): Promise<void> {
+  await db.worker.create({ data: { ...worker, ...columns(state) } });
+}
+
+export async function renewWorker(id: string, state: WorkerState): Promise<void> {
+  await db.worker.update({ where: { id }, data: { ...columns(state), seenAt: new Date() } });
+}
+
+export async function leaveFleet(id: string): Promise<void> {
+  await db.worker.delete({ where: { id } });
+}
+
+function columns({ sessions, loras, msPerStep }: WorkerState) {
+  return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], msPerStep };
+}
+
+/** Those that are alive, by bundle and then the longest alive first. @param bundle all bundles when left out */
+export async function workersAlive(bundle?: string, now = new Date()): Promise<Worker[]> {
+  return db.worker.findMany({
+    where: { ...(bundle && { bundle }), seenAt: { gt: new Date(now.getTime() - WORKER_LOST_MS) } },
+    orderBy: [{ bundle: 'asc' }, { startedAt: 'asc' }],
+  });
+}
+
+/** Mean of the workers alive, ms; before any of them has drawn, what config/bundles.yaml says. */
+export function msPerStepOf(workers: readonly Pick<Worker, 'msPerStep'>[], bundle = config.bundle): number {
+  const measured = workers.flatMap(({ msPerStep }) => msPerStep ?? []);
+  if (measured.length) return measured.reduce((sum, ms) => sum + ms, 0) / measured.length;
+  return ((bundles.get(bundle)?.seconds ?? 10) * 1_000) / USUAL_STEPS;
+}
+
+/** The hash of the weights that workers draw with now, or drew with last. null: no worker was ever seen. */
+export async function bundleHashNow(bundle: string): Promise<string | null> {
+  const worker = await db.worker.findFirst({ where: { bundle }, orderBy: { seenAt: 'desc' } });
+  return worker?.bundleHash ?? null;
+}
+
+/** LoRAs that workers of a bundle have or had last, sorted; null: no worker was ever seen. */
+export async function lorasOf(bundle: string): Promise<string[] | null> {
+  const workers = await db.worker.findMany({ where: { bundle }, select: { loras: true } });
+  return workers.length ? [...new Set(workers.flatMap(({ loras }) => loras))].sort() : null;
+}

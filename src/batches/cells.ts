@@ -1,0 +1,138 @@
+/** One picture of a batch, before it has a row: what it is known by, what it takes, and what it costs. */
+import { randomInt } from 'node:crypto';
+import { bundles } from '#config/bundles.ts';
+import { config } from '#config/env.ts';
+import { limits, tiers } from '#config/tiers.ts';
+import { bundleHashNow } from '#src/backlog/fleet.ts';
+import { requireLoras } from '#src/bundles/offered-loras.ts';
+import { hashOf } from '#src/canonical.ts';
+import { db } from '#src/doors/db.ts';
+import { UserError } from '#src/errors.ts';
+import { folderHash } from '#src/faces.ts';
+import { reusable } from '#src/generations/images.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
+import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
+
+export interface Cell {
+  readonly prompt: string;
+  /** every parameter, as `resolveParameters` gives them */
+  readonly parameters: ResolvedParameters;
+  /** 0…2³²−1 */
+  readonly seed: number;
+  readonly faceFolderId: string | null;
+  readonly ideaId: string | null;
+  /** axis → label; empty for `/imagine` */
+  readonly coordinates: Readonly<Record<string, string>>;
+}
+
+export interface PricedCell extends Cell {
+  readonly key: string;
+  /** px */
+  readonly width: number;
+  /** px */
+  readonly height: number;
+  readonly steps: number;
+  /** tokens */
+  readonly price: number;
+  readonly drawnBefore: boolean;
+}
+
+export function randomSeed(): number {
+  return randomInt(2 ** 32);
+}
+
+/** px; what the shape parameter means for the bundle */
+export function sizeOf(
+  values: ResolvedParameters,
+  bundleName = config.bundle,
+): { width: number; height: number } {
+  const bundle = bundles.get(bundleName);
+  if (!bundle) throw new Error(`config/bundles.yaml has no bundle named ${bundleName}`);
+  const size = bundle.shapes[String(values.shape)];
+  if (!size) {
+    const choices = Object.keys(bundle.shapes);
+    throw new UserError('parameter_choice', { name: 'shape', choices, got: String(values.shape) });
+  }
+  return size;
+}
+
+/** Denoising steps, of both stages where a face is drawn. */
+export function stepsOf({ parameters: values, faceFolderId }: Cell): number {
+  return Number(values.steps) + (faceFolderId ? Number(values.detail_steps) : 0);
+}
+
+/**
+ * Hash of everything that affects a cell's pixels, but for the bundle's weights: those are compared apart, as only
+ * workers have them.
+ */
+export function cellKey(cell: Cell, faceHash: string | null, bundle = config.bundle): string {
+  const pixels = Object.fromEntries(Object.entries(cell.parameters).filter(([name]) => changesPixels(name)));
+  return hashOf({
+    version: 1,
+    bundle,
+    prompt: cell.prompt,
+    seed: cell.seed,
+    face: faceHash,
+    ...sizeOf(pixels),
+    pixels,
+  });
+}
+
+/** Whether another value makes another picture. The seed stands in a cell by itself. */
+export function changesPixels(name: string): boolean {
+  return name !== 'seed' && parameters.get(name)?.pixels !== false;
+}
+
+/** Tokens for one picture: the tier's price at 40 steps in all and the bundle's portrait size, in proportion, at least 1. */
+export function priceOf(cell: Cell, tierName: string): number {
+  const tier = tiers.get(tierName);
+  if (!tier)
+    throw new UserError('parameter_choice', { name: 'tier', choices: [...tiers.keys()], got: tierName });
+  const { width, height } = sizeOf(cell.parameters);
+  return Math.max(1, Math.round((tier.tokens * (stepsOf(cell) / 40) * (width * height)) / (512 * 640)));
+}
+
+/**
+ * Every check of cells that needs no transaction, and what each comes to.
+ *
+ * @throws {UserError} `batch_limit`, `prompt_*`, `lora_unknown`, `folder_empty`, `gone`, `parameter_choice`
+ */
+export async function priceCells(cells: readonly Cell[], tier: string): Promise<PricedCell[]> {
+  if (cells.length > limits.batch)
+    throw new UserError('batch_limit', { pictures: cells.length, max: limits.batch });
+  // A negative prompt may name what the rules refuse: it says what to keep out of the picture.
+  for (const prompt of new Set(cells.map((cell) => cell.prompt))) checkPrompt(prompt);
+  await requireLoras(new Set(cells.map((cell) => cell.parameters.lora)));
+  const faces = new Map<string, string>();
+  for (const id of new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])))
+    faces.set(id, await folderHash(id));
+
+  const keyed = cells.map((cell) => ({
+    ...cell,
+    key: cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null),
+  }));
+  const before = await drawnBefore(keyed.map(({ key }) => key));
+  // Within one batch too: the first of two equal cells is drawn, the second is copied from it.
+  return keyed.map((cell) => {
+    const known = before.has(cell.key);
+    before.add(cell.key);
+    return {
+      ...cell,
+      ...sizeOf(cell.parameters),
+      steps: stepsOf(cell),
+      drawnBefore: known,
+      price: known ? 0 : priceOf(cell, tier),
+    };
+  });
+}
+
+/** Keys of pictures that are there, drawn with the weights that workers have now. */
+async function drawnBefore(keys: readonly string[]): Promise<Set<string>> {
+  const bundleHash = await bundleHashNow(config.bundle);
+  if (!bundleHash) return new Set();
+  const drawn = await db.image.findMany({
+    where: { bundleHash, key: { in: [...keys] }, ...reusable },
+    select: { key: true },
+  });
+  return new Set(drawn.map(({ key }) => key));
+}

@@ -1,0 +1,161 @@
+/**
+ * How generations end, and with the last of them their batch. However one ends, the same follows in the same transaction: tokens
+ * come back for what was not drawn, the messages that show it change, and a batch without anything left ends.
+ */
+import { WORKER_LOST_MS } from '#src/backlog/fleet.ts';
+import { changed, together, type Wake } from '#src/deliveries.ts';
+import { db, type Generation, type Prisma, type Transaction, type Verdict } from '#src/doors/db.ts';
+import { deleteFile, getFile, putFile } from '#src/doors/storage.ts';
+import type { Failure } from '#src/errors.ts';
+import {
+  type Drawing,
+  type EndWithout,
+  MAX_ATTEMPTS,
+  markDone,
+  markEnded,
+  markQueued,
+} from '#src/generations/generations.ts';
+import { createImage, imageKey, reusable } from '#src/generations/images.ts';
+import { openReview } from '#src/moderation/reviews.ts';
+import { refund } from '#src/people/tokens.ts';
+import { endBatchIfDone, markEnding } from './batches.ts';
+
+/** A finished picture, its bytes not stored yet. */
+export interface Drawn {
+  readonly png: Buffer;
+  /** px */
+  readonly width: number;
+  /** px */
+  readonly height: number;
+  readonly sha256: string;
+  readonly thumbhash: Uint8Array<ArrayBuffer>;
+  readonly verdict: Verdict;
+  readonly scores: Record<string, number>;
+  readonly rule: string | null;
+  readonly likeness: number | null;
+  readonly bundleHash: string;
+  /** stage → ms */
+  readonly timings: Record<string, number>;
+}
+
+/** Bytes first, then the row: a row never names bytes that are not there. False when it was no longer this worker's. */
+export async function finishGeneration(drawing: Drawing, workerId: string, drawn: Drawn): Promise<boolean> {
+  return finish(drawing, workerId, drawn, false);
+}
+
+/** Ends a generation with the bytes of a picture that was drawn before under the same key and weights, if there is one. */
+export async function reuseImage(drawing: Drawing, workerId: string, bundleHash: string): Promise<boolean> {
+  const earlier = await db.image.findFirst({
+    where: { key: drawing.key, bundleHash, ...reusable },
+    orderBy: { createdAt: 'desc' },
+  });
+  if (!earlier) return false;
+  let png: Buffer;
+  try {
+    png = await getFile(earlier.storageKey);
+  } catch {
+    return false; // deleted between the two lines: draw it
+  }
+  const { width, height, sha256, thumbhash, verdict, scores, rule, likeness } = earlier;
+  const drawn = { png, width, height, sha256, thumbhash, verdict, rule, likeness, bundleHash, timings: {} };
+  return finish(drawing, workerId, { ...drawn, scores: scores as Record<string, number> }, true);
+}
+
+async function finish(drawing: Drawing, workerId: string, drawn: Drawn, reused: boolean): Promise<boolean> {
+  const { png, timings, ...columns } = drawn;
+  const storageKey = imageKey(drawing, drawn.verdict);
+  await putFile(storageKey, png);
+
+  const wake = await db.$transaction(async (tx) => {
+    const done = { bundleHash: drawn.bundleHash, timings, reused };
+    if (!(await markDone(tx, drawing.id, workerId, done))) return null;
+    const image = await createImage(tx, {
+      ...columns,
+      generationId: drawing.id,
+      key: drawing.key,
+      storageKey,
+      bytes: png.length,
+    });
+    const wakes: Wake[] = [];
+    if (drawn.verdict !== 'clear') {
+      const review = await openReview(tx, {
+        imageId: image.id,
+        guildId: drawing.batch.guildId,
+        cause: drawn.rule === 'classifier-failed' ? 'classifier-failed' : 'classifier',
+        ownerId: drawing.userId,
+      });
+      wakes.push(review);
+    }
+    // It was promised as a reuse and is one, or it was paid for and drawn; a paid one that was copied is given back.
+    return together(...wakes, await ended(tx, drawing.batchId, reused ? [drawing] : []));
+  });
+  if (wake) await wake();
+  else await deleteFile(storageKey).catch(() => {});
+  return wake !== null;
+}
+
+/** What follows when generations of a batch have ended. @param undrawn those of them whose tokens come back */
+async function ended(tx: Transaction, batchId: string, undrawn: readonly Generation[]): Promise<Wake> {
+  await refund(tx, undrawn);
+  return together(await changed(tx, { batchId }), await endBatchIfDone(tx, batchId));
+}
+
+/** Ends it without a picture and gives its tokens back. */
+export async function failGeneration(id: string, workerId: string, failure: Failure): Promise<boolean> {
+  return endWithout({ id, state: 'running', workerId }, { state: 'failed', failure });
+}
+
+/** A running one that was aborted because its batch was cancelled. */
+export async function abandonGeneration(id: string, workerId: string): Promise<boolean> {
+  return endWithout({ id, state: 'running', workerId }, { state: 'cancelled' });
+}
+
+async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): Promise<boolean> {
+  const wake = await db.$transaction(async (tx) => {
+    const [generation] = await markEnded(tx, where, end);
+    return generation ? ended(tx, generation.batchId, [generation]) : null;
+  });
+  await wake?.();
+  return wake !== null;
+}
+
+/**
+ * Back to the backlog, to be tried again by whoever is free; if its batch was stopped meanwhile, it ends there. `admitted`: BullMQ
+ * still has its job.
+ */
+export async function handBack(id: string, workerId: string, admitted: boolean): Promise<void> {
+  const wake = await db.$transaction(async (tx) => {
+    const given = await markQueued(tx, id, workerId, admitted);
+    if (!given) return null;
+    const gone = await markEnded(
+      tx,
+      { id, state: 'queued', batch: { state: { in: ['stopped', 'cancelled'] } } },
+      { state: 'cancelled' },
+    );
+    return gone.length ? ended(tx, given.batchId, gone) : changed(tx, { batchId: given.batchId });
+  });
+  await wake?.();
+}
+
+/** Stops a batch: waiting generations end now and are refunded. `cancel` ends running ones at their next step as well. */
+export async function endBatch(batchId: string, how: 'stopped' | 'cancelled'): Promise<boolean> {
+  const wake = await db.$transaction(async (tx) => {
+    if (!(await markEnding(tx, batchId, how))) return null;
+    const waiting = await markEnded(tx, { batchId, state: 'queued' }, { state: 'cancelled' });
+    return ended(tx, batchId, waiting);
+  });
+  await wake?.();
+  return wake !== null;
+}
+
+/** Generations of workers that were not heard of go back to the backlog, or fail after the third try. Returns how many. */
+export async function rescueOrphans(now = new Date()): Promise<number> {
+  const lost = await db.$queryRaw<{ id: string; workerId: string; attempts: number }[]>`
+    SELECT g.id, g."workerId", g.attempts FROM "Generation" g LEFT JOIN "Worker" w ON w.id = g."workerId"
+    WHERE g.state = 'running' AND (w.id IS NULL OR w."seenAt" < ${new Date(now.getTime() - WORKER_LOST_MS)})`;
+  for (const { id, workerId, attempts } of lost) {
+    if (attempts >= MAX_ATTEMPTS) await failGeneration(id, workerId, 'internal');
+    else await handBack(id, workerId, false);
+  }
+  return lost.length;
+}

@@ -1,0 +1,103 @@
+/** Plans: batches that are shown with their price before anything is charged. Their cells are kept, so that what runs is what was shown. */
+import { z } from 'zod';
+import { forecastOf } from '#src/backlog/place.ts';
+import { type Batch, db, isDuplicate, type Prisma } from '#src/doors/db.ts';
+import { UserError } from '#src/errors.ts';
+import { type Actor, admitUser, type Origin } from '#src/people/people.ts';
+import { balanceOf } from '#src/people/tokens.ts';
+import {
+  type BatchRequest,
+  batchOf,
+  createBatch,
+  discard,
+  type Opened,
+  openBatch,
+  planHash,
+} from './batches.ts';
+import { priceCells } from './cells.ts';
+
+/** What a plan card tells. */
+export interface Plan {
+  readonly batchId: string;
+  /** the first 16 digits; a Run button carries it */
+  readonly hash: string;
+  readonly pictures: number;
+  /** drawn before, and free */
+  readonly reused: number;
+  readonly tokens: number;
+  readonly balance: number;
+  /** until the last picture, with the backlog as it is now */
+  readonly minutes: number;
+}
+
+/**
+ * Checks everything and stores the plan; nothing is charged.
+ *
+ * @throws {UserError} any that `openBatch` throws but `tokens_short`
+ */
+export async function planBatch(origin: Origin, request: BatchRequest): Promise<Plan> {
+  await admitUser(origin.actor);
+  const cells = await priceCells(request.cells, request.tier);
+  const batch = await createBatch(db, origin, request, {
+    state: 'planned',
+    planHash: planHash(request),
+    config: { asked: request.asked, cells: request.cells as unknown as Prisma.InputJsonArray },
+  }).catch(async (error: unknown) => {
+    // The same interaction, delivered twice: both show the plan that was stored first.
+    const first = isDuplicate(error) ? await batchOf(origin.interactionId) : null;
+    if (!first) throw error;
+    return first;
+  });
+  const toDraw = cells.filter(({ drawnBefore }) => !drawnBefore);
+  const { readyMs } = await forecastOf({
+    userId: origin.actor.id,
+    tier: request.tier,
+    pictures: toDraw.length,
+    steps: toDraw.reduce((sum, { steps }) => sum + steps, 0),
+  });
+  return {
+    batchId: batch.id,
+    hash: shown(batch),
+    pictures: cells.length,
+    reused: cells.length - toDraw.length,
+    tokens: cells.reduce((sum, { price }) => sum + price, 0),
+    balance: await db.$transaction((tx) => balanceOf(tx, origin.actor.id)),
+    minutes: readyMs / 60_000,
+  };
+}
+
+const shown = ({ planHash }: Batch) => (planHash ?? '').slice(0, 16);
+
+const StoredCell = z.object({
+  prompt: z.string(),
+  parameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  seed: z.number().int(),
+  faceFolderId: z.string().nullable(),
+  ideaId: z.string().nullable(),
+  coordinates: z.record(z.string(), z.string()),
+});
+const StoredPlan = z.object({ asked: z.record(z.string(), z.json()), cells: z.array(StoredCell) });
+
+/** The plan as stored: to run it, or to edit it. @throws {UserError} `gone`, `not_yours`, `plan_changed` */
+export async function storedPlan(actor: Actor, batchId: string) {
+  const batch = await db.batch.findUnique({ where: { id: batchId } });
+  if (!batch) throw new UserError('gone', {});
+  if (batch.ownerId !== actor.id) throw new UserError('not_yours', {});
+  if (batch.state !== 'planned') throw new UserError('plan_changed', {});
+  return { batch, ...StoredPlan.parse(batch.config) };
+}
+
+/** Runs a plan that was shown. `hash` is what the pressed button carried. @throws {UserError} as `openBatch` */
+export async function openPlanned(origin: Origin, batchId: string, hash: string): Promise<Opened> {
+  const { batch, asked, cells } = await storedPlan(origin.actor, batchId);
+  if (shown(batch) !== hash) throw new UserError('plan_changed', {});
+  const { kind, title, tier, production } = batch;
+  const request = { kind, title, asked: asked as Prisma.InputJsonObject, cells, tier, production };
+  return openBatch(origin, request, batchId);
+}
+
+/** Throws a plan away, as Cancel and an edited plan do. @throws {UserError} as `storedPlan` */
+export async function discardPlan(actor: Actor, batchId: string): Promise<void> {
+  await storedPlan(actor, batchId);
+  await discard(batchId);
+}

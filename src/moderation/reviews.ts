@@ -1,0 +1,164 @@
+/**
+ * The life of one review, a question to the moderators about an image:
+ *
+ *   pending ──▶ approved   its bytes move to where they belong, and the asker gets the picture
+ *      └──────▶ rejected   its bytes are deleted, and the asker gets a strike
+ *
+ * A flagged image opens one, and so does a member's report of a picture that was clear; until it is decided nobody sees the picture.
+ * An approved image stays `flagged`: the approval is of this one image, and its bytes do not stand for others of its key.
+ *
+ * A decision is made once, by a moderator, and kept for ever. The only file that writes Review.
+ */
+import { audit } from '#src/audit.ts';
+import { addDelivery, changed, together, type Wake } from '#src/deliveries.ts';
+import { db, isDuplicate, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import { deleteFile, hasFile, isMissing, moveFile } from '#src/doors/storage.ts';
+import { UserError } from '#src/errors.ts';
+import { markApproved, markRejected, markReported } from '#src/generations/images.ts';
+import { type Actor, addStrike } from '#src/people/people.ts';
+import { mustBeAllowed } from '#src/people/rights.ts';
+
+export interface NewReview {
+  readonly imageId: string;
+  readonly guildId: string | null;
+  /** `classifier`, `classifier-failed` or `report` */
+  readonly cause: string;
+  readonly ownerId: string;
+  readonly reportedBy?: string;
+}
+
+/**
+ * Opens a review and has it shown in the guild's review channel. The delivery names no channel: the courier asks
+ * `reviewChannel` when it posts, so a review that was opened before there was a channel is shown once there is one.
+ */
+export async function openReview(tx: Transaction, { ownerId, ...review }: NewReview): Promise<Wake> {
+  const { id } = await tx.review.create({ data: review });
+  return addDelivery(tx, { kind: 'review', userId: ownerId, guildId: review.guildId, reviewId: id });
+}
+
+const reviewed = {
+  image: { include: { generation: { include: { batch: true } } } },
+} as const satisfies Prisma.ReviewInclude;
+
+/** A review that this person may decide on. @throws {UserError} `moderators_only`, `gone` */
+export async function reviewFor(actor: Actor, reviewId: string) {
+  const review = await db.review.findUnique({ where: { id: reviewId }, include: reviewed });
+  const batch = review?.image.generation.batch ?? { ownerId: '', guildId: null };
+  await mustBeAllowed(actor, 'review', batch);
+  if (!review) throw new UserError('gone', {});
+  return review;
+}
+
+export type Decision = 'approved' | 'rejected';
+
+/** Of a moderator's reason, characters. */
+const REASON_LENGTH = 500;
+
+/**
+ * A moderator's decision, once. Approval delivers the picture; rejection deletes it. The asker is told of both.
+ *
+ * @throws {UserError} `moderators_only`, `gone`, `already_done` naming who was first
+ */
+export async function decide(
+  actor: Actor,
+  reviewId: string,
+  decision: Decision,
+  reason: string | null,
+): Promise<void> {
+  const review = await reviewFor(actor, reviewId);
+  const { image } = review;
+  const { batch, userId } = image.generation;
+  const kept = image.storageKey;
+  const shown = kept.replace(/^quarantine\//, batch.production ? 'productions/' : 'tests/');
+  const approved = decision === 'approved';
+
+  // Bytes first: a row must not name bytes that are not there. Moved and not decided, the next try finds them moved.
+  if (approved && review.state === 'pending' && shown !== kept && (await hasFile(kept))) {
+    await moveFile(kept, shown).catch((error: unknown) => {
+      if (!isMissing(error)) throw error; // another moderator was faster by a hair
+    });
+  }
+  const wake = await db.$transaction(async (tx) => {
+    const { count } = await tx.review.updateMany({
+      where: { id: reviewId, state: 'pending' },
+      data: {
+        state: decision,
+        moderatorId: actor.id,
+        reason: reason?.trim().slice(0, REASON_LENGTH) || null,
+        decidedAt: new Date(),
+      },
+    });
+    if (!count) return null;
+    if (approved) await markApproved(tx, image.id, shown);
+    else {
+      await markRejected(tx, image);
+      await addStrike(tx, userId);
+    }
+    await audit(tx, {
+      actorId: actor.id,
+      action: approved ? 'review.approve' : 'review.reject',
+      subject: `image:${image.id}`,
+      guildId: review.guildId,
+      before: { state: 'pending' },
+      after: { state: decision, reason },
+    });
+    const anew = await changed(tx, { OR: [{ batchId: batch.id }, { reviewId }] });
+    const notice = await addDelivery(tx, {
+      kind: 'notice',
+      userId,
+      guildId: batch.guildId,
+      channelId: batch.threadId ?? batch.channelId,
+      batchId: batch.id,
+      reviewId,
+    });
+    return together(anew, notice);
+  });
+
+  const { state, moderatorId } = await db.review.findUniqueOrThrow({ where: { id: reviewId } });
+  // Under either key: somebody may have been about to approve it.
+  if (state === 'rejected') for (const key of [kept, shown]) await deleteFile(key);
+  if (!wake) throw new UserError('already_done', { what: `${state} by <@${moderatorId}>` });
+  await wake();
+}
+
+/** A member's report takes a picture out of sight until a moderator decides. @throws {UserError} `gone`, `already_done` */
+export async function reportImage(actor: Actor, imageId: string): Promise<void> {
+  const image = await db.image.findUnique({
+    where: { id: imageId },
+    include: { review: true, generation: { include: { batch: true } } },
+  });
+  if (!image || image.deletedAt) throw new UserError('gone', {});
+  const known = (state: Review['state']) =>
+    new UserError('already_done', {
+      what: state === 'pending' ? 'the moderators are looking at it' : `the moderators have ${state} it`,
+    });
+  if (image.review) throw known(image.review.state);
+
+  const { batch, userId } = image.generation;
+  let wake: Wake;
+  try {
+    wake = await db.$transaction(async (tx) => {
+      const review = await openReview(tx, {
+        imageId,
+        guildId: batch.guildId,
+        cause: 'report',
+        ownerId: userId,
+        reportedBy: actor.id,
+      });
+      await markReported(tx, imageId);
+      await audit(tx, {
+        actorId: actor.id,
+        action: 'image.report',
+        subject: `image:${imageId}`,
+        guildId: actor.guildId,
+        before: { verdict: image.verdict, visibility: image.visibility },
+        after: { verdict: 'flagged', visibility: 'private' },
+      });
+      return together(review, await changed(tx, { batchId: batch.id }));
+    });
+  } catch (error) {
+    if (isDuplicate(error)) throw known('pending'); // two people reported it at once
+    throw error;
+  }
+  await wake();
+}

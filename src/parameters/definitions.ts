@@ -1,0 +1,169 @@
+/**
+ * What parameters there are, and which values each takes: config/parameters.yaml with the choices that the program names. Pure: it
+ * knows nobody's values.
+ */
+import { bundles } from '#config/bundles.ts';
+import { config } from '#config/env.ts';
+import {
+  type ParameterEntry,
+  type ParameterJson,
+  type ProgramChoices,
+  parameterEntries,
+} from '#config/parameters.ts';
+import { tiers } from '#config/tiers.ts';
+import { guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
+import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
+import { UserError } from '#src/errors.ts';
+import { isKeepable } from '#src/text.ts';
+
+export type { ParameterJson } from '#config/parameters.ts';
+
+/** name → value */
+export type ResolvedParameters = Record<string, ParameterJson>;
+
+type Choice = Omit<Extract<ParameterEntry, { type: 'choice' }>, 'choices'> & {
+  readonly choices: readonly string[];
+};
+export type Parameter = Exclude<ParameterEntry, { type: 'choice' }> | Choice;
+
+const choices: Readonly<Record<ProgramChoices, readonly string[]>> = {
+  schedulers: schedulerNames,
+  spacings,
+  cutoffs: guidanceCutoffs,
+  shapes: Object.keys(bundles.get(config.bundle)?.shapes ?? {}),
+  tiers: [...tiers.keys()],
+};
+
+/** name → definition, in the file's order */
+export const parameters: ReadonlyMap<string, Parameter> = new Map(
+  [...parameterEntries].map(([name, entry]) => [name, withChoices(name, entry)]),
+);
+
+/** @throws {Error} naming the parameter whose default is none of its choices */
+function withChoices(name: string, entry: ParameterEntry): Parameter {
+  if (entry.type !== 'choice') return entry;
+  const named = typeof entry.choices === 'string' ? choices[entry.choices] : entry.choices;
+  if (!named.includes(entry.default))
+    throw new Error(
+      `config/parameters.yaml: ${name}: default ${entry.default} is none of ${named.join(', ')}`,
+    );
+  return { ...entry, choices: named };
+}
+
+const YES = new Set(['on', 'true', 'yes']);
+const NO = new Set(['off', 'false', 'no']);
+/** What a person types for "not set", where that is the default: a random seed, no negative prompt. */
+const NOT_SET = new Set(['none', 'random']);
+/** No hexadecimal, no exponent, no "Infinity": what a person would write. */
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)$/;
+
+/** @throws {UserError} `parameter_unknown` with the nearest names */
+export function definition(name: string): Parameter {
+  const found = parameters.get(name);
+  if (found) return found;
+  throw new UserError('parameter_unknown', { name, near: nearNames(name).slice(0, 3) });
+}
+
+/**
+ * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML. null and `default` mean
+ * the default; `none` too, where the default is "not set".
+ *
+ * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `_lora`, `text_unkeepable`
+ */
+export function parseParameter(name: string, input: ParameterJson): ParameterJson {
+  const parameter = definition(name);
+  const wrong = (expected: string) => new UserError('parameter_type', { name, expected, got: String(input) });
+  const word = String(input).trim().toLowerCase();
+  if (input === null || word === 'default' || (parameter.default === null && NOT_SET.has(word))) {
+    return parameter.default;
+  }
+
+  switch (parameter.type) {
+    case 'boolean': {
+      if (YES.has(word)) return true;
+      if (NO.has(word)) return false;
+      throw wrong('`on` or `off`');
+    }
+    case 'choice': {
+      const { choices } = parameter;
+      if (!choices.includes(word))
+        throw new UserError('parameter_choice', { name, choices, got: String(input) });
+      return word;
+    }
+    case 'loras': {
+      if (typeof input !== 'string') throw wrong('names of LoRAs, as `film:0.6, ink`');
+      try {
+        return sayLoras(parseLoras(input)) || null;
+      } catch (error) {
+        throw new UserError('parameter_lora', { name, problem: (error as RangeError).message });
+      }
+    }
+    case 'text': {
+      if (typeof input !== 'string') throw wrong('text');
+      const text = input.trim();
+      if (!isKeepable(text)) throw new UserError('text_unkeepable', { what: `\`${name}\`` });
+      const got = [...text].length;
+      if (got > parameter.maxLength)
+        throw new UserError('parameter_length', { name, max: parameter.maxLength, got });
+      return text || parameter.default;
+    }
+    case 'number':
+    case 'integer': {
+      const { min, max, step, type } = parameter;
+      const expected = type === 'integer' ? 'a whole number' : 'a number, with a point, as `7.5`';
+      const number = typeof input === 'string' && NUMBER.test(word) ? Number(word) : input;
+      if (typeof number !== 'number' || !Number.isFinite(number)) throw wrong(expected);
+      if (type === 'integer' && !Number.isInteger(number)) throw wrong(expected);
+      if (number < min || number > max)
+        throw new UserError('parameter_range', { name, min, max, got: number });
+      // -0 and 0 are one value, and one cell key; so are those that draw the same.
+      return (step ? step * Math.round(number / step) : number) + 0;
+    }
+  }
+}
+
+/** How a value is shown: `on`, `7.5`, `random`. */
+export function showValue(name: string, value: ParameterJson): string {
+  if (value === null) return name === 'seed' ? 'random' : 'none';
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  return String(value);
+}
+
+/** A stored value, if the parameter would still take it; else the default. */
+export function fitting(name: string, value: unknown): ParameterJson {
+  const standard = definition(name).default;
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return standard;
+  try {
+    return parseParameter(name, value);
+  } catch {
+    return standard;
+  }
+}
+
+/** Names that somebody may have meant, nearest first. */
+export function nearNames(typed: string): string[] {
+  const wanted = typed.trim().toLowerCase();
+  return [...parameters.keys()]
+    .map((name) => ({
+      name,
+      far: wanted.length > 2 && name.startsWith(wanted) ? 0 : distance(wanted, name),
+    }))
+    .filter(({ far }) => far <= 3)
+    .sort((a, b) => a.far - b.far)
+    .map(({ name }) => name);
+}
+
+/** Levenshtein's, of two short words; 4 stands for anything beyond 3. */
+function distance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 3) return 4;
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = a[i - 1] === b[j - 1] ? 0 : 1;
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + change));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,71 @@
+/** What `/set` offers while somebody types: names of parameters, and values. */
+import { completeLoras } from '#src/bundles/offered-loras.ts';
+import { db } from '#src/doors/db.ts';
+import { UserError } from '#src/errors.ts';
+import { definition, fitting, nearNames, parameters, parseParameter, showValue } from './definitions.ts';
+
+/** A choice of an autocomplete: Discord takes 25, of 100 characters each. */
+export interface Suggestion {
+  readonly name: string;
+  readonly value: string;
+}
+const SUGGESTIONS_MAX = 25;
+const SUGGESTION_LENGTH = 100;
+
+/** Autocomplete of `parameter`: those that have what is typed, or are spelt nearly so. */
+export function suggestParameters(typed: string): Suggestion[] {
+  const wanted = typed.trim().toLowerCase();
+  const having = [...parameters].flatMap(([name, { title }]) =>
+    name.includes(wanted) || title.toLowerCase().includes(wanted) ? [name] : [],
+  );
+  return (having.length ? having : nearNames(wanted))
+    .map((name) => suggestion(`${name}: ${definition(name).description}`, name))
+    .slice(0, SUGGESTIONS_MAX);
+}
+
+/** Autocomplete of `value`: what is typed if it would do, then the value now, the default, and the range or the choices. */
+export async function suggestValues(userId: string, name: string, typed: string): Promise<Suggestion[]> {
+  const parameter = parameters.get(name);
+  if (!parameter) return [];
+  const stored = await db.parameterValue.findUnique({ where: { userId_name: { userId, name } } });
+  const now = showValue(name, fitting(name, stored?.value));
+  const standard = showValue(name, parameter.default);
+
+  const offers = new Map<string, string[]>();
+  const offer = (value: string, ...notes: string[]) =>
+    offers.set(value, [...(offers.get(value) ?? []), ...notes]);
+  if (typed.trim()) {
+    try {
+      offer(showValue(name, parseParameter(name, typed)), 'as typed');
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      // Enter takes the first line: without this one, a value out of range would silently become another.
+      if (parameter.type === 'number' || parameter.type === 'integer')
+        offer(typed.trim(), `must be from ${parameter.min} to ${parameter.max}`);
+    }
+  }
+  offer(now, 'your value now');
+  offer(standard, 'default');
+  if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word);
+  if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice);
+  if (parameter.type === 'loras') for (const value of await completeLoras(typed)) offer(value);
+  if (parameter.type === 'number' || parameter.type === 'integer') {
+    offer(String(parameter.min), 'least');
+    offer(String(parameter.max), 'most');
+  }
+  const text = typed.trim().toLowerCase();
+  const listed = parameter.type === 'choice' || parameter.type === 'boolean';
+  return (
+    [...offers]
+      // Discord would send a longer one cut off, and half a negative prompt would be stored.
+      .filter(([value]) => value.length <= SUGGESTION_LENGTH)
+      .filter(([value]) => !listed || value.includes(text) || value === now)
+      .map(([value, notes]) => suggestion(`${value} · ${notes.join(', ') || parameter.title}`, value))
+      .slice(0, SUGGESTIONS_MAX)
+  );
+}
+
+function suggestion(name: string, value: string): Suggestion {
+  const shown = name.length > SUGGESTION_LENGTH ? `${name.slice(0, SUGGESTION_LENGTH - 1)}…` : name;
+  return { name: shown, value };
+}

@@ -1,0 +1,125 @@
+/**
+ * What people set: stored values over the defaults of config/parameters.yaml. The only file that writes ParameterValue.
+ */
+import { audit } from '#src/audit.ts';
+import { requireLoras } from '#src/bundles/offered-loras.ts';
+import { db, Prisma, type Transaction } from '#src/doors/db.ts';
+import { UserError } from '#src/errors.ts';
+import { type Actor, admitUser } from '#src/people/people.ts';
+import { isOperator } from '#src/people/rights.ts';
+import {
+  definition,
+  fitting,
+  type Parameter,
+  type ParameterJson,
+  parameters,
+  parseParameter,
+  type ResolvedParameters,
+  showValue,
+} from './definitions.ts';
+
+export interface Changed {
+  readonly name: string;
+  readonly before: ParameterJson;
+  readonly after: ParameterJson;
+}
+
+/** Stores a value. @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown` */
+export async function setParameter(actor: Actor, name: string, input: ParameterJson): Promise<Changed> {
+  const after = parseParameter(name, input);
+  if (definition(name).operators && !(await isOperator(actor)))
+    throw new UserError('parameter_operators', { name });
+  if (definition(name).type === 'loras') await requireLoras([after]);
+  await admitUser(actor);
+  return db.$transaction(async (tx) => {
+    await lockOwner(tx, actor.id);
+    const key = { userId_name: { userId: actor.id, name } };
+    const stored = await tx.parameterValue.findUnique({ where: key });
+    const before = fitting(name, stored?.value);
+    const value = after === null ? Prisma.JsonNull : after;
+    await tx.parameterValue.upsert({
+      where: key,
+      create: { userId: actor.id, name, value },
+      update: { value },
+    });
+    await auditChange(tx, actor, { name, before, after });
+    return { name, before, after };
+  });
+}
+
+/** Back to the default: one, or all. Returns what was changed. @throws {UserError} `parameter_unknown` */
+export async function resetParameter(actor: Actor, name: string | 'all'): Promise<Changed[]> {
+  if (name !== 'all') definition(name);
+  return db.$transaction(async (tx) => {
+    await lockOwner(tx, actor.id);
+    const where = { userId: actor.id, ...(name !== 'all' && { name }) };
+    const stored = await tx.parameterValue.findMany({ where });
+    await tx.parameterValue.deleteMany({ where });
+    const changed = stored
+      .filter((row) => parameters.has(row.name))
+      .map((row) => ({
+        name: row.name,
+        before: fitting(row.name, row.value),
+        after: definition(row.name).default,
+      }));
+    for (const change of changed) await auditChange(tx, actor, change);
+    return changed;
+  });
+}
+
+/** A person's changes one after another: else two at once would both note the same `before` in the audit log. */
+async function lockOwner(tx: Transaction, userId: string): Promise<void> {
+  await tx.$executeRaw`SELECT 1 FROM "User" WHERE id = ${userId} FOR UPDATE`;
+}
+
+/** What only operators may set is what others must be able to look up: who, when, from what to what. */
+async function auditChange(tx: Transaction, actor: Actor, { name, before, after }: Changed): Promise<void> {
+  if (!definition(name).operators) return;
+  const { id: actorId, guildId } = actor;
+  await audit(tx, { actorId, action: `${name}.set`, subject: `user:${actorId}`, guildId, before, after });
+}
+
+/**
+ * Every parameter's value for a person: overrides over what they stored over the defaults. A parameter for operators
+ * counts for nobody else, whatever is stored: a role taken away counts at once.
+ */
+export async function resolveParameters(
+  actor: Actor,
+  overrides: ResolvedParameters = {},
+): Promise<ResolvedParameters> {
+  const stored = await db.parameterValue.findMany({ where: { userId: actor.id } });
+  const own = new Map(stored.map(({ name, value }) => [name, value]));
+  const operator = await isOperator(actor);
+  return Object.fromEntries(
+    [...parameters].map(([name, parameter]): [string, ParameterJson] => {
+      if (parameter.operators && !operator) return [name, parameter.default];
+      if (Object.hasOwn(overrides, name)) return [name, overrides[name] ?? null];
+      return [name, fitting(name, own.get(name))];
+    }),
+  );
+}
+
+/** A line of `/settings`. */
+export interface Described {
+  readonly name: string;
+  readonly parameter: Parameter;
+  /** as `showValue` shows it */
+  readonly value: string;
+  readonly standard: string;
+  /** they set it: it would stay if the default changed */
+  readonly own: boolean;
+}
+
+/** For `/settings`: all, with the value now. */
+export async function describeParameters(actor: Actor): Promise<Described[]> {
+  const values = await resolveParameters(actor);
+  const stored = await db.parameterValue.findMany({ where: { userId: actor.id }, select: { name: true } });
+  const own = new Set(stored.map(({ name }) => name));
+  return [...parameters].map(([name, parameter]) => ({
+    name,
+    parameter,
+    value: showValue(name, values[name] ?? null),
+    standard: showValue(name, parameter.default),
+    own: own.has(name),
+  }));
+}

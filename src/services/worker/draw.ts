@@ -1,0 +1,114 @@
+/** One generation, from its job to its end: taken, drawn or copied, judged, stored; or ended without a picture. */
+import { createHash } from 'node:crypto';
+import {
+  abandonGeneration,
+  failGeneration,
+  finishGeneration,
+  handBack,
+  reuseImage,
+} from '#src/batches/ending.ts';
+import type { LoraChoice } from '#src/bundles/lora-choice.ts';
+import { loraHash, UnknownLoraError } from '#src/bundles/loras.ts';
+import { log } from '#src/doors/log.ts';
+import type { JobContext } from '#src/doors/queue.ts';
+import { failureOf, UserError } from '#src/errors.ts';
+import { folderHash, folderPhotos } from '#src/faces.ts';
+import { type Drawing, reportProgress, startGeneration } from '#src/generations/generations.ts';
+import { verdictOf } from '#src/moderation/verdicts.ts';
+import type { Artist } from './artist.ts';
+import { measurePicture, type Pace } from './pace.ts';
+import type { FacePhotos } from './protocol.ts';
+import { portraitTask } from './requests/portrait.ts';
+import { everyMs } from './timers.ts';
+
+/** How far it is goes to Postgres this often; it is also how soon a cancel is seen. ms */
+const PROGRESS_EVERY_MS = 400;
+
+export interface Me {
+  /** of the Worker row */
+  readonly id: string;
+  /** of the bundle */
+  readonly dir: string;
+  /** of the bundle */
+  readonly hash: string;
+  readonly artist: Artist;
+  readonly pace: Pace;
+}
+
+/** Does nothing where the generation has ended, or is another's. @throws what BullMQ is to try again */
+export async function drawOne(generationId: string, me: Me, context: JobContext): Promise<void> {
+  const drawing = await startGeneration(generationId, me.id);
+  if (!drawing) return;
+
+  const cancelled = new AbortController();
+  try {
+    await draw(drawing, me, AbortSignal.any([context.signal, cancelled.signal]), cancelled);
+  } catch (error) {
+    if (cancelled.signal.aborted) {
+      await abandonGeneration(generationId, me.id);
+    } else if (error instanceof UserError) {
+      await failGeneration(generationId, me.id, failureOf(error));
+    } else if (context.lastAttempt) {
+      log.error({ err: error }, 'not drawn');
+      await failGeneration(generationId, me.id, failureOf(error));
+    } else {
+      await handBack(generationId, me.id, true);
+      throw error; // BullMQ tries again
+    }
+  }
+}
+
+async function draw(
+  drawing: Drawing,
+  me: Me,
+  signal: AbortSignal,
+  cancelled: AbortController,
+): Promise<void> {
+  const { request, loras } = portraitTask(drawing);
+  const bundleHash = await hashWith(me, loras);
+  if (await reuseImage(drawing, me.id, bundleHash)) return log.info('reused');
+
+  const measure = measurePicture(me.pace, drawing.steps);
+  const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
+    if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
+  });
+  const result = await me.artist.draw(request, await faceOf(drawing), loras, {
+    signal,
+    onProgress(progress) {
+      measure(progress);
+      report(progress);
+    },
+  });
+  const png = Buffer.from(result.png.buffer);
+  await finishGeneration(drawing, me.id, {
+    ...result,
+    ...verdictOf(result.scores),
+    png,
+    sha256: createHash('sha256').update(png).digest('hex'),
+    bundleHash,
+  });
+  measure(1);
+  log.info({ timings: result.timings }, 'drawn');
+}
+
+/**
+ * Of all weights that draw a picture. @throws {UserError} `lora_unknown` when one was removed after it was asked for
+ */
+async function hashWith({ dir, hash }: Me, loras: readonly LoraChoice[]): Promise<string> {
+  if (!loras.length) return hash;
+  const added = await loraHash(dir, loras).catch((error: unknown) => {
+    if (!(error instanceof UnknownLoraError)) throw error;
+    throw new UserError('lora_unknown', { name: error.lora, known: error.known });
+  });
+  return createHash('sha256').update(hash).update(added).digest('hex');
+}
+
+/** @throws {UserError} `folder_empty`, `gone` when its consent was withdrawn, or it was removed, after it was asked */
+async function faceOf({ faceFolderId, coordinates }: Drawing): Promise<FacePhotos | null> {
+  if (!faceFolderId) {
+    if (coordinates && typeof coordinates === 'object' && 'face' in coordinates)
+      throw new UserError('gone', {});
+    return null;
+  }
+  return { hash: await folderHash(faceFolderId), photos: await folderPhotos(faceFolderId) };
+}
