@@ -1,0 +1,59 @@
+/** A parameter of config/parameters.yaml that counts for the cell key must reach the pipeline: else each value is charged and draws the same picture. */
+import { describe, expect, it } from 'vitest';
+import { cellKey, changesPixels, sizeOf } from '#src/batches/cells.ts';
+import { type Parameter, parameters } from '#src/parameters/definitions.ts';
+import { portraitTask } from '#src/services/worker/requests/portrait.ts';
+import { cell } from '#test/support/requests.ts';
+
+const counting = [...parameters].filter(([name]) => changesPixels(name));
+
+/** Another value than the default. */
+function another(parameter: Parameter) {
+  switch (parameter.type) {
+    case 'number':
+    case 'integer':
+      return parameter.default === parameter.max ? parameter.min : parameter.max;
+    case 'boolean':
+      return !parameter.default;
+    case 'choice':
+      return parameter.choices.find((choice) => choice !== parameter.default)!;
+    case 'text':
+      return 'something else';
+    case 'loras':
+      return 'film:0.5';
+  }
+}
+
+function taskOf(values: Record<string, string | number | boolean | null> = {}) {
+  const { prompt, parameters: all } = cell({}, values);
+  return portraitTask({ prompt, seed: 1n, parameters: all, ...sizeOf(all) });
+}
+
+describe('a portrait’s request', () => {
+  it.each(counting)('changes with %s', (name, parameter) => {
+    const value = another(parameter);
+    expect(value).not.toBe(parameter.default);
+    expect(
+      JSON.stringify(taskOf({ [name]: value })),
+      `${name} changes the key of a picture, and nothing of its request: name it in src/services/worker/requests/portrait.ts, or say \`pixels: false\``,
+    ).not.toBe(JSON.stringify(taskOf()));
+  });
+
+  it.each(counting)('and so does the key of its cell, with %s', (name, parameter) => {
+    expect(cellKey(cell({}, { [name]: another(parameter) }), null)).not.toBe(cellKey(cell(), null));
+  });
+
+  it.each(
+    [...parameters].flatMap(([name, p]) =>
+      p.type === 'choice' ? p.choices.map((c) => [name, c] as const) : [],
+    ),
+  )('takes every choice: %s %s', (name, choice) => {
+    expect(() => taskOf({ [name]: choice })).not.toThrow();
+  });
+
+  it('of a row that is older than a parameter has its default', () => {
+    const { parameters: all, prompt } = cell();
+    const { guidance_rescale: _, detail_feather: __, lora: ___, timestep_spacing: ____, ...old } = all;
+    expect(portraitTask({ prompt, seed: 1n, parameters: old, ...sizeOf(all) })).toEqual(taskOf());
+  });
+});
