@@ -15,7 +15,7 @@ import {
 } from '#src/generations/pictures.ts';
 import { type Axis, sheetAxes } from '#src/sweeps/sweeps.ts';
 import { counted, plain, relative } from '#src/text.ts';
-import { drawContactSheet, type SheetCell, type SheetCellState } from './contact-sheet.ts';
+import { drawContactSheet, type SheetCell, type SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { buildManifest } from './manifest.ts';
 import {
   accents,

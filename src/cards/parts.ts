@@ -12,7 +12,7 @@ import { type Action, customId } from '#src/custom-ids.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
 import { oneLine } from '#src/text.ts';
-import type { SheetCellState } from './contact-sheet.ts';
+import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 
 /** A file of a message. Its name stands for its bytes: an edit that has it already does not send it again. */
 export interface CardFile {

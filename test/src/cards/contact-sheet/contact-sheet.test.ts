@@ -6,7 +6,11 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { drawContactSheet, type SheetCell, type SheetRequest } from '#src/cards/contact-sheet.ts';
+import {
+  drawContactSheet,
+  type SheetCell,
+  type SheetRequest,
+} from '#src/cards/contact-sheet/contact-sheet.ts';
 
 const RED = { r: 200, g: 30, b: 40 };
 let red: Buffer;
@@ -153,7 +157,7 @@ describe('a contact sheet', () => {
         ...grid(2, 2, () => ({ state: 'held' })),
         title: 'A title of several words',
       };
-      const module = pathToFileURL(join(process.cwd(), 'src/cards/contact-sheet.ts')).href;
+      const module = pathToFileURL(join(process.cwd(), 'src/cards/contact-sheet/contact-sheet.ts')).href;
       const script = `
         import { writeFileSync } from 'node:fs';
         const { drawContactSheet } = await import(${JSON.stringify(module)});
