@@ -15,6 +15,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { LruCache } from '#src/lru-cache.ts';
 import type { Axis } from '#src/sweeps/sweeps.ts';
 
 /** `held`: waits for a moderator. `gone`: deleted, or rejected. `cancelled`: never drawn. */
@@ -631,40 +632,8 @@ interface Pixels {
   readonly height: number;
 }
 
-/** Forgets what was used longest ago once it holds more bytes than it may. */
-class LruCache<V> {
-  readonly #max: number;
-  readonly #sizeOf: (value: V) => number;
-  readonly #values = new Map<string, V>();
-  #bytes = 0;
-
-  constructor(max: number, sizeOf: (value: V) => number) {
-    this.#max = max;
-    this.#sizeOf = sizeOf;
-  }
-
-  get(key: string): V | undefined {
-    const value = this.#values.get(key);
-    if (value === undefined) return undefined;
-    this.#values.delete(key);
-    this.#values.set(key, value);
-    return value;
-  }
-
-  set(key: string, value: V): void {
-    if (this.#values.has(key)) return;
-    this.#values.set(key, value);
-    this.#bytes += this.#sizeOf(value);
-    for (const [oldest, old] of this.#values) {
-      if (this.#bytes <= this.#max) return;
-      this.#values.delete(oldest);
-      this.#bytes -= this.#sizeOf(old);
-    }
-  }
-}
-
 /** `id size` → thumbnail */
-const thumbnails = new LruCache<Pixels>(96 * 1024 * 1024, ({ data }) => data.length);
+const thumbnails = new LruCache<Pixels>(96 * 1024 * 1024);
 
 async function thumbnail(
   { id }: SheetCell,
@@ -682,7 +651,7 @@ async function thumbnail(
     .raw()
     .toBuffer({ resolveWithObject: true });
   const pixels = { data, width: info.width, height: info.height };
-  thumbnails.set(key, pixels);
+  thumbnails.set(key, pixels, data.length);
   return pixels;
 }
 
@@ -708,7 +677,7 @@ interface TextStyle {
 
 const FONT = fileURLToPath(import.meta.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'));
 const FONT_BOLD = fileURLToPath(import.meta.resolve('dejavu-fonts-ttf/ttf/DejaVuSans-Bold.ttf'));
-const texts = new LruCache<Omit<SetText, 'colour'>>(16 * 1024 * 1024, ({ data }) => data.length + 200);
+const texts = new LruCache<Omit<SetText, 'colour'>>(16 * 1024 * 1024);
 
 async function setText(text: string, style: TextStyle): Promise<SetText> {
   const { colour = colours.text, ...shape } = style;
@@ -742,7 +711,7 @@ async function setText(text: string, style: TextStyle): Promise<SetText> {
       else high = middle - 1;
     }
   }
-  texts.set(key, best.set);
+  texts.set(key, best.set, best.set.data.length + 200);
   return { ...best.set, colour };
 }
 
