@@ -1,0 +1,58 @@
+/** What a contact sheet is asked to show, and the words for it. */
+import type { Axis } from '#src/sweeps/sweeps.ts';
+
+/** `held`: waits for a moderator. `gone`: deleted, or rejected. `cancelled`: never drawn. */
+export type SheetCellState = 'waiting' | 'running' | 'done' | 'held' | 'failed' | 'cancelled' | 'gone';
+
+export interface SheetCell {
+  /** changes when the picture does: thumbnails are kept in memory under it */
+  readonly id: string;
+  /** axis → label */
+  readonly coordinates: Readonly<Record<string, string>>;
+  readonly state: SheetCellState;
+  /** px; of the picture that is there or will be */
+  readonly width: number;
+  /** px */
+  readonly height: number;
+  /** of `done`: the picture's bytes, asked for only when its thumbnail is not in memory */
+  readonly load?: () => Promise<Uint8Array>;
+  /** of `failed` */
+  readonly code?: string;
+  /** a few characters in the corner: a likeness */
+  readonly note?: string;
+  readonly reused?: boolean;
+}
+
+export interface SheetRequest {
+  readonly title: string;
+  readonly subtitle: string;
+  /** slowest first; the last one changes from line to line */
+  readonly rows: readonly Axis[];
+  readonly columns: readonly Axis[];
+  readonly cells: readonly SheetCell[];
+}
+
+const stateWords = {
+  done: 'done',
+  running: 'drawing',
+  waiting: 'waiting',
+  held: 'held for review',
+  failed: 'failed',
+  cancelled: 'not drawn',
+  gone: 'deleted',
+} as const satisfies Record<SheetCellState, string>;
+
+/** The states that occur, in the order of the legend, each as `3 done`. */
+export function countStates(cells: readonly SheetCell[]): { state: SheetCellState; words: string }[] {
+  const counts = new Map<SheetCellState, number>();
+  for (const { state } of cells) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return (Object.keys(stateWords) as SheetCellState[]).flatMap((state) => {
+    const count = counts.get(state);
+    return count ? [{ state, words: `${count} ${stateWords[state]}` }] : [];
+  });
+}
+
+/** `guidance_scale` as people read it. */
+export function readable(name: string): string {
+  return name.replaceAll('_', ' ');
+}
