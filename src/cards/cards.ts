@@ -5,7 +5,7 @@
  * `mayBeShown` says so, but for moderators, blurred (review.ts).
  */
 import { type Delivery, db } from '#src/doors/db.ts';
-import { imagineCard, manifestCard, picturesCard, statusCard, summaryCard } from './batch.ts';
+import { imagineCard, manifestCard, picturesCard, statusCard, summaryCard } from './sweep.ts';
 import type { Card } from './parts.ts';
 import { noticeCard, reviewCard } from './review.ts';
 
