@@ -1,5 +1,4 @@
 /** Pictures as bytes, and moving parts of them: crops, warps and resizes, all bilinear with pixel centres at +0.5. */
-
 import { roundHalfEven } from './tensor.ts';
 
 /** 8-bit RGB, rows from the top. */

@@ -5,9 +5,11 @@
  * `mayBeShown` says so, but for moderators, blurred (review.ts).
  */
 import { type Delivery, db } from '#src/doors/db.ts';
-import { imagineCard, manifestCard, picturesCard, statusCard, summaryCard } from './sweep.ts';
+import { imagineCard } from './imagine.ts';
 import type { Card } from './parts.ts';
+import { manifestCard, picturesCard } from './results.ts';
 import { noticeCard, reviewCard } from './review.ts';
+import { statusCard, summaryCard } from './sweep.ts';
 
 export type { Card, CardFile } from './parts.ts';
 

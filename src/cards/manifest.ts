@@ -9,6 +9,7 @@ import type { Batch } from '#src/doors/db.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { faceFound, type Picture } from '#src/generations/pictures.ts';
 import { sheetAxes } from '#src/sweeps/sweeps.ts';
+import { coordinatesOf } from './parts.ts';
 
 export interface Manifest {
   /** RFC 4180, UTF-8 */
@@ -171,11 +172,6 @@ function summaryOf(pictures: readonly Picture[]): ManifestSummary {
 
 function shownImage({ image }: Picture) {
   return image && mayBeShown(image, image.review) ? image : null;
-}
-
-/** Written by us, as text by axis. */
-function coordinatesOf({ coordinates }: Picture): Record<string, string> {
-  return coordinates as Record<string, string>;
 }
 
 function timingsOf({ timings }: Picture): Record<string, number> {

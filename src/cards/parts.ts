@@ -88,7 +88,10 @@ export interface Choice {
   readonly default?: boolean;
 }
 
-/** @param choices at most 25, as Discord takes */
+/** Choices of one select, as Discord takes. */
+export const SELECT_MAX = 25;
+
+/** @param choices of more than `SELECT_MAX` the first ones */
 export function select(
   action: Action,
   id: string,
@@ -97,7 +100,7 @@ export function select(
 ): APIComponentInContainer | null {
   if (!choices.length) return null;
   const short = (words: string) => [...words].slice(0, 100).join('');
-  const options = choices.slice(0, 25).map(({ label, description, ...rest }) => ({
+  const options = choices.slice(0, SELECT_MAX).map(({ label, description, ...rest }) => ({
     ...rest,
     label: short(label),
     ...(description && { description: short(description) }),
@@ -123,6 +126,11 @@ export function stateOf({ state, image }: Picture): SheetCellState {
   if (!image || image.deletedAt) return 'gone';
   if (mayBeShown(image, image.review)) return 'done';
   return image.review?.state === 'rejected' ? 'gone' : 'held';
+}
+
+/** axis → label */
+export function coordinatesOf({ coordinates }: Picture): Record<string, string> {
+  return coordinates as Record<string, string>; // written by us, as text by axis
 }
 
 /** The files of those pictures that may be seen, small enough to go together in one message. */

@@ -1,0 +1,48 @@
+/** What the cards of a batch say alike of its pictures: the card's colour, a few words, an entry of a list. */
+import type { Batch } from '#src/doors/db.ts';
+import { failureSentence } from '#src/errors.ts';
+import type { Picture } from '#src/generations/pictures.ts';
+import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
+import { accents, coordinatesOf, stateOf } from './parts.ts';
+
+/** Characters of a batch's title that a card quotes. */
+export const TITLE_SHOWN = 100;
+
+export function accentOf(batch: Batch, pictures: readonly Picture[]): number {
+  const has = (state: SheetCellState) => pictures.some((picture) => stateOf(picture) === state);
+  if (has('running')) return accents.running;
+  if (batch.endedAt === null && has('waiting')) return accents.waiting;
+  if (has('done')) return accents.done;
+  if (has('held')) return accents.held;
+  return has('failed') ? accents.failed : accents.ended;
+}
+
+/** Why a picture is not to be seen. */
+export function hiddenWords(picture: Picture): string {
+  if (picture.image?.review?.state === 'rejected') return 'kept back by the moderators';
+  const words: Record<SheetCellState, string> = {
+    waiting: 'waiting',
+    running: 'being drawn',
+    done: 'done',
+    held: 'held for review',
+    failed: failureSentence(picture.failure),
+    cancelled: 'not drawn',
+    gone: 'deleted',
+  };
+  return words[stateOf(picture)];
+}
+
+/** A picture in a list to pick from. */
+export function choiceOf(picture: Picture) {
+  const axes = Object.entries(coordinatesOf(picture)).map(([axis, label]) => `${axis} ${label}`);
+  return {
+    label: `${picture.index + 1}: ${axes.join(', ') || picture.prompt}`.replace(/\s+/g, ' '),
+    description: `seed ${picture.seed} · ${stateOf(picture)}`,
+    value: picture.id,
+  };
+}
+
+/** A part of a line, left out when there is none. */
+export function some(count: number, word: string): string[] {
+  return count ? [`${count} ${word}`] : [];
+}
