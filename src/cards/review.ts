@@ -1,4 +1,4 @@
-/** For moderators: a flagged picture, so blurred that nothing is made out. For who asked: what became of it. */
+/** For moderators: a flagged picture, so blurred that nothing is made out. For the person who asked: what became of it. */
 import { ButtonStyle } from 'discord-api-types/v10';
 import sharp from 'sharp';
 import { db, type Prisma } from '#src/doors/db.ts';
