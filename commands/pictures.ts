@@ -215,7 +215,7 @@ export async function drawAlike(
 }
 
 /** How far `vary` moves the guidance, at least and at most: a factor of it, or of its inverse. */
-const VARY_BY = { least: 1.1, most: 1.4 };
+const VARY_BY = { min: 1.1, max: 1.4 };
 
 /**
  * The same seed, so the same noise and composition; another guidance scale, so other details. Nothing is hidden: the
@@ -229,7 +229,7 @@ export function vary(
   if (bounds?.type !== 'number') throw new Error('config/parameters.yaml has no number guidance_scale');
   const { min, max } = bounds;
   const now = Number((picture.parameters as ResolvedParameters).guidance_scale ?? bounds.default);
-  const factor = VARY_BY.least + random() * (VARY_BY.most - VARY_BY.least);
+  const factor = VARY_BY.min + random() * (VARY_BY.max - VARY_BY.min);
   const ways = [now * factor, now / factor].filter((value) => value >= min && value <= max);
   const chosen = ways[Math.floor(random() * ways.length)] ?? now;
   return { seed: Number(picture.seed), parameters: { guidance_scale: Number(chosen.toFixed(2)) } };

@@ -46,12 +46,11 @@ export default {
 
 async function card(actor: Actor, above: readonly string[] = []): Promise<Answer> {
   const described = await describeParameters(actor);
-  const lines = described.map(({ name, value, own, parameter }) => {
-    const standard = showValue(name, parameter.default);
+  const lines = described.map(({ name, value, own, default: byDefault }) => {
     const short = value.length > 60 ? `${value.slice(0, 59)}…` : value;
     return own
-      ? `**${name}** ${shown(name, short)} (yours; default \`${standard}\`)`
-      : `${name} \`${standard}\``;
+      ? `**${name}** ${shown(name, short)} (yours; default \`${byDefault}\`)`
+      : `${name} \`${byDefault}\``;
   });
   const own = described.filter((parameter) => parameter.own).slice(0, OPTIONS_MAX - 1);
   const content = [...above, ...lines, '', 'Change one with `/set`.'].join('\n');

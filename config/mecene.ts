@@ -20,10 +20,10 @@ export type Pronoun = (typeof PRONOUNS)[number];
 
 const phrase = z.string().regex(/^[a-z][a-z' -]{0,39}$/, 'must be 1 to 40 lower-case letters');
 const word = z.string().regex(/^[a-z]+$/, 'must be one word in lower case');
-const few = (least: number) =>
+const few = (min: number) =>
   z
     .array(phrase)
-    .min(least)
+    .min(min)
     .refine((list) => new Set(list).size === list.length, 'has a word twice');
 
 /** Fewer than two of each could not fill fifteen keywords. */

@@ -25,8 +25,8 @@ const NumberParameter = z
     'min, default and max are not in order',
   )
   .refine(
-    ({ min, max, step, default: usual }) =>
-      !step || [min, max, usual ?? min].every((value) => value % step === 0),
+    ({ min, max, step, default: byDefault }) =>
+      !step || [min, max, byDefault ?? min].every((value) => value % step === 0),
     'min, default and max are not multiples of step',
   );
 const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });

@@ -5,7 +5,7 @@ import { loadYaml } from './load.ts';
 const count = z.number().int().min(0);
 const TiersFile = z.strictObject({
   tiers: z.record(z.string(), z.strictObject({ description: z.string().max(80), tokens: count })),
-  tokens: z.strictObject({ welcome: count, daily: count, most: count }),
+  tokens: z.strictObject({ welcome: count, daily: count, max: count }),
   limits: z.strictObject({ waiting: count.min(1), batch: count.min(1) }),
 });
 

@@ -131,12 +131,12 @@ export function showValue(name: string, value: ParameterJson): string {
 
 /** A stored value, if the parameter would still take it; else the default. */
 export function fitting(name: string, value: unknown): ParameterJson {
-  const standard = definition(name).default;
-  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return standard;
+  const { default: byDefault } = definition(name);
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return byDefault;
   try {
     return parseParameter(name, value);
   } catch {
-    return standard;
+    return byDefault;
   }
 }
 

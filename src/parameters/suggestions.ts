@@ -29,7 +29,7 @@ export async function suggestValues(userId: string, name: string, typed: string)
   if (!parameter) return [];
   const stored = await db.parameterValue.findUnique({ where: { userId_name: { userId, name } } });
   const now = showValue(name, fitting(name, stored?.value));
-  const standard = showValue(name, parameter.default);
+  const byDefault = showValue(name, parameter.default);
 
   const offers = new Map<string, string[]>();
   const offer = (value: string, ...notes: string[]) =>
@@ -45,13 +45,13 @@ export async function suggestValues(userId: string, name: string, typed: string)
     }
   }
   offer(now, 'your value now');
-  offer(standard, 'default');
+  offer(byDefault, 'default');
   if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word);
   if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice);
   if (parameter.type === 'loras') for (const value of await completeLoras(typed)) offer(value);
   if (parameter.type === 'number' || parameter.type === 'integer') {
-    offer(String(parameter.min), 'least');
-    offer(String(parameter.max), 'most');
+    offer(String(parameter.min), 'min');
+    offer(String(parameter.max), 'max');
   }
   const text = typed.trim().toLowerCase();
   const listed = parameter.type === 'choice' || parameter.type === 'boolean';

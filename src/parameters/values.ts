@@ -105,7 +105,7 @@ export interface Described {
   readonly parameter: Parameter;
   /** as `showValue` shows it */
   readonly value: string;
-  readonly standard: string;
+  readonly default: string;
   /** they set it: it would stay if the default changed */
   readonly own: boolean;
 }
@@ -119,7 +119,7 @@ export async function describeParameters(actor: Actor): Promise<Described[]> {
     name,
     parameter,
     value: showValue(name, values[name] ?? null),
-    standard: showValue(name, parameter.default),
+    default: showValue(name, parameter.default),
     own: own.has(name),
   }));
 }

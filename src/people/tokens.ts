@@ -9,7 +9,7 @@ import { UserError } from '#src/errors.ts';
 /** Tokens. Adds today's grant first, so asking for it is what makes it come. */
 export async function balanceOf(tx: Transaction, userId: string, now = new Date()): Promise<number> {
   const sum = await sumOf(tx, userId);
-  const grant = Math.min(tokenGrants.daily, tokenGrants.most - sum);
+  const grant = Math.min(tokenGrants.daily, tokenGrants.max - sum);
   if (grant <= 0) return sum;
   const { count } = await tx.tokenEntry.createMany({
     data: [{ userId, amount: grant, reason: 'grant', once: `day:${now.toISOString().slice(0, 10)}` }],

@@ -118,8 +118,8 @@ function roll(words: string, seed: bigint, slot: string, sides: number): number 
 function hintedScenes({ scenes }: Vocabulary, said: ReadonlySet<string>): Scene[] {
   const all = Object.values(scenes);
   const hints = all.map(({ cues }) => cues.filter((cue) => said.has(cue)).length);
-  const most = Math.max(...hints);
-  return all.filter((_, i) => hints[i] === most);
+  const max = Math.max(...hints);
+  return all.filter((_, i) => hints[i] === max);
 }
 
 /** A person's words as part of a prompt: no sentence marks, and not so long that the rest is cut off. */

@@ -55,9 +55,9 @@ const line = (max: number, allowed: RegExp) =>
     .string()
     .transform(oneLine)
     .pipe(z.string().min(1).max(max).regex(allowed, 'has characters that are not allowed'));
-const wordsBetween = (least: number, most: number) => (text: string) => {
+const wordsBetween = (min: number, max: number) => (text: string) => {
   const words = text.split(' ').length;
-  return words >= least && words <= most;
+  return words >= min && words <= max;
 };
 
 const PROSE = /^[\p{L}\p{M}\p{N} .,;:!?'"’‘“”()&–—-]+$/u;

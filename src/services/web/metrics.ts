@@ -28,10 +28,10 @@ export async function metrics(now = new Date()): Promise<string> {
   for (const { bundle, sessions } of workers) {
     add(alive, { bundle });
     for (const { network, loadSeconds, used } of Sessions.catch([]).parse(sessions)) {
-      most(load, { bundle, network }, loadSeconds);
+      raise(load, { bundle, network }, loadSeconds);
       for (const one of used) {
         add(provider, { bundle, network, provider: one.provider });
-        if (one.nodes !== null) most(nodes, { bundle, network, provider: one.provider }, one.nodes);
+        if (one.nodes !== null) raise(nodes, { bundle, network, provider: one.provider }, one.nodes);
       }
     }
   }
@@ -55,7 +55,7 @@ function add({ values }: Gauge, labels: Record<string, string>): void {
   values.set(key, (values.get(key) ?? 0) + 1);
 }
 
-function most({ values }: Gauge, labels: Record<string, string>, value: number): void {
+function raise({ values }: Gauge, labels: Record<string, string>, value: number): void {
   const key = text(labels);
   values.set(key, Math.max(values.get(key) ?? 0, value));
 }

@@ -118,11 +118,11 @@ async function encodeVariant(original: Buffer, { width, format }: Variant): Prom
 }
 
 /** Runs so many at once; the others wait in order. */
-function limited(most: number) {
+function limited(max: number) {
   let running = 0;
   const waiting: (() => void)[] = [];
   return async <T>(run: () => Promise<T>): Promise<T> => {
-    if (running >= most) await new Promise<void>((go) => waiting.push(go));
+    if (running >= max) await new Promise<void>((go) => waiting.push(go));
     else running++;
     try {
       return await run();

@@ -228,8 +228,8 @@ describe('suggestions', () => {
       { name: '25 · as typed', value: '25' },
       { name: '30 · your value now', value: '30' },
       { name: '20 · default', value: '20' },
-      { name: '1 · least', value: '1' },
-      { name: '150 · most', value: '150' },
+      { name: '1 · min', value: '1' },
+      { name: '150 · max', value: '150' },
     ]);
     expect((await suggestValues(person.id, 'steps', '999'))[0]).toEqual({
       name: '999 · must be from 1 to 150',
