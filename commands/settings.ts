@@ -2,7 +2,6 @@
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
-import { showValue } from '#src/parameters/definitions.ts';
 import { describeParameters, resetParameter } from '#src/parameters/values.ts';
 import type { Actor } from '#src/people/people.ts';
 import type { Answer, SlashCommand } from './command.ts';
