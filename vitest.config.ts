@@ -1,14 +1,53 @@
+/**
+ * Two projects: `pure` needs nothing but the code (no Postgres, no bundle, no child process) and takes seconds; `whole` is everything
+ * else, against real things.
+ *
+ *   npm test                            all
+ *   npm test -- --project pure          the pure ones
+ *   npm test -- test/…/order.test.ts    one file, with only what its project needs
+ */
 import { defineConfig } from 'vitest/config';
+
+const pure = [
+  'test/config/{gallery,load,mecene,safety}.test.ts',
+  'test/commands/definitions.test.ts',
+  'test/infra/tables.test.ts',
+  'test/pipelines/{detail,noise,onnx,schedulers}.test.ts',
+  'test/pipelines/{faces,lora,photomaker}/*.test.ts',
+  'test/pipelines/sdxl/{conditioning,denoise,prompt,tokenizer,vae}.test.ts',
+  'test/src/{errors,lru-cache,text,uploads}.test.ts',
+  'test/src/backlog/{forecast,order}.test.ts',
+  'test/src/cards/contact-sheet/{canvas,plan}.test.ts',
+  'test/src/generations/images.test.ts',
+  'test/src/moderation/{verdicts,words}.test.ts',
+  'test/src/parameters/definitions.test.ts',
+  'test/src/services/mecene/{composer,graph,words}.test.ts',
+  'test/src/services/worker/{pace,requests/*}.test.ts',
+  'test/src/sweeps/*.test.ts',
+];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/global-setup.ts'],
-    setupFiles: ['test/support/environment.ts'],
     reporters: ['default', './test/support/closing-line.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'pure', include: pure, setupFiles: ['test/support/pure.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'whole',
+          include: ['test/**/*.test.ts'],
+          exclude: pure,
+          globalSetup: ['test/support/global-setup.ts'],
+          setupFiles: ['test/support/environment.ts'],
+        },
+      },
+    ],
   },
 });
