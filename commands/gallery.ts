@@ -4,12 +4,17 @@ import { z } from 'zod';
 import { UserError } from '#src/errors.ts';
 import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { mayBeShown } from '#src/generations/images.ts';
-import { type Picture, picturesOf, recentPictures, shownBy } from '#src/generations/pictures.ts';
+import {
+  type Picture,
+  picturesOf,
+  recentPictures,
+  shownBy,
+  visiblePicture,
+} from '#src/generations/pictures.ts';
 import type { Origin } from '#src/people/people.ts';
 import { quote, unmarked } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
-import { visiblePicture } from './pictures.ts';
 
 const LABEL_MAX = 100;
 const RECENT = 50;

@@ -1,16 +1,24 @@
 /** The entries of a message's Apps menu. They find what the message shows in Postgres, so they work on old messages too. */
 import { ApplicationCommandType, ContextMenuCommandBuilder } from 'discord.js';
 import { randomSeed } from '#src/batches/cells.ts';
+import { detailsOf } from '#src/cards/details.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
 import { mayBeShown } from '#src/generations/images.ts';
-import { countPictures, type Picture, picturesOf, shownBy } from '#src/generations/pictures.ts';
+import {
+  countPictures,
+  type Picture,
+  picturesOf,
+  shownBy,
+  visiblePicture,
+} from '#src/generations/pictures.ts';
 import type { Origin } from '#src/people/people.ts';
 import { counted } from '#src/text.ts';
+import { drawAlike } from './alike.ts';
 import type { Answer, MessageCommand } from './command.ts';
 import { end } from './ending.ts';
 import { Context, Install } from './options.ts';
-import { details, drawAlike, pickCard, report, visiblePicture } from './pictures.ts';
+import { pickCard, report } from './pictures.ts';
 import { makePlan, sourceOf } from './plan.ts';
 
 function entry(name: string): ContextMenuCommandBuilder {
@@ -28,7 +36,7 @@ export const detailsEntry: MessageCommand = {
       origin,
       targetId,
       () => true,
-      (picture) => details(origin, picture),
+      (picture) => detailsOf(origin.actor.id, picture),
     );
   },
 };

@@ -32,11 +32,16 @@ export function hiddenWords(picture: Picture): string {
   return words[stateOf(picture)];
 }
 
+/** Its place in the batch's axes, or else its prompt: a person's words, to be escaped where they are shown. */
+export function nameOf(picture: Picture): string {
+  const axes = Object.entries(coordinatesOf(picture)).map(([axis, label]) => `${axis} ${label}`);
+  return axes.join(', ') || picture.prompt;
+}
+
 /** A picture in a list to pick from. */
 export function choiceOf(picture: Picture) {
-  const axes = Object.entries(coordinatesOf(picture)).map(([axis, label]) => `${axis} ${label}`);
   return {
-    label: `${picture.index + 1}: ${axes.join(', ') || picture.prompt}`.replace(/\s+/g, ' '),
+    label: `${picture.index + 1}: ${nameOf(picture)}`.replace(/\s+/g, ' '),
     description: `seed ${picture.seed} · ${stateOf(picture)}`,
     value: picture.id,
   };

@@ -2,6 +2,8 @@
 import { type Batch, type Delivery, db, type Prisma } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
+import type { Origin } from '#src/people/people.ts';
+import { mustSee } from '#src/people/rights.ts';
 import { mayBeShown } from './images.ts';
 
 const picture = {
@@ -18,6 +20,16 @@ export async function getPicture(generationId: string): Promise<Picture> {
   const found = await db.generation.findUnique({ where: { id: generationId }, include: picture });
   if (!found) throw new UserError('gone', {});
   return found;
+}
+
+/** @throws {UserError} `gone`: not there, or not to be seen by them */
+export async function visiblePicture(
+  origin: Pick<Origin, 'actor' | 'channelId'>,
+  generationId: string,
+): Promise<Picture> {
+  const picture = await getPicture(generationId);
+  await mustSee(origin, picture.batch);
+  return picture;
 }
 
 /** Whether the person is in it: false where none was found to draw, so that stage 2 was skipped; null where none was asked for. */

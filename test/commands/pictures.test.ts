@@ -1,8 +1,9 @@
 import type { BaseInteraction } from 'discord.js';
 import { describe, expect, it } from 'vitest';
-import { drawAlike, vary, visiblePicture } from '#commands/pictures.ts';
+import { drawAlike, vary } from '#commands/alike.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { db } from '#src/doors/db.ts';
+import { visiblePicture } from '#src/generations/pictures.ts';
 import type { Origin } from '#src/people/people.ts';
 import { mustBeAllowed } from '#src/people/rights.ts';
 import { actor, cell, origin, request, snowflake } from '../support/requests.ts';

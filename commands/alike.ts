@@ -1,0 +1,89 @@
+/** Pictures like others: again with another seed, or varied. */
+import type { BaseInteraction } from 'discord.js';
+import { openBatch } from '#src/batches/batches.ts';
+import type { Cell } from '#src/batches/cells.ts';
+import { UserError } from '#src/errors.ts';
+import { type Picture, visiblePicture } from '#src/generations/pictures.ts';
+import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
+import { resolveParameters } from '#src/parameters/values.ts';
+import type { Origin } from '#src/people/people.ts';
+import { counted } from '#src/text.ts';
+import type { Answer } from './command.ts';
+import { accepted } from './imagine.ts';
+import { mustPost } from './permissions.ts';
+
+/** What differs from a picture, of which there are several with `index` from 0. */
+type Change = (
+  picture: Picture,
+  index: number,
+) => { readonly seed: number; readonly parameters?: ResolvedParameters };
+
+/**
+ * Draws pictures like these, changed: for the tokens, in the tier and under the production mode of who presses.
+ *
+ * @throws {UserError} `face_not_yours`, `gone`, and as `openBatch`
+ */
+export async function drawAlike(
+  interaction: BaseInteraction,
+  origin: Origin,
+  generationIds: readonly string[],
+  change: Change,
+): Promise<Answer> {
+  mustPost(interaction, 'imagine', origin.botInside);
+  const cells = await Promise.all(
+    generationIds.map(async (id, index): Promise<Cell> => {
+      const picture = await visiblePicture(origin, id);
+      const { prompt, faceFolder, ideaId } = picture;
+      // Consent is for the folder's owner alone; and without the folder it would be somebody else's face.
+      if (faceFolder && faceFolder.ownerId !== origin.actor.id) throw new UserError('face_not_yours', {});
+      if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
+      const { seed, parameters: changed = {} } = change(picture, index);
+      const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
+      const values = await resolveParameters(origin.actor, { ...stored, ...changed, seed });
+      return {
+        prompt,
+        parameters: values,
+        seed,
+        faceFolderId: faceFolder?.id ?? null,
+        ideaId,
+        coordinates: {},
+      };
+    }),
+  );
+  const { tier, production_mode: production } = cells[0]?.parameters ?? {};
+  const opened = await openBatch(origin, {
+    kind: 'imagine',
+    title: counted(cells.length, 'picture'),
+    asked: { again: [...generationIds] },
+    cells,
+    tier: String(tier),
+    production: production === true,
+  });
+  return accepted(opened, cells.length);
+}
+
+/** How far `vary` moves the guidance, at least and at most: a factor of it, or of its inverse. */
+const VARY_BY = { min: 1.1, max: 1.4 };
+
+/**
+ * The same seed, so the same noise and composition; another guidance scale, so other details. Nothing is hidden: the
+ * new value stands among the new picture's details.
+ */
+export function vary(
+  picture: Pick<Picture, 'seed' | 'parameters'>,
+  random = Math.random,
+): ReturnType<Change> {
+  const bounds = parameters.get('guidance_scale');
+  if (bounds?.type !== 'number') throw new Error('config/parameters.yaml has no number guidance_scale');
+  const { min, max } = bounds;
+  const now = Number((picture.parameters as ResolvedParameters).guidance_scale ?? bounds.default);
+  const factor = VARY_BY.min + random() * (VARY_BY.max - VARY_BY.min);
+  const ways = [now * factor, now / factor].filter((value) => value >= min && value <= max);
+  const chosen = ways[Math.floor(random() * ways.length)] ?? now;
+  return { seed: Number(picture.seed), parameters: { guidance_scale: Number(chosen.toFixed(2)) } };
+}
+
+/** A picture that was drawn with a face has a likeness, even when the folder is gone. */
+function wasWithFace({ image }: Picture): boolean {
+  return image?.likeness !== null && image?.likeness !== undefined;
+}
