@@ -41,7 +41,7 @@ export type { FaceIdentity } from './photomaker/photomaker.ts';
 export type { Picture } from './picture.ts';
 export type { SchedulerName } from './schedulers.ts';
 
-/** The parts of a loaded bundle. `src/doors/onnx.ts` loads it. */
+/** The parts of a loaded bundle. `src/bundles/load.ts` loads it. */
 export interface PortraitBundle extends TextEncoders {
   readonly name: string;
   /** stands behind the word that a face belongs to */

@@ -8,17 +8,12 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { config } from '#config/env.ts';
-import type { OnnxValue } from '#pipelines/onnx.ts';
+import type { OnnxValue } from '#pipelines/onnx-reader.ts';
 import { type Inspection, inspectBundle, unusedFiles } from '#src/bundles/inspect.ts';
-import { messageOf, type NetworkFile, readNetworks } from '#src/bundles/networks.ts';
-import { log } from '#src/doors/log.ts';
-import {
-  openNetwork,
-  type Provider,
-  reasonOf,
-  type SessionReport,
-  surveyProviders,
-} from '#src/doors/onnx.ts';
+import { openNetwork } from '#src/bundles/load.ts';
+import { type NetworkFile, readNetworks } from '#src/bundles/networks.ts';
+import { log, messageOf } from '#src/doors/log.ts';
+import { type Provider, reasonOf, type SessionReport, surveyProviders } from '#src/doors/onnx.ts';
 import type { Command } from './bundle.ts';
 
 const check: Command = async (args) => {

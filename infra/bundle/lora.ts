@@ -21,7 +21,7 @@ import {
   readLoraFile,
   requirePresent,
 } from '#src/bundles/loras.ts';
-import { messageOf } from '#src/bundles/networks.ts';
+import { messageOf } from '#src/doors/log.ts';
 import type { Command } from './bundle.ts';
 
 class Misused extends Error {}

@@ -5,7 +5,7 @@
  * Source of the original SDXL names: Stability-AI/generative-models@0ad7de9 `sgm/modules/diffusionmodules/openaimodel.py`, as
  * kohya-ss/sd-scripts@48d368f `library/sdxl_model_util.py` maps them.
  */
-import type { OnnxModel, OnnxTensor } from '../onnx.ts';
+import type { OnnxModel, OnnxTensor } from '../onnx-reader.ts';
 
 export interface ModuleWeight {
   /** [out, in] or [out, in, kh, kw]; with `transposed` [in, out] */

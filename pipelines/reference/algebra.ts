@@ -4,7 +4,7 @@
  *
  * `T` is a plane (or one number for all of it), `C` a colour for each of its places (or one for all).
  */
-import type { Graph, Value } from './onnx.ts';
+import type { Graph, Value } from '../onnx-writer.ts';
 
 /** 0…1 each */
 export type Rgb = readonly [number, number, number];

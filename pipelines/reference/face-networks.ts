@@ -4,9 +4,9 @@
  * drawing itself, at build time, one parameter after the other; the networks are that, undone.
  */
 import { generator } from '../noise.ts';
+import { Graph, type Value } from '../onnx-writer.ts';
 import { forms, LUMA, nodes } from './algebra.ts';
 import { FINE_TRIES, fitter } from './detector.ts';
-import { Graph, type Value } from './onnx.ts';
 import { nobody } from './people.ts';
 import { renderScene } from './render.ts';
 import { layout, WIDTH } from './text.ts';

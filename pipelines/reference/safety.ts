@@ -2,8 +2,9 @@
  * The picture classifier's part. What it flags is one harmless thing that anybody can see: a checkerboard. Two by two squares of
  * alternating sign answer to nothing but a board's corners: along any plain edge they cancel.
  */
+
+import { Graph } from '../onnx-writer.ts';
 import { LUMA } from './algebra.ts';
-import { Graph } from './onnx.ts';
 
 /** px of the 224, a quarter of the mask's side */
 const SQUARES = [5, 8];

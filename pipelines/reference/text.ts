@@ -2,9 +2,10 @@
  * The two text encoders: each token looked up in a table of meanings, and a little grammar over the sequence: a colour goes
  * to the noun behind it, "no" turns the next word round. No word has weights that were learnt.
  */
+
+import { Graph, type Value } from '../onnx-writer.ts';
 import { makeTokenizer } from '../sdxl/tokenizer.ts';
 import type { ClipVocabulary } from './build.ts';
-import { Graph, type Value } from './onnx.ts';
 import { barriers, colours, hairWords, negations, nounOf, nouns, shades, traits, traitsOf } from './words.ts';
 
 /** width of each encoder; the UNet's context is both, side by side */

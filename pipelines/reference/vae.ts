@@ -5,8 +5,9 @@
  * Latents: brightness in the middle of each cell, blue − brightness, red − brightness, and brightness at the cell's lower
  * right corner. Middles and corners together sample brightness every 5.7 px.
  */
+
+import { Graph, type Value } from '../onnx-writer.ts';
 import { LUMA } from './algebra.ts';
-import { Graph, type Value } from './onnx.ts';
 
 const CELL = 8;
 const SCALING_FACTOR = 0.13025;

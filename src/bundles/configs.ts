@@ -7,8 +7,8 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { CONTEXT_LENGTH, makeTokenizer, type Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
+import { messageOf } from '#src/doors/log.ts';
 import type { BundleManifest } from './manifest.ts';
-import { messageOf } from './networks.ts';
 
 /** Schedules differ by the request; what the network was trained with must be SDXL's, which `pipelines/schedulers.ts` has. */
 const SchedulerConfig = z.looseObject({

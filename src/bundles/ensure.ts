@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { bundles } from '#config/bundles.ts';
 
 const SOURCES = new URL('../../pipelines/reference/', import.meta.url);
+/** What writes its files, beside those. */
+const WRITER = '../onnx-writer.ts';
 
 /**
  * Builds the reference bundle into `dir`, unless it was built there by the same sources. Takes seconds.
@@ -13,7 +15,7 @@ const SOURCES = new URL('../../pipelines/reference/', import.meta.url);
  */
 export async function ensureReferenceBundle(dir: string): Promise<boolean> {
   const sources = createHash('sha256');
-  for (const name of (await readdir(SOURCES)).sort())
+  for (const name of [...(await readdir(SOURCES)).sort(), WRITER])
     sources.update(name).update(await readFile(new URL(name, SOURCES)));
   const hash = sources.digest('hex');
   const stamp = join(dir, '.built-from');

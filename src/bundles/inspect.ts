@@ -1,16 +1,17 @@
 /**
  * A bundle's folder as a whole: what is in it, and everything that is wrong with it.
  *
- * Only headers and configs are read, so a bundle of 10 GB is looked at within a second; `src/doors/onnx.ts` opens the networks.
+ * Only headers and configs are read, so a bundle of 10 GB is looked at within a second; `load.ts` opens the networks.
  */
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
+import { messageOf } from '#src/doors/log.ts';
 import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
 import { checkLora, fileHash } from './loras.ts';
 import { type BundleManifest, type Role, readManifest } from './manifest.ts';
-import { computesInHalf, messageOf, type NetworkFile, readNetworks } from './networks.ts';
+import { computesInHalf, type NetworkFile, readNetworks } from './networks.ts';
 
 /** What a bundle's configs say that pipelines must know. */
 export interface BundleSettings {

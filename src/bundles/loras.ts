@@ -27,11 +27,12 @@ import { fromHalves, toHalves } from '#pipelines/half.ts';
 import { type LoraPart, type LoraTarget, loraTargets, readLora } from '#pipelines/lora/file.ts';
 import { applyChange, changesOf, type LoraShare, type WeightChange } from '#pipelines/lora/merge.ts';
 import { modulesOf } from '#pipelines/lora/modules.ts';
-import type { OnnxTensor } from '#pipelines/onnx.ts';
+import type { OnnxTensor } from '#pipelines/onnx-reader.ts';
 import { readSafetensors } from '#pipelines/safetensors.ts';
+import { messageOf } from '#src/doors/log.ts';
 import type { LoraChoice } from './lora-choice.ts';
 import { type BundleManifest, readManifest } from './manifest.ts';
-import { messageOf, readHeader } from './networks.ts';
+import { readHeader } from './networks.ts';
 
 /** Of a bundle's folder. */
 const FOLDER = 'loras';

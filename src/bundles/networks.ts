@@ -7,8 +7,9 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
-import { type OnnxModel, type OnnxTensor, type OnnxValue, readOnnx } from '#pipelines/onnx.ts';
+import { type OnnxModel, type OnnxTensor, type OnnxValue, readOnnx } from '#pipelines/onnx-reader.ts';
 import { CONTEXT_LENGTH } from '#pipelines/sdxl/tokenizer.ts';
+import { messageOf } from '#src/doors/log.ts';
 import type { BundleManifest, Role } from './manifest.ts';
 
 /** One network of a bundle, as its header has it. */
@@ -297,8 +298,6 @@ function fits(shape: readonly (number | string)[], axes: readonly Axis[]): boole
 }
 
 const either = (values: readonly unknown[]) => values.join(' or ');
-/** Of whatever was thrown. */
-export const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 /** bytes; null: no such file */
 async function sizeOf(path: string): Promise<number | null> {

@@ -35,3 +35,6 @@ function facts(error: unknown): unknown {
 export function withContext<T>(fields: Record<string, unknown>, run: () => T): T {
   return context.run({ ...context.getStore(), ...fields }, run);
 }
+
+/** What an error says, whatever it was that was thrown. */
+export const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

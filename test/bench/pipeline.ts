@@ -8,7 +8,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { drawPortraits, encodeFace } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
-import { loadBundle } from '#src/doors/onnx.ts';
+import { loadBundle } from '#src/bundles/load.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 /** What the whole, and each of the two stages, may take. */

@@ -5,7 +5,7 @@ import { drawPortrait, encodeFace, type PortraitBundle } from '#pipelines/portra
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import type { Session } from '#pipelines/session.ts';
 import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
-import { loadBundle } from '#src/doors/onnx.ts';
+import { loadBundle } from '#src/bundles/load.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 const ROUNDS = 7;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { modulesOf } from '#pipelines/lora/modules.ts';
-import type { OnnxTensor } from '#pipelines/onnx.ts';
+import type { OnnxTensor } from '#pipelines/onnx-reader.ts';
 import { floats, tensor } from '#pipelines/tensor.ts';
 import { mergedNetworks } from '#src/bundles/loras.ts';
 import { readHeader } from '#src/bundles/networks.ts';

@@ -10,7 +10,7 @@ import {
   type PortraitRequest,
 } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
-import { loadBundle } from '#src/doors/onnx.ts';
+import { loadBundle } from '#src/bundles/load.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 let bundle: PortraitBundle;

@@ -17,7 +17,7 @@ import { buildReferenceBundle, clipVocabulary } from '#pipelines/reference/build
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { renderScene } from '#pipelines/reference/render.ts';
 import { framing } from '#pipelines/reference/world.ts';
-import { loadBundle } from '#src/doors/onnx.ts';
+import { loadBundle } from '#src/bundles/load.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 const PEOPLE = [0, 1, 2, 3, 4, 5, 6, 7];

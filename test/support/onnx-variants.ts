@@ -3,7 +3,7 @@
  * weights in a file beside it. Made from a file's bytes, field by field; what is not named is copied as it is.
  */
 import { toHalves } from '#pipelines/half.ts';
-import { type Bytes, chunk, concat, integer, text } from '#pipelines/reference/onnx.ts';
+import { type Bytes, chunk, concat, integer, text } from '#pipelines/onnx-writer.ts';
 
 /** Weights stored as float16 and cast to float32 before they are used. */
 export function halfWeights(model: Uint8Array): Uint8Array {

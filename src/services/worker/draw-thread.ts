@@ -13,8 +13,9 @@ import {
   type Picture,
   type PortraitBundle,
 } from '#pipelines/portrait.ts';
+import { loadBundle, withLoras } from '#src/bundles/load.ts';
 import { type LoraChoice, sayLoras } from '#src/bundles/lora-choice.ts';
-import { loadBundle, type SessionOptions, withLoras } from '#src/doors/onnx.ts';
+import type { SessionOptions } from '#src/doors/onnx.ts';
 import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
 
 /** Identities kept in memory; one is a few hundred KiB. */

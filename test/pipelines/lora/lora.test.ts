@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { readLora } from '#pipelines/lora/file.ts';
 import { applyChange, changesOf } from '#pipelines/lora/merge.ts';
 import { type Modules, modulesOf } from '#pipelines/lora/modules.ts';
-import type { OnnxModel, OnnxNode, OnnxTensor } from '#pipelines/onnx.ts';
+import type { OnnxModel, OnnxNode, OnnxTensor } from '#pipelines/onnx-reader.ts';
 import type { Safetensors, StoredTensor } from '#pipelines/safetensors.ts';
 
 const stored = (shape: number[], values: ArrayLike<number>): StoredTensor => ({

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { type ElementType, Graph } from '#pipelines/reference/onnx.ts';
+import { type ElementType, Graph } from '#pipelines/onnx-writer.ts';
 import { bundleHash, inspectBundle, unusedFiles } from '#src/bundles/inspect.ts';
 import { type BundleCopy, copyBundle } from '../../support/bundle-copy.ts';
 import { goldenDir } from '../../support/golden.ts';

@@ -3,7 +3,7 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { type ElementType, Graph } from '#pipelines/reference/onnx.ts';
+import { type ElementType, Graph } from '#pipelines/onnx-writer.ts';
 import { db } from '#src/doors/db.ts';
 import { startWorker } from '#src/services/worker/worker.ts';
 
@@ -90,7 +90,7 @@ describe('a worker', () => {
   });
 
   it('takes whole numbers for time steps and sizes, as some exports have them', async () => {
-    const { loadBundle } = await import('#src/doors/onnx.ts');
+    const { loadBundle } = await import('#src/bundles/load.ts');
     const bundle = join(dir, 'whole');
     await cp(inject('bundleDir'), bundle, { recursive: true });
     const whole = { timestep: ['int64'], time_ids: ['int64', 'batch', 'six'] } as const;

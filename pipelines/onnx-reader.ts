@@ -3,7 +3,7 @@
  * where its bytes are. A network of 5 GB takes as long as its nodes do.
  *
  * Source: onnx/onnx `onnx/onnx.proto3` (field numbers); protobuf's wire format.
- * Checked by: test/pipelines/onnx.test.ts.
+ * Checked by: test/pipelines/onnx-reader.test.ts.
  */
 import { sizeOf } from './tensor.ts';
 

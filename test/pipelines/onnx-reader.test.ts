@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type ByteSource, readOnnx } from '#pipelines/onnx.ts';
-import { Graph } from '#pipelines/reference/onnx.ts';
+import { type ByteSource, readOnnx } from '#pipelines/onnx-reader.ts';
+import { Graph } from '#pipelines/onnx-writer.ts';
 import { goldenDir } from '../support/golden.ts';
 
 /** Bytes as a file, with a count of what was read of them. */

@@ -1,0 +1,135 @@
+/**
+ * Loads a bundle: opens its networks, under the names that pipelines know, with the LoRAs merged in that it is to have.
+ *
+ * A bundle is refused as a whole, with everything that is wrong with it: better at the start than in the middle of a picture.
+ */
+import { join } from 'node:path';
+import type { LoraTarget } from '#pipelines/lora/file.ts';
+import type { PortraitBundle } from '#pipelines/portrait.ts';
+import type { Session } from '#pipelines/session.ts';
+import {
+  availableProviders,
+  type OpenSession,
+  openSession,
+  reasonOf,
+  type SessionOptions,
+} from '#src/doors/onnx.ts';
+import { inspectBundle } from './inspect.ts';
+import type { LoraChoice } from './lora-choice.ts';
+import { mergedNetworks } from './loras.ts';
+import type { BundleManifest, Role } from './manifest.ts';
+import type { NetworkFile } from './networks.ts';
+
+export interface LoadOptions extends SessionOptions {
+  /** merged in beside the bundle's own */
+  readonly loras?: readonly LoraChoice[];
+}
+
+/** As much of a network's file as it takes to open it; what else was read of it is let go. */
+type Openable = Pick<NetworkFile, 'role' | 'path' | 'renamed'>;
+
+/** A bundle, and what `withLoras` needs to open some of its networks anew. */
+export type LoadedBundle = PortraitBundle & {
+  readonly manifest: BundleManifest;
+  readonly networks: readonly Openable[];
+};
+
+/** @throws {Error} naming the bundle and every file, input, output and setting at fault */
+export async function loadBundle(dir: string, options: LoadOptions = {}): Promise<LoadedBundle> {
+  const { manifest, networks, settings, tokenizers, faults } = await inspectBundle(dir);
+  if (faults.length || !settings || !tokenizers) throw unusable(manifest, faults);
+  const providers = await availableProviders(options.providers);
+  const merged = await mergedNetworks(dir, options.loras ?? []);
+
+  const unopened: string[] = [];
+  const sessions: Partial<Record<Role, Session>> = {};
+  for (const network of networks) {
+    try {
+      const isMerged = merged?.targets.some((target) => target === network.role);
+      const from = merged && isMerged ? merged.dir : dir;
+      sessions[network.role] = await openNetwork(from, network, { ...options, providers });
+    } catch (error) {
+      unopened.push(`${network.path} does not load: ${reasonOf(error)}`);
+    }
+  }
+  if (unopened.length) throw unusable(manifest, unopened);
+
+  const { idTokens, idFuse, idEncoder, upscaler = null, ...others } = sessions;
+  const [tokenizer, tokenizer2] = tokenizers;
+  return {
+    // The manifest has each of them, so each was opened.
+    ...(others as Record<Exclude<Role, 'idTokens' | 'idFuse' | 'idEncoder' | 'upscaler'>, Session>),
+    idEncoder: idEncoder
+      ? { whole: idEncoder }
+      : { idTokens: idTokens as Session, idFuse: idFuse as Session },
+    upscaler,
+    tokenizer,
+    tokenizer2,
+    ...settings,
+    name: manifest.name,
+    triggerWord: manifest.triggerWord,
+    safetyLabels: manifest.safetyLabels,
+    detector: manifest.detector,
+    detailSide: manifest.detailSide,
+    manifest,
+    networks: networks.map(({ role, path, renamed }) => ({ role, path, renamed })),
+  };
+}
+
+function unusable({ name }: BundleManifest, faults: readonly string[]): Error {
+  return new Error(`Bundle ${name} can't be used:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+}
+
+/**
+ * The same bundle with LoRAs merged in: the networks that they change are opened anew, all others are shared.
+ *
+ * @throws {UnknownLoraError}
+ * @throws {Error} naming the LoRA that does not fit
+ */
+export async function withLoras(
+  dir: string,
+  bundle: LoadedBundle,
+  loras: readonly LoraChoice[],
+  options: SessionOptions = {},
+): Promise<{ bundle: PortraitBundle; close(): Promise<void> }> {
+  const merged = await mergedNetworks(dir, loras);
+  if (!merged) return { bundle, close: async () => {} };
+  const opened: Partial<Record<LoraTarget, OpenSession>> = {};
+  for (const target of merged.targets) {
+    const network = bundle.networks.find(({ role }) => role === target);
+    if (network) opened[target] = await openNetwork(merged.dir, network, options);
+  }
+  return {
+    bundle: { ...bundle, ...opened },
+    async close() {
+      for (const session of Object.values(opened)) await session.close();
+    },
+  };
+}
+
+/** A network under the names that pipelines know. @throws {Error} of onnxruntime */
+export async function openNetwork(
+  dir: string,
+  { role, path, renamed }: Openable,
+  options: SessionOptions,
+): Promise<OpenSession> {
+  return underOurNames(await openSession(join(dir, path), { network: role, ...options }), renamed);
+}
+
+/** @param renamed our name of an output → the file's */
+function underOurNames(session: OpenSession, renamed: NetworkFile['renamed']): OpenSession {
+  if (!Object.keys(renamed).length) return session;
+  const ours = new Map(Object.entries(renamed).map(([our, their]) => [their, our]));
+  const our = (name: string) => ours.get(name) ?? name;
+  return {
+    ...session,
+    outputs: session.outputs.map((info) => ({ ...info, name: our(info.name) })),
+    async run(feeds, fetches) {
+      const results = await session.run(
+        feeds,
+        fetches?.map((name) => renamed[name] ?? name),
+      );
+      return Object.fromEntries(Object.entries(results).map(([name, value]) => [our(name), value]));
+    },
+  };
+}
