@@ -1,15 +1,10 @@
-/**
- * Looks after bundles: `npm run bundle -- COMMAND …`.
- *
- * Each command is a file of its own, `infra/bundle-<command>.ts`, with a default export that takes the arguments and gives the
- * exit status.
- */
+/** Looks after bundles: `npm run bundle -- COMMAND …`. Each command is a file of its own, `infra/bundle/<command>.ts`. */
+import type { Command } from './command.ts';
+
 const commands: Readonly<Record<string, { usage: string; run(): Promise<{ default: Command }> }>> = {
   check: { usage: 'check DIR [--quick]', run: () => import('./check.ts') },
   lora: { usage: 'lora list|add|remove|merge DIR …', run: () => import('./lora.ts') },
 };
-
-export type Command = (args: readonly string[]) => Promise<number>;
 
 // A reader that has seen enough, as `| head`, is no fault.
 process.stdout.on('error', () => process.exit());

@@ -14,7 +14,7 @@ import { openNetwork } from '#src/bundles/load.ts';
 import { type NetworkFile, readNetworks } from '#src/bundles/networks.ts';
 import { log, messageOf } from '#src/doors/log.ts';
 import { type Provider, reasonOf, type SessionReport, surveyProviders } from '#src/doors/onnx.ts';
-import type { Command } from './bundle.ts';
+import type { Command } from './command.ts';
 
 const check: Command = async (args) => {
   const [dir, ...more] = args.filter((arg) => arg !== '--quick');

@@ -22,7 +22,7 @@ import {
   requirePresent,
 } from '#src/bundles/loras.ts';
 import { messageOf } from '#src/doors/log.ts';
-import type { Command } from './bundle.ts';
+import type { Command } from './command.ts';
 
 class Misused extends Error {}
 

@@ -4,11 +4,10 @@
  *
  *   node pipelines/reference/build.ts <folder>
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { stringify } from 'yaml';
-import { byteAlphabet } from '../sdxl/tokenizer.ts';
+import { clipVocabulary } from './clip-vocabulary.ts';
 import { detector } from './detector.ts';
 import { faceLandmarks, genderAge, idFuse, idTokens, recognizer } from './face-networks.ts';
 import { loras } from './loras.ts';
@@ -73,30 +72,6 @@ const modelIndex = {
   unet: ['diffusers', 'UNet2DConditionModel'],
   vae: ['diffusers', 'AutoencoderKL'],
 };
-
-export interface ClipVocabulary {
-  /** token → id */
-  readonly vocabulary: Readonly<Record<string, number>>;
-  /** `merges.txt`, as it is */
-  readonly merges: string;
-}
-
-/** CLIP's vocabulary follows from its merges: bytes, bytes that end a word, merged pairs in order, two specials. */
-export async function clipVocabulary(): Promise<ClipVocabulary> {
-  const packed = await readFile(new URL('./clip-merges.txt.gz', import.meta.url));
-  const merges = gunzipSync(packed).toString('utf8');
-  const pairs = merges.split('\n').filter((line) => line && !line.startsWith('#version'));
-  // CLIP lists printable bytes first, then the others in the order they were given characters.
-  const characters = byteAlphabet().toCharacter.sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!);
-  const tokens = [
-    ...characters,
-    ...characters.map((character) => `${character}</w>`),
-    ...pairs.map((pair) => pair.replace(' ', '')),
-    '<|startoftext|>',
-    '<|endoftext|>',
-  ];
-  return { vocabulary: Object.fromEntries(tokens.map((token, id) => [token, id])), merges };
-}
 
 /** Writes the bundle's folder, whole or not at all. The same bytes every time. */
 export async function buildReferenceBundle(dir: string): Promise<void> {

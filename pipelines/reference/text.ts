@@ -5,7 +5,7 @@
 
 import { Graph, type Value } from '../onnx-writer.ts';
 import { makeTokenizer } from '../sdxl/tokenizer.ts';
-import type { ClipVocabulary } from './build.ts';
+import type { ClipVocabulary } from './clip-vocabulary.ts';
 import { barriers, colours, hairWords, negations, nounOf, nouns, shades, traits, traitsOf } from './words.ts';
 
 /** width of each encoder; the UNet's context is both, side by side */

@@ -13,7 +13,8 @@ import {
   type PortraitBundle,
   type PortraitRequest,
 } from '#pipelines/portrait.ts';
-import { buildReferenceBundle, clipVocabulary } from '#pipelines/reference/build.ts';
+import { buildReferenceBundle } from '#pipelines/reference/build.ts';
+import { clipVocabulary } from '#pipelines/reference/clip-vocabulary.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { renderScene } from '#pipelines/reference/render.ts';
 import { framing } from '#pipelines/reference/world.ts';

@@ -23,8 +23,8 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { isObject, type Json } from './components.ts';
 import { has } from './permissions.ts';
 import { shardOf } from './snowflake.ts';
-import type { Change, State, StoredChannel } from './state.ts';
-import type { Guild } from './world.ts';
+import type { Change, State } from './state.ts';
+import type { Guild, StoredChannel } from './world.ts';
 
 const HEARTBEAT_MS = 41_250;
 const SESSION_LIFE_MS = 3 * 60_000;

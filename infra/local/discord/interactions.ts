@@ -29,8 +29,8 @@ import { has } from './permissions.ts';
 import type { Ask, Outcome } from './protocol.ts';
 import { filled, type Ids, idsOfOptions, idsOfValues, join, resolve } from './resolve.ts';
 import { snowflake, snowflakeTime } from './snowflake.ts';
-import type { State, StoredChannel, StoredToken } from './state.ts';
-import { PEOPLE } from './world.ts';
+import type { State, StoredToken } from './state.ts';
+import { PEOPLE, type StoredChannel } from './world.ts';
 
 const NO_RESPONSE = 'The application did not respond';
 /** Follow-ups to an app that only the person has installed. */

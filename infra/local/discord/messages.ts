@@ -12,7 +12,8 @@ import {
 import { attachmentNamed, isObject, type Json, readComponents, walk } from './components.ts';
 import { Faults, refusals } from './discord-error.ts';
 import { snowflake } from './snowflake.ts';
-import type { State, StoredChannel, Upload } from './state.ts';
+import type { State, Upload } from './state.ts';
+import type { StoredChannel } from './world.ts';
 
 /** Bytes: of one file without boosts, and of a whole request. */
 export const FILE_MAX = 10 * 1024 * 1024;

@@ -11,8 +11,8 @@ import { createMessage, FILE_MAX } from './messages.ts';
 import { has } from './permissions.ts';
 import type { Ask, Misbehaviour, PersonEvent, View, ViewChannel, ViewUser } from './protocol.ts';
 import { contentTypeOf, readBytes } from './rest.ts';
-import type { Change, State, StoredChannel } from './state.ts';
-import { PEOPLE, type PersonName } from './world.ts';
+import type { Change, State } from './state.ts';
+import { PEOPLE, type PersonName, type StoredChannel } from './world.ts';
 
 const PAGE = new URL('./page/', import.meta.url);
 const PAGE_TYPES: Record<string, string> = {

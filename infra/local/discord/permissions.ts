@@ -1,7 +1,6 @@
 /** Who may do what where: Discord's order of roles and overwrites. */
 import { OverwriteType, PermissionFlagsBits as P } from 'discord-api-types/v10';
-import type { StoredChannel } from './state.ts';
-import type { Guild } from './world.ts';
+import type { Guild, StoredChannel } from './world.ts';
 
 const ALL = Object.values(P).reduce((all, bit) => all | bit, 0n);
 

@@ -6,7 +6,8 @@ import { ComponentType as C, ApplicationCommandOptionType as Option } from 'disc
 import { TypingError } from './commands.ts';
 import type { Json } from './components.ts';
 import type { FieldValue } from './protocol.ts';
-import type { State, StoredChannel } from './state.ts';
+import type { State } from './state.ts';
+import type { StoredChannel } from './world.ts';
 
 const KINDS = ['users', 'roles', 'channels', 'attachments', 'messages'] as const;
 type Kind = (typeof KINDS)[number];

@@ -18,7 +18,8 @@ import { blankMessage, createMessage, editMessage } from './messages.ts';
 import { has } from './permissions.ts';
 import { type Answer, type Call, objectBody, type Route } from './rest.ts';
 import { byAge } from './snowflake.ts';
-import type { State, StoredChannel } from './state.ts';
+import type { State } from './state.ts';
+import type { StoredChannel } from './world.ts';
 
 interface Parts {
   readonly state: State;

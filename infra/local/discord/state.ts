@@ -14,7 +14,6 @@ import {
   type APIChannel,
   type APIGuildMember,
   type APIMessage,
-  type APIOverwrite,
   type APIThreadMember,
   type APIUser,
   ChannelType,
@@ -23,38 +22,13 @@ import {
 } from 'discord-api-types/v10';
 import { permissionsIn } from './permissions.ts';
 import { byAge, snowflake, snowflakeTime } from './snowflake.ts';
-import { createWorld, type Guild, type World } from './world.ts';
+import { createWorld, type Guild, type StoredChannel, type World } from './world.ts';
 
 /** After this long an enforced nonce is forgotten; Discord says "a few minutes". */
 const NONCE_LIFE_MS = 5 * 60_000;
 const SAVE_AFTER_MS = 500;
 /** Messages a channel keeps over a restart. */
 const KEPT_MESSAGES = 1_000;
-
-export interface StoredChannel {
-  readonly id: string;
-  readonly type:
-    | typeof ChannelType.GuildText
-    | typeof ChannelType.DM
-    | typeof ChannelType.GroupDM
-    | typeof ChannelType.PublicThread
-    | typeof ChannelType.PrivateThread;
-  readonly guildId?: string;
-  name?: string;
-  topic?: string | null;
-  position?: number;
-  overwrites?: APIOverwrite[];
-  /** of private channels: the people in them, the bot left out */
-  readonly recipients?: readonly string[];
-  readonly parentId?: string;
-  thread?: {
-    readonly ownerId: string;
-    members: string[];
-    archived: boolean;
-    locked: boolean;
-    autoArchiveMinutes: 60 | 1440 | 4320 | 10080;
-  };
-}
 
 export interface Upload {
   readonly filename: string;

@@ -8,6 +8,7 @@
  *   dm                 each person with the bot
  */
 import {
+  type APIOverwrite,
   type APIRole,
   type APIUser,
   ChannelType,
@@ -16,7 +17,6 @@ import {
   type RoleFlags,
   type UserFlags,
 } from 'discord-api-types/v10';
-import type { StoredChannel } from './state.ts';
 
 /** Even and odd serial numbers fall on shard 0 and 1 of 2: the serial is the id's millisecond. */
 function worldId(serial: number): string {
@@ -50,6 +50,31 @@ export interface Guild {
   readonly roles: readonly APIRole[];
   /** user id → role ids */
   readonly members: ReadonlyMap<string, string[]>;
+}
+
+export interface StoredChannel {
+  readonly id: string;
+  readonly type:
+    | typeof ChannelType.GuildText
+    | typeof ChannelType.DM
+    | typeof ChannelType.GroupDM
+    | typeof ChannelType.PublicThread
+    | typeof ChannelType.PrivateThread;
+  readonly guildId?: string;
+  name?: string;
+  topic?: string | null;
+  position?: number;
+  overwrites?: APIOverwrite[];
+  /** of private channels: the people in them, the bot left out */
+  readonly recipients?: readonly string[];
+  readonly parentId?: string;
+  thread?: {
+    readonly ownerId: string;
+    members: string[];
+    archived: boolean;
+    locked: boolean;
+    autoArchiveMinutes: 60 | 1440 | 4320 | 10080;
+  };
 }
 
 const everyone =
