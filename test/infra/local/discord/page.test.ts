@@ -10,7 +10,7 @@ import { findChromium, openBrowser } from '#test/support/browser.ts';
 import { APPLICATION_ID, commands, startBot, type TestBot, TOKEN } from './bot.ts';
 
 it('the page’s scripts pass the type checker', async () => {
-  await promisify(execFile)('node_modules/.bin/tsc', ['-p', 'src/sandbox/page']);
+  await promisify(execFile)('node_modules/.bin/tsc', ['-p', 'infra/local/discord/page']);
 });
 
 // Without a browser there is nothing to test; a CI machine has to have one.
