@@ -5,8 +5,8 @@
  * Source: Levin & Fried 2023 (differential diffusion); the crops and feathers of Bing-su/adetailer@36189cb and
  * ltdrdata/ComfyUI-Impact-Pack@727295b `core.py`.
  */
+import { type Bitmap, crop, type Point, resize, type Window } from './bitmap.ts';
 import type { Face } from './faces/faces.ts';
-import { crop, type Picture, type Point, resize, type Window } from './picture.ts';
 
 /** Of InsightFace's 106 points: the jaw from the image-left temple to the image-right one … */
 const JAW = [
@@ -38,7 +38,7 @@ export interface Region {
 
 /** The square around a face and its mask. `points`: 106 landmarks; without them the mask is an ellipse in the box. */
 export function regionOf(
-  picture: Picture,
+  picture: Bitmap,
   { box }: Face,
   points: readonly Point[],
   { cropFactor, feather }: Cut,
@@ -145,7 +145,7 @@ function distanceTo(edges: readonly Edge[], x: number, y: number, most: number):
 }
 
 /** The square, magnified to the size the network draws best. */
-export function magnify(picture: Picture, { left, top, side }: Region, target: number): Picture {
+export function magnify(picture: Bitmap, { left, top, side }: Region, target: number): Bitmap {
   return resize(crop(picture, left, top, side, side), target, target, 'lanczos');
 }
 
@@ -155,11 +155,11 @@ export function magnify(picture: Picture, { left, top, side }: Region, target: n
  * @param mask [height, width] written with `m`, the larger where regions overlap
  */
 export function composite(
-  base: Picture,
-  drawn: Picture,
+  base: Bitmap,
+  drawn: Bitmap,
   { left, top, side, change }: Region,
   mask: Float32Array,
-): Picture {
+): Bitmap {
   const rgb = base.rgb.slice();
   const window = changed(change, side);
   if (!window) return { ...base, rgb };

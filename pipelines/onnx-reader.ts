@@ -5,7 +5,7 @@
  * Source: onnx/onnx `onnx/onnx.proto3` (field numbers); protobuf's wire format.
  * Checked by: test/pipelines/onnx-reader.test.ts.
  */
-import { sizeOf } from './tensor.ts';
+import { elementCount } from './tensor.ts';
 
 /** A file, as far as it is read. */
 export interface ByteSource {
@@ -168,7 +168,7 @@ function readTensor(file: Fields, { from, to }: Field): OnnxTensor {
       external[key ?? ''] = value ?? '';
     }
   }
-  const count = sizeOf(dims);
+  const count = elementCount(dims);
   const bytes = Math.ceil((count * (BITS[type] ?? 0)) / 8);
   const { location = '', offset = '0', length = bytes } = external;
   return {

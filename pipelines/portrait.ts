@@ -8,6 +8,7 @@
  * Then the classifier looks at the result. Same bundle, same request, same bytes: nothing here reads a clock, a file or
  * a setting.
  */
+import type { Bitmap } from './bitmap.ts';
 import { composite, magnify, regionOf } from './detail.ts';
 import { cosine, detectInTurn, embed, type Face, landmarks } from './faces/faces.ts';
 import { generator } from './noise.ts';
@@ -17,7 +18,6 @@ import {
   type IdEncoder,
   identityOf,
 } from './photomaker/photomaker.ts';
-import type { Picture } from './picture.ts';
 import { classify } from './safety/classify.ts';
 import { makeScheduler, type SchedulerName, type Spacing } from './schedulers.ts';
 import {
@@ -36,9 +36,9 @@ import { CELL, decodeLatents, encodePicture, LATENT_CHANNELS } from './sdxl/vae.
 import type { Session } from './session.ts';
 import { combine, resizePlane, stack } from './tensor.ts';
 
+export type { Bitmap } from './bitmap.ts';
 export type { Face } from './faces/faces.ts';
 export type { FaceIdentity } from './photomaker/photomaker.ts';
-export type { Picture } from './picture.ts';
 export type { SchedulerName } from './schedulers.ts';
 
 /** The parts of a loaded bundle. `src/bundles/load.ts` loads it. */
@@ -113,15 +113,15 @@ export interface PortraitOptions {
    * Told after each step of either stage. `previews` gives what each portrait, or each of the faces in hand, is on the way to, an
    * eighth of the size; no classifier has seen it, so it is not for posting.
    */
-  readonly onStep?: (previews: () => Promise<Picture[]>) => void;
+  readonly onStep?: (previews: () => Promise<Bitmap[]>) => void;
   /** ends it before its next step, by throwing its reason */
   readonly signal?: AbortSignal;
 }
 
 export interface Portrait {
-  readonly picture: Picture;
+  readonly picture: Bitmap;
   /** what stage 1 drew */
-  readonly base: Picture;
+  readonly base: Bitmap;
   /** [height, width] 0…1, where stage 2 changed it; null without stage 2 */
   readonly mask: Float32Array | null;
   /** faces that were drawn again */
@@ -141,13 +141,13 @@ const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
 const SMALLEST_FACE = 10;
 
 /** Of a photo or a drawn picture, by falling score. */
-export async function detectFaces(bundle: PortraitBundle, picture: Picture): Promise<Face[]> {
+export async function detectFaces(bundle: PortraitBundle, picture: Bitmap): Promise<Face[]> {
   const { size, threshold } = bundle.detector;
   return detectInTurn(bundle.faceDetector, picture, size, { threshold, smallest: SMALLEST_FACE });
 }
 
 /** @throws {RangeError} naming the photo that has not exactly one face */
-export async function encodeFace(bundle: PortraitBundle, photos: readonly Picture[]): Promise<FaceIdentity> {
+export async function encodeFace(bundle: PortraitBundle, photos: readonly Bitmap[]): Promise<FaceIdentity> {
   const embeddings: Float32Array[] = [];
   for (const [i, photo] of photos.entries()) {
     const [face, ...others] = await detectFaces(bundle, photo);
@@ -253,8 +253,8 @@ export async function drawPortraits(
 interface Draft {
   readonly request: PortraitRequest;
   readonly texts: Texts;
-  readonly base: Picture;
-  picture: Picture;
+  readonly base: Bitmap;
+  picture: Bitmap;
   faces: readonly Face[];
   /** [height, width] */
   mask: Float32Array | null;
@@ -374,7 +374,7 @@ async function previews(
   latents: Float32Array,
   height: number,
   width: number,
-): Promise<Picture[]> {
+): Promise<Bitmap[]> {
   const preview = await previewOf(bundle);
   const size = LATENT_CHANNELS * height * width;
   return Array.from({ length: latents.length / size }, (_, n) =>
@@ -456,7 +456,7 @@ async function redraw(
 /** Of the largest face. A picture without one is as unlike as can be. */
 async function likenessOf(
   bundle: PortraitBundle,
-  picture: Picture,
+  picture: Bitmap,
   identity: FaceIdentity,
 ): Promise<number | null> {
   const faces = await detectFaces(bundle, picture);

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { fromBfloats, fromHalves } from './half.ts';
-import { sizeOf } from './tensor.ts';
+import { elementCount } from './tensor.ts';
 
 /** One stored tensor. */
 export interface StoredTensor {
@@ -60,7 +60,7 @@ export function readSafetensors(file: Uint8Array): Safetensors {
     if (to < from || start + to > file.byteLength) {
       throw new RangeError(`The safetensors file is cut off: ${name} reaches beyond its end.`);
     }
-    const size = sizeOf(shape);
+    const size = elementCount(shape);
     const width = widths[dtype];
     if (width && size * width !== to - from) {
       throw new RangeError(

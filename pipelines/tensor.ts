@@ -8,13 +8,14 @@ export interface FloatTensor extends Tensor {
   readonly data: Float32Array;
 }
 
-export function sizeOf(shape: Shape): number {
+/** How many numbers a tensor of this shape has. */
+export function elementCount(shape: Shape): number {
   return shape.reduce((product, side) => product * side, 1);
 }
 
 /** @throws {RangeError} when there are not as many numbers as the shape says */
 export function tensor(data: Float32Array, shape: Shape): FloatTensor {
-  if (data.length !== sizeOf(shape))
+  if (data.length !== elementCount(shape))
     throw new RangeError(`${data.length} numbers do not fill [${shape.join(', ')}]`);
   return { type: 'float32', data, shape };
 }

@@ -7,15 +7,15 @@
  */
 import {
   apply,
+  type Bitmap,
   centred,
   fitSimilarity,
   inverse,
-  type Picture,
   type Point,
   resample,
   type Similarity,
   warp,
-} from '../picture.ts';
+} from '../bitmap.ts';
 import type { Session } from '../session.ts';
 import { floats, tensor } from '../tensor.ts';
 
@@ -72,7 +72,7 @@ const ATTRIBUTE_SIDE = 96;
 /** Faces by falling score, or with `most` by how much they are preferred. */
 export async function detect(
   detector: Session,
-  picture: Picture,
+  picture: Bitmap,
   options: DetectOptions = {},
 ): Promise<Face[]> {
   const { sizes = SIZES, threshold = THRESHOLD, smallest, most, prefer = 'central' } = options;
@@ -98,7 +98,7 @@ export async function detect(
  */
 export async function detectInTurn(
   detector: Session,
-  picture: Picture,
+  picture: Bitmap,
   side: number,
   options: Omit<DetectOptions, 'sizes'>,
 ): Promise<Face[]> {
@@ -127,7 +127,7 @@ export async function detectorOutputs(
 
 const byScore = (faces: Face[]) => faces.sort((a, b) => b.score - a.score);
 
-function preferred(faces: readonly Face[], picture: Picture, prefer: 'central' | 'large'): Face[] {
+function preferred(faces: readonly Face[], picture: Bitmap, prefer: 'central' | 'large'): Face[] {
   const [middleX, middleY] = [Math.floor(picture.width / 2), Math.floor(picture.height / 2)];
   const worth = ({ box: { left, top, right, bottom } }: Face) => {
     const area = (right - left) * (bottom - top);
@@ -143,10 +143,10 @@ function preferred(faces: readonly Face[], picture: Picture, prefer: 'central' |
  * @returns blob [3, height, width]; `scale` of the picture's pixels to the rectangle's; the resized picture
  */
 export function letterbox(
-  picture: Picture,
+  picture: Bitmap,
   width: number,
   height: number,
-): { blob: Float32Array; scale: number; resized: Picture } {
+): { blob: Float32Array; scale: number; resized: Bitmap } {
   const ratio = picture.height / picture.width;
   const fitsHeight = ratio > height / width;
   const h = fitsHeight ? height : Math.trunc(width * ratio);
@@ -235,7 +235,7 @@ export function alignment({ points }: Pick<Face, 'points'>, side = RECOGNITION_S
 }
 
 /** [512] raw, as PhotoMaker V2 wants it; divide by its norm to compare. */
-export async function embed(recognizer: Session, picture: Picture, face: Face): Promise<Float32Array> {
+export async function embed(recognizer: Session, picture: Bitmap, face: Face): Promise<Float32Array> {
   const levels = warp(picture, alignment(face), RECOGNITION_SIDE);
   return outputOf(recognizer, levels, RECOGNITION_SIDE, (v) => (v - 127.5) / 127.5);
 }
@@ -243,7 +243,7 @@ export async function embed(recognizer: Session, picture: Picture, face: Face): 
 /** 106 points in the picture's pixels. */
 export async function landmarks(
   network: Session,
-  picture: Picture,
+  picture: Bitmap,
   { box }: Pick<Face, 'box'>,
 ): Promise<Point[]> {
   const crop = attributeCrop(box, LANDMARK_SIDE);
@@ -269,7 +269,7 @@ export interface GenderAge {
 
 export async function genderAge(
   network: Session,
-  picture: Picture,
+  picture: Bitmap,
   { box }: Pick<Face, 'box'>,
 ): Promise<GenderAge> {
   const levels = warp(picture, attributeCrop(box, ATTRIBUTE_SIDE), ATTRIBUTE_SIDE);

@@ -5,7 +5,7 @@
  * Δ[o, i, y, x] = Σᵣ up[o, r] · down[r, i, y, x], which is the same product with a kernel's numbers as further columns.
  * Checked by: test/golden-runs/lora.ts.
  */
-import { sizeOf } from '../tensor.ts';
+import { elementCount } from '../tensor.ts';
 import type { LoraPart, LoraTarget } from './file.ts';
 import type { Modules, ModuleWeight } from './modules.ts';
 
@@ -53,9 +53,9 @@ export function changesOf(target: LoraTarget, modules: Modules, loras: readonly 
 }
 
 function misfitOf({ down, up }: LoraPart, { tensor, transposed }: ModuleWeight): string | null {
-  const [rows, columns] = [up.shape[0] ?? 0, sizeOf(down.shape.slice(1))];
+  const [rows, columns] = [up.shape[0] ?? 0, elementCount(down.shape.slice(1))];
   const [first = 0, ...rest] = tensor.dims;
-  const [wantedRows, wantedColumns] = transposed ? [sizeOf(rest), first] : [first, sizeOf(rest)];
+  const [wantedRows, wantedColumns] = transposed ? [elementCount(rest), first] : [first, elementCount(rest)];
   if (rows !== wantedRows || columns !== wantedColumns)
     return `changes ${rows} × ${columns} numbers, and the weight has ${wantedRows} × ${wantedColumns}`;
   if (!['float32', 'float16'].includes(tensor.type))

@@ -5,7 +5,7 @@
  * `encode_prompt_with_trigger_word`; huggingface/transformers 5.18 `CLIPImageProcessor`.
  * Checked by: test/golden-runs/photomaker.ts, test/pipelines/photomaker/photomaker.test.ts.
  */
-import { crop, type Picture, resize } from '../picture.ts';
+import { type Bitmap, crop, resize } from '../bitmap.ts';
 import { encodeChunks, type TextConditioning, type TextEncoders } from '../sdxl/conditioning.ts';
 import { type Chunk, chunksOf, parsePrompt, type Token, tokensOf } from '../sdxl/prompt.ts';
 import { CONTEXT_LENGTH, type Tokenizer } from '../sdxl/tokenizer.ts';
@@ -58,7 +58,7 @@ const TRIGGER_ID = -1;
  */
 export async function identityOf(
   encoder: IdEncoder,
-  photos: readonly Picture[],
+  photos: readonly Bitmap[],
   embeddings: Float32Array,
 ): Promise<FaceIdentity> {
   const count = photos.length;
@@ -72,12 +72,12 @@ export async function identityOf(
 }
 
 /** [n, 3, 224, 224] CLIP's view of whole photos, normalised. */
-export function clipPixels(photos: readonly Picture[]): Float32Array {
+export function clipPixels(photos: readonly Bitmap[]): Float32Array {
   return stack(photos.map((photo) => normalised(clipPicture(photo))));
 }
 
 /** Shorter side to 224 by bicubic, the middle of it. */
-export function clipPicture(photo: Picture): Picture {
+export function clipPicture(photo: Bitmap): Bitmap {
   const short = Math.min(photo.width, photo.height);
   const [w, h] = [photo.width, photo.height].map((side) => Math.trunc((SIDE * side) / short)) as [
     number,
@@ -88,7 +88,7 @@ export function clipPicture(photo: Picture): Picture {
 }
 
 /** [3, 224, 224] */
-export function normalised({ rgb }: Picture): Float32Array {
+export function normalised({ rgb }: Bitmap): Float32Array {
   const out = new Float32Array(3 * PLANE);
   for (let p = 0; p < PLANE; p++) {
     for (let c = 0; c < 3; c++) out[c * PLANE + p] = (rgb[p * 3 + c]! / 255 - MEAN[c]!) / STD[c]!;

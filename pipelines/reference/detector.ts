@@ -4,7 +4,6 @@
  * The best places are then fitted: a small patch is sampled in the face's frame, the frame moved by where the dark of eyes
  * and mouth lies in it, a few times; and the fitted patch is compared with drawn faces by normalised correlation.
  */
-
 import { Graph, type Value } from '../onnx-writer.ts';
 import { forms, LUMA, nodes, type Rgb } from './algebra.ts';
 import { nobody, type Planes, variants } from './people.ts';

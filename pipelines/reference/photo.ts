@@ -1,5 +1,5 @@
 /** Photos of people who do not exist, drawn from the same small world as the networks know: for tests and the demo. */
-import type { Picture } from '../picture.ts';
+import type { Bitmap } from '../bitmap.ts';
 import type { Rgb } from './algebra.ts';
 import { hash, type Planes, variant } from './people.ts';
 import { renderScene, type Scene } from './render.ts';
@@ -85,7 +85,7 @@ export function sceneOf(who: Person, shot: number): Scene & { readonly zoom: num
   };
 }
 
-export function drawPhoto(who: Person, shot: number, width = 320, height = 400): Picture {
+export function drawPhoto(who: Person, shot: number, width = 320, height = 400): Bitmap {
   const { zoom, ...scene } = sceneOf(who, shot);
   const usual = framing(width, height);
   const frame = { unit: usual.unit * zoom, x: usual.x, y: usual.y };

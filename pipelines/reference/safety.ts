@@ -2,7 +2,6 @@
  * The picture classifier's part. What it flags is one harmless thing that anybody can see: a checkerboard. Two by two squares of
  * alternating sign answer to nothing but a board's corners: along any plain edge they cancel.
  */
-
 import { Graph } from '../onnx-writer.ts';
 import { LUMA } from './algebra.ts';
 

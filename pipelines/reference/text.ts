@@ -2,7 +2,6 @@
  * The two text encoders: each token looked up in a table of meanings, and a little grammar over the sequence: a colour goes
  * to the noun behind it, "no" turns the next word round. No word has weights that were learnt.
  */
-
 import { Graph, type Value } from '../onnx-writer.ts';
 import { makeTokenizer } from '../sdxl/tokenizer.ts';
 import type { ClipVocabulary } from './clip-vocabulary.ts';

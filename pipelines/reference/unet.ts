@@ -8,7 +8,6 @@
  * pixels: with little noise both are the same. What the prompt names is no longer open; the ID tokens replace the face.
  * The guess becomes ε = (x − α·x0) / (α·σ), which any scheduler can use.
  */
-
 import { Graph, type Value } from '../onnx-writer.ts';
 import { alphasCumprod } from '../schedulers.ts';
 import { forms, nodes } from './algebra.ts';

@@ -5,7 +5,6 @@
  * Latents: brightness in the middle of each cell, blue − brightness, red − brightness, and brightness at the cell's lower
  * right corner. Middles and corners together sample brightness every 5.7 px.
  */
-
 import { Graph, type Value } from '../onnx-writer.ts';
 import { LUMA } from './algebra.ts';
 

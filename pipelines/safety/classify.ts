@@ -2,7 +2,7 @@
  * The image classifier: a ViT's preprocessing, logits, softmax.
  * Source: huggingface/transformers 5.18 `ViTImageProcessor` (224 px, bilinear, mean and std 0.5).
  */
-import { type Picture, resize } from '../picture.ts';
+import { type Bitmap, resize } from '../bitmap.ts';
 import type { Session } from '../session.ts';
 import { floats, tensor } from '../tensor.ts';
 
@@ -15,7 +15,7 @@ const SIDE = 224;
  */
 export async function classify(
   classifier: Session,
-  picture: Picture,
+  picture: Bitmap,
   labels: readonly string[],
 ): Promise<Record<string, number>> {
   const small = resize(picture, SIDE, SIDE, 'bilinear');

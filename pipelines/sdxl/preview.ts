@@ -4,11 +4,11 @@
  * A VAE's colours are nearly a linear map of its latents. Tools carry that map of SDXL's as a table; here it is fitted by least
  * squares to what the bundle's own encoder makes of flat colours, so that every bundle has previews, a fine-tuned VAE too.
  */
-import type { Picture } from '../picture.ts';
+import type { Bitmap } from '../bitmap.ts';
 import { CELL, encodePicture, LATENT_CHANNELS, type Vae } from './vae.ts';
 
 /** [4, h, w] scaled latents to a picture of w × h px. */
-export type Preview = (latents: Float32Array, height: number, width: number) => Picture;
+export type Preview = (latents: Float32Array, height: number, width: number) => Bitmap;
 
 /** Levels of each primary: with 4 there are 64 colours, a patch each. */
 const LEVELS = [0, 85, 170, 255];
@@ -68,7 +68,7 @@ function colourOf(patch: number): [number, number, number] {
   return [LEVELS[patch % 4]!, LEVELS[Math.floor(patch / 4) % 4]!, LEVELS[Math.floor(patch / 16)]!];
 }
 
-function palette(side: number): Picture {
+function palette(side: number): Bitmap {
   const rgb = new Uint8Array(side * side * 3);
   for (let y = 0, q = 0; y < side; y++) {
     for (let x = 0; x < side; x++, q += 3) {

@@ -5,7 +5,7 @@
  * autoencoder_kl.py` (tiling), `pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl_img2img.py` `prepare_latents`.
  * Checked by: test/golden-runs/sdxl-tiny.ts, test/pipelines/sdxl/vae.test.ts.
  */
-import type { Picture } from '../picture.ts';
+import type { Bitmap } from '../bitmap.ts';
 import type { Session } from '../session.ts';
 import { combine, type FloatTensor, floats, tensor } from '../tensor.ts';
 
@@ -30,7 +30,7 @@ const TILE = 128;
 const OVERLAP = 0.25;
 
 /** @returns [1, 3, H, W] −1…1 */
-export function toSample({ rgb, width, height }: Picture): FloatTensor {
+export function toSample({ rgb, width, height }: Bitmap): FloatTensor {
   const plane = width * height;
   const sample = new Float32Array(3 * plane);
   for (let p = 0, q = 0; p < plane; p++, q += 3) {
@@ -42,7 +42,7 @@ export function toSample({ rgb, width, height }: Picture): FloatTensor {
 }
 
 /** @returns [4, h, w] scaled latents: the mean of what the encoder gives; nothing is drawn */
-export async function encodePicture(vae: Vae, picture: Picture): Promise<Float32Array> {
+export async function encodePicture(vae: Vae, picture: Bitmap): Promise<Float32Array> {
   return encodeSample(vae, toSample(picture));
 }
 
@@ -74,7 +74,7 @@ export async function decodeLatents(
   latents: Float32Array,
   height: number,
   width: number,
-): Promise<Picture> {
+): Promise<Bitmap> {
   const { data } = await decodeToSample(vae, latents, height, width);
   const plane = height * width;
   const rgb = new Uint8Array(3 * plane);

@@ -149,7 +149,7 @@ function contractsOf({ detector, safetyLabels }: Named): Readonly<Record<Role, C
 
 async function readNetwork(dir: string, role: Role, path: string, contract: Contract): Promise<NetworkFile> {
   const none = { role, path, data: [], model: null, weights: {}, renamed: {} };
-  const size = await sizeOf(join(dir, path));
+  const size = await fileSize(join(dir, path));
   if (size === null) return { ...none, size, faults: [`${path} is missing`] };
   let model: OnnxModel;
   try {
@@ -213,7 +213,7 @@ async function externalData(dir: string, path: string, tensors: readonly OnnxTen
       continue;
     }
     const beside = join(dirname(path), name);
-    const size = await sizeOf(join(dir, beside));
+    const size = await fileSize(join(dir, beside));
     data.push({ path: beside, size });
     if (size === null) faults.push(`${beside} is missing: ${path} has its weights there`);
     else if (size < needed)
@@ -300,7 +300,7 @@ function fits(shape: readonly (number | string)[], axes: readonly Axis[]): boole
 const either = (values: readonly unknown[]) => values.join(' or ');
 
 /** bytes; null: no such file */
-async function sizeOf(path: string): Promise<number | null> {
+async function fileSize(path: string): Promise<number | null> {
   const found = await stat(path).catch(() => null);
   return found?.isFile() ? found.size : null;
 }

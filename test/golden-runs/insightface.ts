@@ -2,6 +2,15 @@
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import {
+  apply,
+  type Bitmap,
+  centred,
+  inverse,
+  type Point,
+  type Similarity,
+  warp,
+} from '#pipelines/bitmap.ts';
+import {
   alignment,
   attributeCrop,
   cosine,
@@ -18,15 +27,6 @@ import {
   readGenderAge,
   suppress,
 } from '#pipelines/faces/faces.ts';
-import {
-  apply,
-  centred,
-  inverse,
-  type Picture,
-  type Point,
-  type Similarity,
-  warp,
-} from '#pipelines/picture.ts';
 import type { Session } from '#pipelines/session.ts';
 import { openSession } from '#src/doors/onnx.ts';
 import {
@@ -121,7 +121,7 @@ async function detection(
   { det }: Networks,
   set: GoldenSet,
   c: GoldenCase,
-  picture: Picture,
+  picture: Bitmap,
 ): Promise<Comparison[]> {
   const params = Detect.parse(c.params);
   const options = {
@@ -237,7 +237,7 @@ function interleaved(planes: Float32Array): Float32Array {
   return planes.map((_, i) => planes[(i % 3) * plane + Math.floor(i / 3)]!);
 }
 
-function toBlob({ rgb }: Picture): Float32Array {
+function toBlob({ rgb }: Bitmap): Float32Array {
   const plane = rgb.length / 3;
   return Float32Array.from(rgb, (_, i) => (rgb[(i % plane) * 3 + Math.floor(i / plane)]! - 127.5) / 128);
 }
@@ -246,7 +246,7 @@ async function face(
   networks: Networks,
   set: GoldenSet,
   c: GoldenCase,
-  picture: Picture,
+  picture: Bitmap,
 ): Promise<Comparison[]> {
   const one = faceOf(c.get('bbox').data, c.get('kps').data);
   const aligned = alignment(one);
@@ -379,7 +379,7 @@ function distances(c: GoldenCase): Comparison[] {
   ];
 }
 
-async function transformed(set: GoldenSet, c: GoldenCase, picture: Picture): Promise<Comparison[]> {
+async function transformed(set: GoldenSet, c: GoldenCase, picture: Bitmap): Promise<Comparison[]> {
   const { center, size, scale, rotation_deg } = Transform.parse(c.params);
   const turn = centred({ x: center[0], y: center[1] }, size, scale, rotation_deg);
   const moved = points(c.get('points').data).map((point) => apply(turn, point));

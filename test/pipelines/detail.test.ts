@@ -1,11 +1,11 @@
 /** Stage 2's geometry: whatever face there is, what its mask leaves out keeps its bytes. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Bitmap, Point } from '#pipelines/bitmap.ts';
 import { composite, magnify, regionOf } from '#pipelines/detail.ts';
 import type { Face } from '#pipelines/faces/faces.ts';
-import type { Picture, Point } from '#pipelines/picture.ts';
 
-const picture = (width: number, height: number, level: (i: number) => number): Picture => ({
+const picture = (width: number, height: number, level: (i: number) => number): Bitmap => ({
   rgb: Uint8Array.from({ length: width * height * 3 }, (_, i) => level(i)),
   width,
   height,

@@ -1,6 +1,6 @@
 /** Portraits in batches, with long and weighted prompts, and looked at on the way: the reference bundle. */
 import { beforeAll, describe, expect, inject, it } from 'vitest';
-import { type Picture, resize } from '#pipelines/picture.ts';
+import { type Bitmap, resize } from '#pipelines/bitmap.ts';
 import {
   drawPortrait,
   drawPortraits,
@@ -25,7 +25,7 @@ beforeAll(async () => {
 
 const request = (prompt: string, more: Partial<PortraitRequest> = {}) =>
   portraitRequest(prompt, { width: 256, height: 320, steps: 8, detailSteps: 8, ...more });
-const differs = (a: Picture, b: Picture) =>
+const differs = (a: Bitmap, b: Bitmap) =>
   a.rgb.reduce((sum, v, i) => sum + Math.abs(v - b.rgb[i]!), 0) / a.rgb.length;
 
 describe('a batch', () => {
@@ -88,7 +88,7 @@ describe('a size', () => {
 describe('a word beyond the 75th token', () => {
   const fill = Array(30).fill('very fine picture,').join(' ');
   /** Mean red less blue of the whole picture. */
-  const redness = ({ rgb }: Picture) => {
+  const redness = ({ rgb }: Bitmap) => {
     let sum = 0;
     for (let p = 0; p < rgb.length; p += 3) sum += rgb[p]! - rgb[p + 2]!;
     return (sum * 3) / rgb.length;
@@ -160,7 +160,7 @@ describe('a weight', () => {
 
 describe('previews', () => {
   it('come nearer to the picture with the steps, an eighth of its size', async () => {
-    const asked: Promise<Picture[]>[] = [];
+    const asked: Promise<Bitmap[]>[] = [];
     const { base } = await drawPortrait(bundle, request('a woman in a red dress', { guidanceScale: 1 }), {
       onStep: (previews) => asked.push(previews()),
     });

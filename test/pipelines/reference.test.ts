@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Bitmap } from '#pipelines/bitmap.ts';
 import { cosine, embed } from '#pipelines/faces/faces.ts';
-import type { Picture } from '#pipelines/picture.ts';
 import {
   detectFaces,
   drawPortrait,
@@ -40,7 +40,7 @@ const draw = async (prompt: string, more: Partial<PortraitRequest> = {}) =>
   (await drawPortrait(bundle, request(prompt, { width: 320, height: 384, ...more }))).picture;
 
 /** Mean red, green, blue (0…255) of a rectangle given in face units: the eyes are at the origin, 0.8 apart. */
-function mean({ rgb, width, height }: Picture, left: number, top: number, right: number, bottom: number) {
+function mean({ rgb, width, height }: Bitmap, left: number, top: number, right: number, bottom: number) {
   const { unit, x, y } = framing(width, height);
   const sums = [0, 0, 0];
   let n = 0;
@@ -58,21 +58,21 @@ function mean({ rgb, width, height }: Picture, left: number, top: number, right:
   };
 }
 type Means = ReturnType<typeof mean>;
-const wall = (p: Picture) => mean(p, -2.3, -1.9, -1.75, -0.4);
-const hair = (p: Picture) => mean(p, -0.35, -1.25, 0.35, -0.95);
-const besideNeck = (p: Picture) => mean(p, -1.1, 1.0, -0.75, 1.6);
-const shirt = (p: Picture) => mean(p, -1.1, 2.45, -0.7, 2.62);
-const chin = (p: Picture) => mean(p, -0.15, 1.12, 0.15, 1.28);
-const above = (p: Picture) => mean(p, -0.25, -1.85, 0.25, -1.5);
-const mouth = (p: Picture) => mean(p, -0.2, 0.92, 0.2, 0.99);
-const whole = (p: Picture) => mean(p, -3, -3, 3, 3);
+const wall = (p: Bitmap) => mean(p, -2.3, -1.9, -1.75, -0.4);
+const hair = (p: Bitmap) => mean(p, -0.35, -1.25, 0.35, -0.95);
+const besideNeck = (p: Bitmap) => mean(p, -1.1, 1.0, -0.75, 1.6);
+const shirt = (p: Bitmap) => mean(p, -1.1, 2.45, -0.7, 2.62);
+const chin = (p: Bitmap) => mean(p, -0.15, 1.12, 0.15, 1.28);
+const above = (p: Bitmap) => mean(p, -0.25, -1.85, 0.25, -1.5);
+const mouth = (p: Bitmap) => mean(p, -0.2, 0.92, 0.2, 0.99);
+const whole = (p: Bitmap) => mean(p, -3, -3, 3, 3);
 const redder = (m: Means) => m.r - m.b;
 const greener = (m: Means) => m.g - (m.r + m.b) / 2;
 const colourful = (m: Means) => Math.max(m.r, m.g, m.b) - Math.min(m.r, m.g, m.b);
 const light = (m: Means) => m.light;
 
 describe('a word in the prompt', () => {
-  it.each<[more: string, less: string, where: (p: Picture) => Means, what: (m: Means) => number]>([
+  it.each<[more: string, less: string, where: (p: Bitmap) => Means, what: (m: Means) => number]>([
     ['a woman with red hair', 'a woman with blue hair', hair, redder],
     ['a woman with blonde hair', 'a woman with black hair', hair, light],
     ['a man with green hair', 'a man with purple hair', hair, greener],
@@ -160,7 +160,7 @@ describe('faces', () => {
       pair.rgb.set(left.rgb.subarray(y * 960, (y + 1) * 960), y * 1920);
       pair.rgb.set(right.rgb.subarray(y * 960, (y + 1) * 960), y * 1920 + 960);
     }
-    const of = (rgb: Uint8Array): Picture => ({ rgb, width: 320, height: 400 });
+    const of = (rgb: Uint8Array): Bitmap => ({ rgb, width: 320, height: 400 });
     const meadow = of(renderScene({ planes: { empty: 1, garden: 1 }, colours: {} }, 320, 400));
     const noise = of(
       Uint8Array.from({ length: 384_000 }, (_, i) => (Math.imul(i + 1, 2_654_435_761) >>> 24) & 255),
@@ -190,7 +190,7 @@ describe('faces', () => {
   });
 
   it('become those of the folder in stage 2, and nothing outside the mask changes', async () => {
-    const nearest = async (picture: Picture) => {
+    const nearest = async (picture: Bitmap) => {
       const [face] = await detectFaces(bundle, picture);
       if (!face) return -1;
       const own = await embed(bundle.faceRecognizer, picture, face);

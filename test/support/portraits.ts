@@ -1,15 +1,15 @@
 /** Photos to upload: of procedural people, and of what is not one face. */
 import sharp from 'sharp';
-import type { Picture } from '#pipelines/picture.ts';
+import type { Bitmap } from '#pipelines/bitmap.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 
-const png = ({ rgb, width, height }: Picture) =>
+const png = ({ rgb, width, height }: Bitmap) =>
   sharp(rgb, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
 
 /** Shot `shot` of person `number`: the same face, another place, light, size and background. */
-export const portraitPicture = (number: number, shot: number): Picture => drawPhoto(person(number), shot);
+export const portraitPicture = (number: number, shot: number): Bitmap => drawPhoto(person(number), shot);
 
 const photos = new Map<string, Promise<Buffer>>();
 

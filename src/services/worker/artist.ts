@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionOptions } from '#src/doors/onnx.ts';
-import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
+import type { Ask, DrawResult, FacePhotos, ThreadMessage } from './protocol.ts';
 
 export interface Artist {
   /** Draws one portrait. `signal` ends it at its next step. */
@@ -20,7 +20,7 @@ export interface Artist {
 }
 
 interface Waiting {
-  resolve(answer: Answer): void;
+  resolve(message: ThreadMessage): void;
   reject(error: Error): void;
   onProgress?: (progress: number) => void;
 }
@@ -53,26 +53,25 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
   };
   thread.on('error', end);
   thread.on('exit', (code) => end(new Error(`The draw thread ended with ${code}`)));
-  thread.on('message', (answer: Answer) => {
-    if (answer.kind === 'ready') return ready();
-    if (answer.kind === 'session') return onReport?.(answer.report);
-    const ask = waiting.get(answer.id);
+  thread.on('message', (message: ThreadMessage) => {
+    if (message.kind === 'ready') return ready();
+    if (message.kind === 'session') return onReport?.(message.report);
+    const ask = waiting.get(message.id);
     if (!ask) return;
-    if (answer.kind === 'progress') return ask.onProgress?.(answer.progress);
-    waiting.delete(answer.id);
-    if (answer.kind === 'failed') ask.reject(answer.error);
-    else ask.resolve(answer);
+    if (message.kind === 'progress') return ask.onProgress?.(message.progress);
+    waiting.delete(message.id);
+    if (message.kind === 'failed') ask.reject(message.error);
+    else ask.resolve(message);
   });
   await loaded;
 
   function ask(make: (id: number) => Ask, onProgress?: (progress: number) => void, signal?: AbortSignal) {
     const id = ++last;
-    return new Promise<Answer>((resolve, reject) => {
+    const send = (one: Ask) => thread.postMessage(one);
+    return new Promise<ThreadMessage>((resolve, reject) => {
       waiting.set(id, { resolve, reject, ...(onProgress && { onProgress }) });
-      signal?.addEventListener('abort', () => thread.postMessage({ kind: 'abort', id } satisfies Ask), {
-        once: true,
-      });
-      thread.postMessage(make(id));
+      signal?.addEventListener('abort', () => send({ kind: 'abort', id }), { once: true });
+      send(make(id));
     });
   }
 

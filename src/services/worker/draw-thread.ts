@@ -6,17 +6,17 @@ import { parentPort, workerData } from 'node:worker_threads';
 import sharp from 'sharp';
 import { rgbaToThumbHash } from 'thumbhash';
 import {
+  type Bitmap,
   detectFaces,
   drawPortrait,
   encodeFace,
   type FaceIdentity,
-  type Picture,
   type PortraitBundle,
 } from '#pipelines/portrait.ts';
 import { loadBundle, withLoras } from '#src/bundles/load.ts';
 import { type LoraChoice, sayLoras } from '#src/bundles/lora-choice.ts';
 import type { SessionOptions } from '#src/doors/onnx.ts';
-import type { Answer, Ask, DrawResult, FacePhotos } from './protocol.ts';
+import type { Ask, DrawResult, FacePhotos, ThreadMessage } from './protocol.ts';
 
 /** Identities kept in memory; one is a few hundred KiB. */
 const IDENTITIES_MAX = 64;
@@ -26,7 +26,7 @@ const THUMB_SIDE = 100;
 const { dir, ...options } = workerData as { dir: string } & SessionOptions;
 const port = parentPort;
 if (!port) throw new Error('draw-thread.ts runs as a worker thread');
-const say = (answer: Answer, transfer: ArrayBuffer[] = []) => port.postMessage(answer, transfer);
+const say = (message: ThreadMessage, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
 
 const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
 const identities = new Map<string, FaceIdentity>();
@@ -133,7 +133,7 @@ async function identityOf({ hash, photos }: FacePhotos): Promise<FaceIdentity> {
 }
 
 /** Stored photos were decoded with limits when they were uploaded; the limits hold here too. */
-async function decode(bytes: Uint8Array): Promise<Picture> {
+async function decode(bytes: Uint8Array): Promise<Bitmap> {
   const { data, info } = await sharp(bytes, { limitInputPixels: 40_000_000 })
     .removeAlpha()
     .toColourspace('srgb')

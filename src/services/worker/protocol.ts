@@ -10,6 +10,7 @@ export interface FacePhotos {
   readonly photos: readonly Uint8Array[];
 }
 
+/** from the worker to the thread */
 export type Ask =
   | {
       readonly kind: 'draw';
@@ -33,7 +34,8 @@ export interface DrawResult {
   readonly timings: Record<string, number>;
 }
 
-export type Answer =
+/** from the thread to the worker */
+export type ThreadMessage =
   /** a network was loaded, or its first run showed where it runs */
   | { readonly kind: 'session'; readonly report: SessionReport }
   | { readonly kind: 'ready' }

@@ -1,5 +1,6 @@
 /** Faces by closed forms. InsightFace's own results are compared in test/golden.test.ts. */
 import { describe, expect, it } from 'vitest';
+import { apply, type Bitmap, inverse, type Point, warp } from '#pipelines/bitmap.ts';
 import {
   alignment,
   attributeCrop,
@@ -9,7 +10,6 @@ import {
   letterbox,
   suppress,
 } from '#pipelines/faces/faces.ts';
-import { apply, inverse, type Picture, type Point, warp } from '#pipelines/picture.ts';
 import type { Session } from '#pipelines/session.ts';
 import { tensor } from '#pipelines/tensor.ts';
 import { distance } from '../../support/golden.ts';
@@ -21,7 +21,7 @@ const faceAt = (left: number, top: number, right: number, bottom: number, score 
   score,
   points: points([0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]) as unknown as Face['points'],
 });
-const blank = (width: number, height: number): Picture => ({
+const blank = (width: number, height: number): Bitmap => ({
   rgb: new Uint8Array(width * height * 3).fill(200),
   width,
   height,

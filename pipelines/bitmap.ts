@@ -1,8 +1,8 @@
-/** Pictures as bytes, and moving parts of them: crops, warps and resizes, all bilinear with pixel centres at +0.5. */
+/** Pictures as bytes: crops, warps and resizes. */
 import { roundHalfEven } from './tensor.ts';
 
 /** 8-bit RGB, rows from the top. */
-export interface Picture {
+export interface Bitmap {
   /** [height, width, 3] */
   readonly rgb: Uint8Array;
   /** px */
@@ -69,7 +69,7 @@ export function fitSimilarity(from: readonly Point[], to: readonly Point[]): Sim
  *
  * @returns [side, side, 3] levels, not rounded
  */
-export function warp({ rgb, width, height }: Picture, transform: Similarity, side: number): Float32Array {
+export function warp({ rgb, width, height }: Bitmap, transform: Similarity, side: number): Float32Array {
   const { a, b, tx, ty } = inverse(transform);
   const out = new Float32Array(side * side * 3);
   for (let v = 0, q = 0; v < side; v++) {
@@ -100,12 +100,12 @@ const at = (rgb: Uint8Array, index: number, weight: number) => (weight ? weight 
 
 /** A rectangle of a picture; parts outside repeat the edge. px */
 export function crop(
-  { rgb, width, height }: Picture,
+  { rgb, width, height }: Bitmap,
   left: number,
   top: number,
   w: number,
   h: number,
-): Picture {
+): Bitmap {
   const out = new Uint8Array(w * h * 3);
   const isWithin = left >= 0 && left + w <= width;
   for (let y = 0; y < h; y++) {
@@ -129,7 +129,7 @@ export function crop(
  * Resizes as OpenCV's bilinear, bit for bit: between the four nearest pixels, without antialiasing, in fixed point.
  * Source: opencv/opencv 4.x and 5.0 `modules/imgproc/src/resize.cpp` `HResizeLinear`, `VResizeLinear<uchar>`.
  */
-export function resample(picture: Picture, toWidth: number, toHeight: number): Picture {
+export function resample(picture: Bitmap, toWidth: number, toHeight: number): Bitmap {
   const { rgb, width, height } = picture;
   if (width === toWidth && height === toHeight) return picture;
   const out = new Uint8Array(toWidth * toHeight * 3);
@@ -212,12 +212,12 @@ export interface Window {
  * @param window the part of the result that is wanted; all of it when left out
  */
 export function resize(
-  picture: Picture,
+  picture: Bitmap,
   width: number,
   height: number,
   filter: keyof typeof filters,
   window: Window = { left: 0, top: 0, width, height },
-): Picture {
+): Bitmap {
   const columns = tapsOf(picture.width, width, filter, window.left, window.width);
   const rows = tapsOf(picture.height, height, filter, window.top, window.height);
   // Of the picture's rows, those that the window's are made of.
@@ -277,7 +277,7 @@ function tapsOf(from: number, to: number, name: keyof typeof filters, start: num
 }
 
 /** Rows `from` to `to` of the picture, each as wide as there are taps: [to − from, taps, 3]. */
-function resizeAcross({ rgb, width }: Picture, taps: Taps, from: number, to: number): Uint8Array {
+function resizeAcross({ rgb, width }: Bitmap, taps: Taps, from: number, to: number): Uint8Array {
   const { first, count, weights, most } = taps;
   const out = new Uint8ClampedArray((to - from) * first.length * 3);
   for (let row = from, q = 0; row < to; row++) {
