@@ -13,14 +13,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { LoraPart } from '#pipelines/lora/file.ts';
 import { inspectBundle } from '#src/bundles/inspect.ts';
 import { LORA_NAME, parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
-import {
-  checkLora,
-  listLoras,
-  loraFile,
-  mergeBundle,
-  readLoraFile,
-  requirePresent,
-} from '#src/bundles/loras.ts';
+import { checkLora, listLoras, loraFile, readLoraFile, requirePresent } from '#src/bundles/loras.ts';
+import { mergeBundle } from '#src/bundles/merged-networks.ts';
 import { messageOf } from '#src/doors/log.ts';
 import type { Command } from './command.ts';
 

@@ -9,7 +9,8 @@ import { join, relative } from 'node:path';
 import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import { messageOf } from '#src/doors/log.ts';
 import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
-import { checkLora, fileHash } from './loras.ts';
+import { fileHash } from './file-hash.ts';
+import { checkLora } from './loras.ts';
 import { type BundleManifest, type Role, readManifest } from './manifest.ts';
 import { computesInHalf, type NetworkFile, readNetworks } from './networks.ts';
 

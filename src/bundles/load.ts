@@ -16,8 +16,8 @@ import {
 } from '#src/doors/onnx.ts';
 import { inspectBundle } from './inspect.ts';
 import type { LoraChoice } from './lora-choice.ts';
-import { mergedNetworks } from './loras.ts';
 import type { BundleManifest, Role } from './manifest.ts';
+import { mergedNetworks } from './merged-networks.ts';
 import type { NetworkFile } from './networks.ts';
 
 export interface LoadOptions extends SessionOptions {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { modulesOf } from '#pipelines/lora/modules.ts';
 import type { OnnxTensor } from '#pipelines/onnx-reader.ts';
 import { floats, tensor } from '#pipelines/tensor.ts';
-import { mergedNetworks } from '#src/bundles/loras.ts';
+import { mergedNetworks } from '#src/bundles/merged-networks.ts';
 import { readHeader } from '#src/bundles/networks.ts';
 import { openSession } from '#src/doors/onnx.ts';
 import {
