@@ -17,8 +17,12 @@ const OLDEST_NODE_THAT_RUNS_US = [22, 18];
 
 const [task = '', ...args] = process.argv.slice(2);
 const tasks = {
-  demo: () => [join(root, 'src/main.ts'), 'demo', ...args],
-  start: () => [join(root, 'src/main.ts'), ...args],
+  demo: () => [join(root, 'infra/local/demo.ts'), ...args],
+  // `all` is for one machine, and none of the services' business.
+  start: () =>
+    args[0] === 'all'
+      ? [join(root, 'infra/local/all.ts'), ...args.slice(1)]
+      : [join(root, 'src/main.ts'), ...args],
   test: () => [join(modules, 'vitest/vitest.mjs'), 'run', ...args],
   bench: () => [join(root, 'test/bench/bench.ts'), ...args],
   golden: () => [join(root, 'test/golden-runs/run.ts'), ...args],

@@ -16,9 +16,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
 import { dirname, join, parse, resolve } from 'node:path';
 import pg from 'pg';
+import { freePort } from './free-port.ts';
 
 const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'darwin-x64'];
 /** `nobody`, which every Linux has. */
@@ -81,7 +81,11 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
     child.on('error', (error) => done(error.message));
     child.on('exit', (code, signal) => done(`Postgres ended (${signal ?? code}).\n${tail()}`));
   });
+  // We end without stopping it, as on a second Ctrl-C: it stops by itself then, having written what it has.
+  const leave = () => void child.kill('SIGINT');
+  process.on('exit', leave);
   void ended.then((reason) => {
+    process.off('exit', leave);
     if (!stopping) onExit?.(reason);
   });
   child.unref();
@@ -262,17 +266,6 @@ async function answers(url: string): Promise<void> {
       await pause(25);
     }
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((found, fail) => {
-    const server = createServer();
-    server.once('error', fail);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => found(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }
 
 /** The last of what a child wrote, for the error that says why it ended. */

@@ -6,12 +6,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { freePort } from '#infra/local/free-port.ts';
 import { startPostgres } from '#infra/local/postgres.ts';
 import { findRedis, startRedis } from '#infra/local/redis.ts';
 import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
 import { migrate } from '#src/doors/migrate.ts';
 import { findChromium } from './browser.ts';
-import { freePort } from './ports.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createPostgresBackend, Queue, withBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { freePort } from '#infra/local/free-port.ts';
 import { findRedis, startRedis } from '#infra/local/redis.ts';
 import {
   connectQueues,
@@ -13,7 +14,6 @@ import {
   type QueueWorker,
   reachQueues,
 } from '#src/doors/queue.ts';
-import { freePort } from '#test/support/ports.ts';
 import { queueBackends } from '#test/support/queue-backends.ts';
 
 const WAIT = { timeout: 20_000, interval: 25 };
