@@ -1,6 +1,6 @@
 /**
- * One shard of the bot: a process that is connected to Discord's gateway and answers interactions. Started by
- * `supervisor.ts` as `shard.ts <shard> <of how many>`; it ends with its parent.
+ * Some of the bot's shards: a process that is connected to Discord's gateway and answers interactions. Started by
+ * `supervisor.ts` as `shard.ts <shard,shard…> <of how many>`; it ends with its parent.
  */
 import {
   ChannelType,
@@ -14,64 +14,86 @@ import {
 } from 'discord.js';
 import { config, required } from '#config/env.ts';
 import { closeDb } from '#src/doors/db.ts';
-import { log } from '#src/doors/log.ts';
+import { log, withContext } from '#src/doors/log.ts';
 import { closeQueues } from '#src/doors/queue.ts';
 import { CONVENTION, meetGuild } from '#src/guilds.ts';
+import { endProcess, run, type Service } from '../run.ts';
 import { dispatch } from './dispatch.ts';
 import { isFatal, type ShardMessage } from './protocol.ts';
 
 /** Interactions in hand get so long to end. ms */
 const FINISH_WITHIN_MS = 20_000;
 
-const [shard, shards] = process.argv.slice(2).map(Number);
-if (shard === undefined || !shards) throw new Error('Usage: shard.ts <shard> <of how many>');
+const [list = '', count] = process.argv.slice(2);
+const shards = list.split(',').map(Number);
+const shardCount = Number(count);
+if (!shardCount) throw new Error('Usage: shard.ts <shard,shard…> <of how many>');
 
-const client = new Client({
-  // Interactions belong to no intent; guilds tell roles and channels.
-  intents: [GatewayIntentBits.Guilds],
-  shards: [shard],
-  shardCount: shards,
-  rest: { api: config.discord.apiUrl },
-  // A prompt may say @everyone: nobody is ever called by what a person wrote.
-  allowedMentions: { parse: [], repliedUser: false },
-});
+await run('bot', () => withContext({ service: 'bot' }, startShards));
 
-const inHand = new Set<Promise<void>>();
-let stopping = false;
+/** Resolves when all of them are connected. */
+async function startShards(): Promise<Service> {
+  const client = new Client({
+    // Interactions belong to no intent; guilds tell roles and channels.
+    intents: [GatewayIntentBits.Guilds],
+    ...{ shards, shardCount },
+    rest: { api: config.discord.apiUrl },
+    // A prompt may say @everyone: nobody is ever called by what a person wrote.
+    allowedMentions: { parse: [], repliedUser: false },
+  });
 
-client.on(Events.InteractionCreate, (interaction) => {
-  if (stopping) return; // "The application did not respond" is better than half a deed
-  const run = dispatch(interaction).finally(() => inHand.delete(run));
-  inHand.add(run);
-});
+  const inHand = new Set<Promise<void>>();
+  let stopping = false;
 
-// An "error" event without a listener ends the process.
-client.on(Events.Error, (error) => log.warn({ err: error }, 'discord client'));
-client.on(Events.ShardError, (error) => log.warn({ err: error }, 'gateway'));
-client.on(Events.ShardReconnecting, () => {
-  if (!stopping) log.info({ shard }, 'reconnecting');
-});
-client.on(Events.ShardResume, () => log.info({ shard }, 'resumed'));
-client.on(Events.ShardDisconnect, ({ code }) => {
-  if (isFatal(code)) void stop(`gateway closed with ${code}`, { fatal: code });
-});
+  client.on(Events.InteractionCreate, (interaction) => {
+    if (stopping) return; // "The application did not respond" is better than half a deed
+    const work = dispatch(interaction).finally(() => inHand.delete(work));
+    inHand.add(work);
+  });
 
-client.on(Events.GuildCreate, (guild) => void meet(guild));
-client.on(Events.GuildAvailable, (guild) => void meet(guild));
-client.on(Events.ClientReady, () => {
+  // An "error" event without a listener ends the process.
+  client.on(Events.Error, (error) => log.warn({ err: error }, 'discord client'));
+  client.on(Events.ShardError, (error, shard) => log.warn({ err: error, shard }, 'gateway'));
+  client.on(Events.ShardReconnecting, (shard) => {
+    if (!stopping) log.info({ shard }, 'reconnecting');
+  });
+  client.on(Events.ShardResume, (shard) => log.info({ shard }, 'resumed'));
+  client.on(Events.ShardDisconnect, ({ code }, shard) => {
+    if (!isFatal(code)) return;
+    log.error({ shard, code }, 'gateway closed for good');
+    tell({ fatal: code });
+    endProcess();
+  });
+
+  client.on(Events.GuildCreate, (guild) => void meet(guild));
+  client.on(Events.GuildAvailable, (guild) => void meet(guild));
+  const isReady = new Promise<void>((ready) => client.on(Events.ClientReady, () => ready()));
+  try {
+    await client.login(required(config.discord.token, 'DISCORD_TOKEN'));
+  } catch (error) {
+    if (error instanceof DiscordjsError && error.code === DiscordjsErrorCodes.TokenInvalid)
+      tell({ fatal: GatewayCloseCodes.AuthenticationFailed });
+    throw error;
+  }
+  await isReady;
   for (const guild of client.guilds.cache.values()) void meet(guild);
-  log.info({ shard, shards, guilds: client.guilds.cache.size }, 'ready');
-  tell({ ready: true });
-});
+  log.info({ shards, shardCount, guilds: client.guilds.cache.size }, 'ready');
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
-process.on('disconnect', () => void stop('parent gone'));
-
-try {
-  await client.login(required(config.discord.token, 'DISCORD_TOKEN'));
-} catch (error) {
-  if (!(error instanceof DiscordjsError && error.code === DiscordjsErrorCodes.TokenInvalid)) throw error;
-  await stop('token refused', { fatal: GatewayCloseCodes.AuthenticationFailed });
+  return {
+    /** Takes nothing more, and ends what is in hand. */
+    async close(reason) {
+      stopping = true;
+      log.info({ shards, reason, inHand: inHand.size }, 'shards stopping');
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, FINISH_WITHIN_MS);
+      });
+      await Promise.race([Promise.allSettled(inHand), late]);
+      clearTimeout(timer);
+      await Promise.allSettled([client.destroy(), closeQueues()]);
+      await closeDb().catch(() => {});
+    },
+  };
 }
 
 /** Channels and roles by convention, for a guild that is new to us. */
@@ -90,23 +112,6 @@ async function meet(guild: Guild): Promise<void> {
   } catch (error) {
     log.warn({ err: error, guildId: guild.id }, 'guild not met'); // it is met again at the next start
   }
-}
-
-/** Takes nothing more, ends what is in hand, and exits. */
-async function stop(reason: string, last?: ShardMessage): Promise<void> {
-  if (stopping) return;
-  stopping = true;
-  log.info({ shard, reason, inHand: inHand.size }, 'shard stopping');
-  if (last) tell(last);
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, FINISH_WITHIN_MS);
-  });
-  await Promise.race([Promise.allSettled(inHand), late]);
-  clearTimeout(timer);
-  await Promise.allSettled([client.destroy(), closeQueues()]);
-  await closeDb().catch(() => {});
-  process.exit(last ? 1 : 0);
 }
 
 function tell(message: ShardMessage): void {

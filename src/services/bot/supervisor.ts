@@ -1,8 +1,8 @@
 /**
- * Keeps the bot's shards alive. Each is a process of its own: one malformed event can end a discord.js process, and then
- * the other shards' guilds notice nothing.
+ * Keeps the bot's shards alive, in processes of up to sixteen: one malformed event can end a discord.js process, and then the
+ * other processes' guilds notice nothing. A process takes some 200 MiB, a shard in it next to none.
  *
- * A shard that ends by itself starts again after a pause that doubles each time, and is short again once it ran well for a
+ * A process that ends by itself starts again after a pause that doubles each time, and is short again once it ran well for a
  * minute. What trying again can't mend (a refused token) ends the bot with a sentence.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -19,28 +19,32 @@ import {
 } from 'discord.js';
 import { config, required } from '#config/env.ts';
 import { log } from '#src/doors/log.ts';
+import { endProcess } from '../run.ts';
 import { ShardMessage, sentenceOf } from './protocol.ts';
 import { registerCommands } from './register.ts';
 
 const SHARD = fileURLToPath(new URL('./shard.ts', import.meta.url));
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
-/** A shard that ran so long was well. */
+/** A process that ran so long was well. */
 const HEALTHY_MS = 60_000;
-/** A shard ends what it has in hand within 20 s. */
+const SHARDS_PER_PROCESS = 16;
+/** A process ends what it has in hand within 20 s. */
 const KILL_AFTER_MS = 25_000;
 /** Discord takes `max_concurrency` new sessions in this time, over all shards. */
 const IDENTIFY_EVERY_MS = 5_000;
 
 export interface Bot {
-  /** One a shard, for tests and for people who look for the process. */
+  /** One for each process of shards, for tests and for people who look for it. */
   readonly pids: readonly (number | undefined)[];
   close(): Promise<void>;
 }
 
 export interface BotOptions {
-  /** the module of a shard's process */
+  /** the module of such a process */
   readonly shard?: string;
+  /** most in one process */
+  readonly shardsPerProcess?: number;
   /** pause after the first crash, ms */
   readonly pauseMs?: number;
   /** told why the bot can't go on, after it was ready once; ends the process unless given */
@@ -49,7 +53,8 @@ export interface BotOptions {
 
 /** Resolves when every shard is connected. @throws {Error} with a sentence for the operator */
 export async function startBot(options: BotOptions = {}): Promise<Bot> {
-  const { shard: file = SHARD, pauseMs = FIRST_PAUSE_MS, onFatal = endProcess } = options;
+  const { shard: file = SHARD, pauseMs = FIRST_PAUSE_MS, onFatal = endWith } = options;
+  const { shardsPerProcess = SHARDS_PER_PROCESS } = options;
   const token = required(config.discord.token, 'DISCORD_TOKEN');
   const applicationId = required(config.discord.applicationId, 'DISCORD_APPLICATION_ID');
   const rest = new REST({ api: config.discord.apiUrl }).setToken(token);
@@ -61,21 +66,21 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   log.info({ shards: count }, 'starting shards');
 
   const closing = new AbortController();
-  setMaxListeners(0, closing.signal); // each shard listens
+  setMaxListeners(0, closing.signal); // each process has one
   let isReady = false;
   const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>();
-  const shards = Array.from({ length: count }, (_, id) =>
+  const processes = evenly(count, shardsPerProcess).map((shards) =>
     keepAlive({
       start: async () => {
-        await mayIdentify(closing.signal);
-        return fork(file, [String(id), String(count)]);
+        await mayIdentify(shards.length, closing.signal);
+        return fork(file, [shards.join(), String(count)]);
       },
-      id,
+      shards,
       pauseMs,
       closing: closing.signal,
       onFatal(code) {
         const reason = sentenceOf(code);
-        log.error({ shard: id, code }, reason);
+        log.error({ shards, code }, reason);
         if (!isReady) giveUp(new Error(reason));
         else void close().then(() => onFatal(reason));
       },
@@ -83,11 +88,11 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   );
   const close = async () => {
     closing.abort();
-    await Promise.all(shards.map((shard) => shard.ended));
+    await Promise.all(processes.map(({ ended }) => ended));
   };
 
   try {
-    await Promise.race([Promise.all(shards.map((shard) => shard.ready)), givenUp]);
+    await Promise.race([Promise.all(processes.map(({ ready }) => ready)), givenUp]);
   } catch (error) {
     await close();
     throw error;
@@ -95,14 +100,23 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   isReady = true;
   return {
     get pids() {
-      return shards.map((shard) => shard.pid());
+      return processes.map(({ pid }) => pid());
     },
     close,
   };
 }
 
-interface KeptShard {
-  readonly id: number;
+/** 0 … count − 1 in as few parts as have at most `most` each, and as nearly the same number. */
+function evenly(count: number, most: number): number[][] {
+  const parts = Math.ceil(count / most);
+  const first = (part: number) => Math.ceil((part * count) / parts);
+  return Array.from({ length: parts }, (_, part) =>
+    Array.from({ length: first(part + 1) - first(part) }, (_, i) => first(part) + i),
+  );
+}
+
+interface KeptProcess {
+  readonly shards: readonly number[];
   readonly pauseMs: number;
   readonly closing: AbortSignal;
   start(): Promise<ChildProcess>;
@@ -110,8 +124,8 @@ interface KeptShard {
   onFatal(code: number): void;
 }
 
-/** Runs one shard's process again and again until `closing`. */
-function keepAlive({ id, pauseMs, closing, start, onFatal }: KeptShard) {
+/** Runs one process again and again until `closing`. */
+function keepAlive({ shards, pauseMs, closing, start, onFatal }: KeptProcess) {
   let child: ChildProcess | undefined;
   const { promise: ready, resolve: becameReady } = Promise.withResolvers<void>();
 
@@ -134,7 +148,7 @@ function keepAlive({ id, pauseMs, closing, start, onFatal }: KeptShard) {
 
       failures = Date.now() - startedAt > HEALTHY_MS ? 1 : failures + 1;
       const pause = Math.min(pauseMs * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-      log.warn({ shard: id, how, failures, pauseMs: pause }, 'shard ended, starting it again');
+      log.warn({ shards, how, failures, pauseMs: pause }, 'shards ended, starting them again');
       await sleep(pause, undefined, { signal: closing }).catch(() => {});
     }
   })();
@@ -160,16 +174,23 @@ function untilExit(child: ChildProcess, closing: AbortSignal): Promise<string> {
   });
 }
 
-/** Lets `concurrency` through in each 5 s: more identifies at once are refused, and cost one of the day's thousand. */
-function pacer(concurrency: number): (signal: AbortSignal) => Promise<void> {
-  const passed: number[] = [];
+/**
+ * Lets a process start when its shards may identify: `concurrency` of all shards in each 5 s. More at once are refused, and each
+ * costs one of the day's thousand. The shards of one process pace themselves.
+ */
+function pacer(concurrency: number): (shards: number, signal: AbortSignal) => Promise<void> {
+  /** of the latest identifies, when each was or will be */
+  const times: number[] = [];
   let turn = Promise.resolve();
-  return (signal) => {
+  return (shards, signal) => {
     turn = turn.then(async () => {
-      const before = passed.length >= concurrency ? passed.shift() : undefined;
-      const wait = before === undefined ? 0 : before + IDENTIFY_EVERY_MS - Date.now();
-      if (wait > 0) await sleep(wait, undefined, { signal }).catch(() => {});
-      passed.push(Date.now());
+      const together = Math.min(shards, concurrency);
+      const before = times.at(together - 1 - concurrency);
+      const now = Date.now();
+      const start = before === undefined ? now : Math.max(now, before + IDENTIFY_EVERY_MS);
+      for (let i = 0; i < shards; i++) times.push(start + Math.floor(i / concurrency) * IDENTIFY_EVERY_MS);
+      times.splice(0, times.length - concurrency);
+      if (start > now) await sleep(start - now, undefined, { signal }).catch(() => {});
     });
     return turn;
   };
@@ -192,7 +213,7 @@ async function askGateway(rest: REST): Promise<APIGatewayBotInfo> {
   }
 }
 
-function endProcess(reason: string): void {
+function endWith(reason: string): void {
   process.stderr.write(`\nbot: ${reason}\n`);
-  process.exit(1);
+  endProcess();
 }

@@ -8,7 +8,7 @@ let local: LocalBot;
 let db: typeof import('#src/doors/db.ts').db;
 let startBot: typeof import('#src/services/bot/supervisor.ts').startBot;
 beforeAll(async () => {
-  local = await (await import('./local-bot.ts')).startLocalBot();
+  local = await (await import('./local-bot.ts')).startLocalBot({}, { shardsPerProcess: 1 });
   ({ db } = await import('#src/doors/db.ts'));
   ({ startBot } = await import('#src/services/bot/supervisor.ts'));
 });
@@ -100,7 +100,7 @@ describe('an autocomplete', () => {
   });
 });
 
-describe('a shard', () => {
+describe('a process of shards', () => {
   it('that is killed leaves the other guild’s people alone, and comes back', async () => {
     const [here, there] = [
       await local.as('member', 'portraits', 0),

@@ -1,12 +1,13 @@
 /**
- * The bot as it runs, before the local Discord: real shards, each a process, on this file's own database. People type and
+ * The bot as it runs, before the local Discord: real shards, in a process of their own, on this file's own
+ * database. People type and
  * press as its page does. There is no worker and no courier: what they would do is done by the tests.
  */
 import type { APIApplicationCommandOptionChoice, APIMessage } from 'discord.js';
 import { connectPerson, type Modal, type Outcome, type Person } from '#infra/local/discord/person.ts';
 import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/discord/sandbox.ts';
 import type { PersonName } from '#infra/local/discord/world.ts';
-import type { Bot } from '#src/services/bot/supervisor.ts';
+import type { Bot, BotOptions } from '#src/services/bot/supervisor.ts';
 
 const TOKEN = 'local.a-token-of-thirty-characters-or-more';
 const APPLICATION = '1100000000000000001';
@@ -49,7 +50,10 @@ export interface Typist {
 }
 
 /** Sets the environment that `config` and the shards' processes read: nothing of ours may be imported before. */
-export async function startLocalBot(options: Partial<SandboxOptions> = {}): Promise<LocalBot> {
+export async function startLocalBot(
+  options: Partial<SandboxOptions> = {},
+  botOptions: BotOptions = {},
+): Promise<LocalBot> {
   const sandbox = await startSandbox({
     token: TOKEN,
     applicationId: APPLICATION,
@@ -65,7 +69,7 @@ export async function startLocalBot(options: Partial<SandboxOptions> = {}): Prom
     SHARDS: '2',
   });
   const { startBot } = await import('#src/services/bot/supervisor.ts');
-  const bot = await startBot({ pauseMs: 100 });
+  const bot = await startBot({ pauseMs: 100, ...botOptions });
   const people = new Map<string, Person>();
 
   const connect = async (person: PersonName, channel: string, guild: 0 | 1) => {

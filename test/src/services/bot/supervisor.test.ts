@@ -7,18 +7,20 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 const PRETEND = fileURLToPath(new URL('./fixtures/pretend-shard.ts', import.meta.url));
+/** each shard a process */
+const TWO = { shard: PRETEND, shardsPerProcess: 1 };
 const APPLICATION = '1100000000000000001';
 
 /** Discord's REST, as far as a supervisor asks: how many shards, and which commands there are. */
-const discord = { commands: [] as unknown[], puts: 0, status: 200 };
+const discord = { commands: [] as unknown[], puts: 0, status: 200, shards: 2, concurrency: 16 };
 const server = createServer((request, response) => {
   const reply = (body: unknown, status = 200) => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   if (request.url === '/api/v10/gateway/bot') {
     if (discord.status !== 200) return reply({ message: '401: Unauthorized', code: 0 }, discord.status);
-    const limit = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: 16 };
-    return reply({ url: 'ws://127.0.0.1:1', shards: 2, session_start_limit: limit });
+    const limit = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: discord.concurrency };
+    return reply({ url: 'ws://127.0.0.1:1', shards: discord.shards, session_start_limit: limit });
   }
   if (request.method === 'GET') return reply(discord.commands);
   let text = '';
@@ -58,7 +60,7 @@ beforeAll(async () => {
   await mkdir(dir, { recursive: true });
 });
 beforeEach(async () => {
-  for (const id of [0, 1]) {
+  for (const id of [0, 1, 10]) {
     await writeFile(`${dir}/shard-${id}.starts`, '');
     await mode(id, 'well');
   }
@@ -70,8 +72,15 @@ afterEach(async () => {
 afterAll(() => server.close());
 
 const mode = (id: number, what: string) => writeFile(`${dir}/shard-${id}.mode`, what);
+/** of the process whose first shard that is: when, and with which shards */
 const starts = async (id: number) =>
-  (await readFile(`${dir}/shard-${id}.starts`, 'utf8')).split('\n').filter(Boolean).map(Number);
+  (await readFile(`${dir}/shard-${id}.starts`, 'utf8'))
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => {
+      const [at = '', ...shards] = line.split(' ');
+      return { at: Number(at), shards: shards.join(' ') };
+    });
 
 async function until(true_: () => Promise<boolean> | boolean, withinMs = 10_000): Promise<void> {
   const deadline = Date.now() + withinMs;
@@ -82,10 +91,25 @@ async function until(true_: () => Promise<boolean> | boolean, withinMs = 10_000)
 }
 
 describe('startBot', () => {
-  it('starts as many shards as Discord recommends', async () => {
+  it('starts as many shards as Discord recommends, in one process', async () => {
     bot = await startBot({ shard: PRETEND });
+    expect(bot.pids).toHaveLength(1);
+    expect(await starts(0)).toMatchObject([{ shards: '0,1 of 2' }]);
+  });
+
+  it('shares more than sixteen out evenly, and lets each start when Discord takes its sessions', async () => {
+    Object.assign(discord, { shards: 20, concurrency: 15 });
+    try {
+      bot = await startBot({ shard: PRETEND });
+    } finally {
+      Object.assign(discord, { shards: 2, concurrency: 16 });
+    }
     expect(bot.pids).toHaveLength(2);
-    expect(await Promise.all([starts(0), starts(1)])).toMatchObject([{ length: 1 }, { length: 1 }]);
+    const [[first], [second]] = await Promise.all([starts(0), starts(10)]);
+    expect(first?.shards).toBe('0,1,2,3,4,5,6,7,8,9 of 20');
+    expect(second?.shards).toBe('10,11,12,13,14,15,16,17,18,19 of 20');
+    // Of the fifteen in five seconds the first took ten.
+    expect(second!.at - first!.at).toBeGreaterThan(2_000);
   });
 
   it('registers the commands once, and again only when they changed', async () => {
@@ -104,8 +128,8 @@ describe('startBot', () => {
     expect(discord.puts).toBe(2);
   });
 
-  it('starts a killed shard again, and leaves the other one alone', async () => {
-    bot = await startBot({ shard: PRETEND, pauseMs: 50 });
+  it('starts a killed process again, and leaves the other one alone', async () => {
+    bot = await startBot({ ...TWO, pauseMs: 50 });
     const [first, second] = bot.pids;
     process.kill(first!, 'SIGKILL');
     await until(async () => (await starts(0)).length === 2);
@@ -116,13 +140,13 @@ describe('startBot', () => {
   });
 
   it('doubles the pause between starts that go wrong', async () => {
-    bot = await startBot({ shard: PRETEND, pauseMs: 100 });
+    bot = await startBot({ ...TWO, pauseMs: 100 });
     await mode(1, 'crash');
     process.kill(bot.pids[1]!, 'SIGKILL');
     await until(async () => (await starts(1)).length === 5);
 
     const times = (await starts(1)).slice(1);
-    const pauses = times.slice(1).map((time, i) => time - times[i]!);
+    const pauses = times.slice(1).map(({ at }, i) => at - times[i]!.at);
     for (const [i, pause] of pauses.entries()) expect(pause).toBeGreaterThanOrEqual(100 * 2 ** (i + 1));
   });
 
@@ -134,7 +158,7 @@ describe('startBot', () => {
 
   it('ends with a sentence when that comes later', async () => {
     const reason = new Promise<string>((resolve) => {
-      void startBot({ shard: PRETEND, pauseMs: 20, onFatal: resolve }).then(async (started) => {
+      void startBot({ ...TWO, pauseMs: 20, onFatal: resolve }).then(async (started) => {
         bot = started;
         await mode(1, 'fatal 4004');
         process.kill(started.pids[1]!, 'SIGKILL');
@@ -152,8 +176,8 @@ describe('startBot', () => {
     }
   });
 
-  it('passes the end on, and waits for every shard', async () => {
-    bot = await startBot({ shard: PRETEND });
+  it('passes the end on, and waits for every process', async () => {
+    bot = await startBot(TWO);
     const pids = [...bot.pids];
     await bot.close();
     for (const pid of pids) expect(() => process.kill(pid!, 0)).toThrow();
