@@ -69,8 +69,10 @@ export function faultsOf(imports: ReadonlyMap<string, readonly string[]>): strin
 
 function mayImport(file: string, other: string): boolean {
   if (free.test(file) || also.some(([who, whom]) => who.test(file) && whom.test(other))) return true;
-  const floor = floorOf(file);
-  return roomOf(file) === roomOf(other) || (floors[floor]?.includes(floorOf(other)) ?? false);
+  const [room, otherRoom] = [roomOf(file), roomOf(other)];
+  // What lies beside the services serves all of them.
+  if (room === otherRoom || (room.startsWith('services/') && otherRoom === 'services')) return true;
+  return floors[floorOf(file)]?.includes(floorOf(other)) ?? false;
 }
 
 /** `src/gallery.ts` and `src/people/rights.ts` are subjects, `src/services/web/pages.ts` is of services. */
@@ -81,10 +83,10 @@ function floorOf(file: string): string {
   return ['services', 'cards', 'doors'].includes(second) ? second : 'subjects';
 }
 
-/** A floor, but that each service is a room of its own; what lies beside them serves all of them. */
+/** A floor, but that each service is a room of its own. */
 function roomOf(file: string): string {
   const [, , service = ''] = file.split('/');
-  return floorOf(file) === 'services' ? `services/${service}` : floorOf(file);
+  return floorOf(file) === 'services' && !service.endsWith('.ts') ? `services/${service}` : floorOf(file);
 }
 
 /** Files that import one another in a ring; null: there are none. Those that end nowhere are taken away until none is left. */

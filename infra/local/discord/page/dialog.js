@@ -2,7 +2,7 @@
  * A modal of the bot, as a dialog: labels with text inputs, selects, radio and checkbox groups, and file uploads.
  *
  * @import { Client } from './client.js'
- * @import { Component } from './message.js'
+ * @import { Component } from './component.js'
  * @import { FieldValue, Modal, Outcome } from '../protocol.ts'
  */
 import { fill, h } from './dom.js';

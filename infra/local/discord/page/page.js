@@ -111,7 +111,7 @@ function problemAt(message, text) {
   }, 6_000);
 }
 
-/** @param {APIMessage} message @param {import('./message.js').Component} component @param {string[]} [values] */
+/** @param {APIMessage} message @param {import('./component.js').Component} component @param {string[]} [values] */
 async function press(message, component, values) {
   try {
     const act = {

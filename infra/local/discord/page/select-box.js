@@ -2,7 +2,7 @@
  * A select menu of any kind, in a message or a dialog: a field that opens a list, one or several to be chosen.
  *
  * @import { Client } from './client.js'
- * @import { Component } from './message.js'
+ * @import { Component } from './component.js'
  */
 import { fill, h } from './dom.js';
 import { openPopover } from './overlays.js';
