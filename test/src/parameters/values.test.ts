@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { db } from '#src/doors/db.ts';
+import { parameters } from '#src/parameters/definitions.ts';
+import {
+  describeParameters,
+  resetParameter,
+  resolveParameters,
+  setParameter,
+} from '#src/parameters/values.ts';
+import { actor } from '#test/support/requests.ts';
+
+const operator = () => actor({ managesGuild: true });
+
+describe('a person’s values', () => {
+  it('are stored, say what they were, and go back to the defaults', async () => {
+    const person = actor();
+    expect(await setParameter(person, 'steps', '30')).toEqual({ name: 'steps', before: 20, after: 30 });
+    expect(await setParameter(person, 'steps', '40')).toEqual({ name: 'steps', before: 30, after: 40 });
+    await setParameter(person, 'seed', '7');
+    expect(await resolveParameters(person, { guidance_scale: 3 })).toMatchObject({
+      steps: 40,
+      seed: 7,
+      guidance_scale: 3,
+      scheduler: 'ddim',
+    });
+    expect(await resetParameter(person, 'steps')).toEqual([{ name: 'steps', before: 40, after: 20 }]);
+    expect(await resetParameter(person, 'all')).toEqual([{ name: 'seed', before: 7, after: null }]);
+    expect(await resolveParameters(person)).toMatchObject({ steps: 20, seed: null });
+  });
+
+  it('are the default where the YAML takes them no more, or knows them no more', async () => {
+    const person = actor();
+    await setParameter(person, 'steps', 30);
+    await db.parameterValue.update({
+      where: { userId_name: { userId: person.id, name: 'steps' } },
+      data: { value: 9000 },
+    });
+    await db.parameterValue.create({ data: { userId: person.id, name: 'was_renamed', value: 1 } });
+    const values = await resolveParameters(person);
+    expect(values.steps).toBe(20);
+    expect(values).not.toHaveProperty('was_renamed');
+    expect(await resetParameter(person, 'all')).toHaveLength(1);
+  });
+
+  it('are described with their default, and whose they are', async () => {
+    const person = actor();
+    await setParameter(person, 'steps', '30');
+    const described = await describeParameters(person);
+    expect(described.map(({ name }) => name)).toEqual([...parameters.keys()]);
+    expect(described.find(({ name }) => name === 'steps')).toMatchObject({
+      value: '30',
+      default: '20',
+      own: true,
+    });
+    expect(described.find(({ name }) => name === 'seed')).toMatchObject({ value: 'random', own: false });
+  });
+});
+
+describe('production_mode', () => {
+  it('is for operators only, and nothing is stored or audited when refused', async () => {
+    const person = actor();
+    await expect(setParameter(person, 'production_mode', 'on')).rejects.toMatchObject({
+      code: 'parameter_operators',
+    });
+    expect(await db.parameterValue.count({ where: { userId: person.id } })).toBe(0);
+    expect(await db.auditEvent.count({ where: { actorId: person.id } })).toBe(0);
+  });
+
+  it('is audited with before and after, in the order of the changes, also when reset', async () => {
+    const person = operator();
+    await setParameter(person, 'production_mode', 'on');
+    await Promise.all([
+      setParameter(person, 'production_mode', 'off'),
+      setParameter(person, 'production_mode', 'on'),
+      setParameter(person, 'production_mode', 'off'),
+    ]);
+    await resetParameter(person, 'all');
+    const events = await db.auditEvent.findMany({
+      where: { actorId: person.id, action: 'production_mode.set' },
+      orderBy: { id: 'asc' },
+    });
+    expect(events).toHaveLength(5);
+    expect(events[0]).toMatchObject({ before: false, after: true, guildId: person.guildId });
+    // Each begins where another ended: as many changes leave a value as reach it.
+    const left = events.filter(({ before }) => before === true).length;
+    const reached = events.filter(({ after }) => after === true).length;
+    expect(left).toBe(reached);
+  });
+
+  it('counts as off for somebody who is no operator any more, whatever is stored or asked', async () => {
+    const person = operator();
+    await setParameter(person, 'production_mode', 'on');
+    expect((await resolveParameters(person)).production_mode).toBe(true);
+    const former = { ...person, managesGuild: false };
+    expect((await resolveParameters(former)).production_mode).toBe(false);
+    expect((await resolveParameters(former, { production_mode: true })).production_mode).toBe(false);
+  });
+});
