@@ -3,7 +3,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { db } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
-import { countCells, expandSweep, parseSweep, sheetAxes } from '#src/sweeps/sweeps.ts';
+import { countCells, expandSweep } from '#src/sweeps/expand.ts';
+import { parseSweep as parse } from '#src/sweeps/parse.ts';
+import { sheetAxes } from '#src/sweeps/sheet-axes.ts';
+import type { SweepAsker } from '#src/sweeps/sweeps.ts';
+
+const ANYBODY: SweepAsker = { operator: true, findFace: async () => {} };
+const parseSweep = (text: string, asker = ANYBODY, withinMs?: number) => parse(text, asker, withinMs);
 
 const MINIMAL = 'prompt: portrait of a woman\n';
 

@@ -1,21 +1,19 @@
 /**
- * The thread that parses a person's YAML; see src/sweeps/sweeps.ts, which ends it when it takes too long. It says `ready`, is
- * sent one text, and answers once.
+ * What a person's YAML holds, or why it can't be read. Called in a thread of its own (yaml-thread.ts), as it can take
+ * seconds, and in tests.
  *
  * The library's defaults are open to attack: nested aliases grow without end (now refused), `uniqueKeys` compares every
  * key with every other (now a Set), and pretty errors quote a line once for each error on it (now positions alone).
  */
-import { parentPort } from 'node:worker_threads';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { isKeepable } from '#src/text.ts';
 
+/** Path with points → line from 1, of keys and list items down to LINES_DEPTH. */
+export type Lines = ReadonlyMap<string, number>;
+
 /** What a text holds, or why it does not parse. */
 export type Parsed =
-  | {
-      readonly value: unknown;
-      /** path with points → line from 1, of keys and list items down to LINES_DEPTH */
-      readonly lines: ReadonlyMap<string, number>;
-    }
+  | { readonly value: unknown; readonly lines: Lines }
   | { readonly line: number; readonly column: number; readonly reason: string };
 
 /** `cells.3.steps` is the deepest that a sweep has. */
@@ -23,10 +21,7 @@ const LINES_DEPTH = 3;
 const TOO_DEEP = 'it is nested too deep.';
 const UNKEEPABLE = "a character here can't be kept, such as NUL or half of an emoji. Leave it out.";
 
-parentPort?.once('message', (text: string) => parentPort?.postMessage(parse(text)));
-parentPort?.postMessage('ready');
-
-function parse(text: string): Parsed {
+export function readYaml(text: string): Parsed {
   const lineCounter = new LineCounter();
   const fault = (offset: number, reason: string): Parsed => {
     const { line, col } = lineCounter.linePos(offset);

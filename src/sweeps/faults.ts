@@ -1,0 +1,84 @@
+/** What is wrong with a sweep, gathered so that all of it is told at once, each fault with its line. */
+import type { z } from 'zod';
+import { quote, UserError } from '#src/errors.ts';
+import { Sweep } from './schema.ts';
+import type { Lines } from './yaml.ts';
+
+const FAULTS_MAX = 12;
+
+/** A fault of one axis or setting. Its message is a sentence that is told beside others. */
+export class AxisFault extends Error {
+  constructor(name: string, says: string) {
+    super(`\`${name}\` ${says}`);
+  }
+}
+
+/** What is wrong with a sweep, one sentence a fault, to be told all at once. */
+export class Faults {
+  readonly #lines: Lines;
+  readonly #found = new Set<string>();
+
+  constructor(lines: Lines) {
+    this.#lines = lines;
+  }
+
+  add(path: string, says: string): void {
+    this.#found.add(`${lineOf(path, this.#lines)}${says}`);
+  }
+
+  /** What zod found. */
+  issue(issue: z.core.$ZodIssue): void {
+    const path = issue.path.join('.');
+    if (issue.code !== 'unrecognized_keys') {
+      this.add(path, `${path ? quote(path) : 'A sweep'}: ${issue.message}.`);
+      return;
+    }
+    const known = (path ? ['from', 'to', 'step'] : Object.keys(Sweep.shape)).map((key) => `\`${key}\``);
+    for (const key of issue.keys) {
+      const says = `${quote(key)} is not known here. There are ${known.join(', ')}.`;
+      this.add(path ? `${path}.${key}` : key, says);
+    }
+  }
+
+  /** `otherwise` where `work` throws what is told to people, and where more is wrong than would be told. */
+  try<T>(path: string, work: () => T, otherwise: T): T {
+    if (this.#found.size >= FAULTS_MAX) return otherwise;
+    try {
+      return work();
+    } catch (error) {
+      this.#note(path, error);
+      return otherwise;
+    }
+  }
+
+  async attempt(path: string, work: () => Promise<void>): Promise<void> {
+    if (this.#found.size >= FAULTS_MAX) return;
+    await work().catch((error: unknown) => this.#note(path, error));
+  }
+
+  #note(path: string, error: unknown): void {
+    if (error instanceof AxisFault) this.add(path, error.message);
+    else if (error instanceof UserError) this.add(path, error.userMessage);
+    else throw error;
+  }
+
+  error(): UserError {
+    const faults = [...this.#found];
+    const more = faults.length - FAULTS_MAX;
+    if (more > 0) faults.splice(FAULTS_MAX, more, `… and ${more} more.`);
+    return new UserError('plan_faults', { faults });
+  }
+
+  throwIfAny(): void {
+    if (this.#found.size) throw this.error();
+  }
+}
+
+/** `Line 7: `, of the deepest part of a path that has a line. */
+function lineOf(path: string, lines: Lines): string {
+  for (let at = path; at; at = at.slice(0, Math.max(0, at.lastIndexOf('.')))) {
+    const line = lines.get(at);
+    if (line !== undefined) return `Line ${line}: `;
+  }
+  return '';
+}
