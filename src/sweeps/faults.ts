@@ -6,6 +6,9 @@ import type { Lines } from './yaml.ts';
 
 const FAULTS_MAX = 12;
 
+/** Keys and indexes, from the outermost inwards. */
+export type Path = readonly PropertyKey[];
+
 /** A fault of one axis or setting. Its message is a sentence that is told beside others. */
 export class AxisFault extends Error {
   constructor(name: string, says: string) {
@@ -22,26 +25,29 @@ export class Faults {
     this.#lines = lines;
   }
 
-  add(path: string, says: string): void {
-    this.#found.add(`${lineOf(path, this.#lines)}${says}`);
+  add(path: Path, says: string): void {
+    const line = lineOf(path, this.#lines);
+    this.#found.add(line ? `Line ${line}: ${says}` : says);
   }
 
   /** What zod found. */
   issue(issue: z.core.$ZodIssue): void {
-    const path = issue.path.join('.');
+    const { path } = issue;
     if (issue.code !== 'unrecognized_keys') {
-      this.add(path, `${path ? quote(path) : 'A sweep'}: ${issue.message}.`);
+      this.add(path, `${path.length ? quote(path.join('.')) : 'A sweep'}: ${issue.message}.`);
       return;
     }
-    const known = (path ? ['from', 'to', 'step'] : Object.keys(Sweep.shape)).map((key) => `\`${key}\``);
+    const known = (path.length ? ['from', 'to', 'step'] : Object.keys(Sweep.shape)).map(
+      (key) => `\`${key}\``,
+    );
     for (const key of issue.keys) {
       const says = `${quote(key)} is not known here. There are ${known.join(', ')}.`;
-      this.add(path ? `${path}.${key}` : key, says);
+      this.add([...path, key], says);
     }
   }
 
   /** `otherwise` where `work` throws what is told to people, and where more is wrong than would be told. */
-  try<T>(path: string, work: () => T, otherwise: T): T {
+  try<T>(path: Path, work: () => T, otherwise: T): T {
     if (this.#found.size >= FAULTS_MAX) return otherwise;
     try {
       return work();
@@ -51,12 +57,12 @@ export class Faults {
     }
   }
 
-  async attempt(path: string, work: () => Promise<void>): Promise<void> {
+  async attempt(path: Path, work: () => Promise<void>): Promise<void> {
     if (this.#found.size >= FAULTS_MAX) return;
     await work().catch((error: unknown) => this.#note(path, error));
   }
 
-  #note(path: string, error: unknown): void {
+  #note(path: Path, error: unknown): void {
     if (error instanceof AxisFault) this.add(path, error.message);
     else if (error instanceof UserError) this.add(path, error.userMessage);
     else throw error;
@@ -74,11 +80,9 @@ export class Faults {
   }
 }
 
-/** `Line 7: `, of the deepest part of a path that has a line. */
-function lineOf(path: string, lines: Lines): string {
-  for (let at = path; at; at = at.slice(0, Math.max(0, at.lastIndexOf('.')))) {
-    const line = lines.get(at);
-    if (line !== undefined) return `Line ${line}: `;
-  }
-  return '';
+/** The line of the deepest part of a path that has one. */
+function lineOf(path: Path, lines: Lines): number | undefined {
+  if (!path.length) return undefined;
+  const place = lines.get(String(path[0]));
+  return place && (lineOf(path.slice(1), place.inner) ?? place.line);
 }

@@ -8,7 +8,7 @@ import { UserError } from '#src/errors.ts';
 import { folderName } from '#src/faces.ts';
 import { checkPrompt } from '#src/moderation/moderation.ts';
 import { parseParameter } from '#src/parameters/parameters.ts';
-import { AxisFault, Faults } from './faults.ts';
+import { AxisFault, Faults, type Path } from './faults.ts';
 import { label } from './labels.ts';
 import { Sweep, type SweepShape } from './schema.ts';
 import { spread } from './values.ts';
@@ -51,7 +51,7 @@ export async function checkSweep(value: unknown, lines: Lines, asker: SweepAsker
   const { raw, unread } = shapeOf(value, faults);
   const definition = definitionOf(raw, unread, asker.operator, faults);
   for (const [index, name] of raw.faces.entries())
-    await faults.attempt(`faces.${index}`, async () => asker.findFace(folderName(name)));
+    await faults.attempt(['faces', index], async () => asker.findFace(folderName(name)));
   faults.throwIfAny();
   return definition;
 }
@@ -85,33 +85,34 @@ function definitionOf(
   operator: boolean,
   faults: Faults,
 ): SweepDefinition {
-  const settings = (path: string, given: ResolvedParameters): ResolvedParameters =>
+  const settings = (path: Path, given: ResolvedParameters): ResolvedParameters =>
     Object.fromEntries(
       Object.entries(given).map(([name, value]) => [
         name,
-        faults.try(`${path}.${name}`, () => parseVaried(name, value, operator), null),
+        faults.try([...path, name], () => parseVaried(name, value, operator), null),
       ]),
     );
 
   const named = promptsOf(raw);
   const prompts = [...named.keys()];
-  if (raw.prompt !== undefined && raw.prompts) faults.add('prompts', 'Give `prompt` or `prompts`, not both.');
+  if (raw.prompt !== undefined && raw.prompts)
+    faults.add(['prompts'], 'Give `prompt` or `prompts`, not both.');
   if (!prompts.length && !unread.has('prompt') && !unread.has('prompts'))
-    faults.add('', '`prompt` is missing: say what to draw.');
+    faults.add([], '`prompt` is missing: say what to draw.');
   for (const [prompt, { path }] of named) faults.try(path, () => checkPrompt(prompt), undefined);
 
   if (raw.method === 'list' && !raw.cells && !unread.has('cells'))
-    faults.add('method', '`method: list` needs `cells`.');
+    faults.add(['method'], '`method: list` needs `cells`.');
   if (raw.method !== 'list' && raw.cells && !unread.has('method'))
-    faults.add('cells', '`cells` goes with `method: list`.');
+    faults.add(['cells'], '`cells` goes with `method: list`.');
   if (raw.method === 'list' && Object.keys(raw.axes).length)
-    faults.add('axes', '`axes` does not go with `method: list`; use `cells`.');
+    faults.add(['axes'], '`axes` does not go with `method: list`; use `cells`.');
   const varied = new Set([...Object.keys(raw.axes), ...(raw.cells ?? []).flatMap(Object.keys)]);
   for (const name of Object.keys(raw.set).filter((name) => varied.has(name)))
-    faults.add(`set.${name}`, `\`${name}\` is varied and in \`set\`: it can be only one.`);
+    faults.add(['set', name], `\`${name}\` is varied and in \`set\`: it can be only one.`);
 
   const axes = Object.entries(raw.axes).map(([name, given]) => {
-    const at = `axes.${name}`;
+    const at = ['axes', name];
     const values = faults.try(at, () => spread(name, given), []);
     return {
       name,
@@ -124,12 +125,12 @@ function definitionOf(
     prompts,
     promptLabels: [...named.values()].map((one) => one.label),
     axes,
-    cells: (raw.cells ?? []).map((cell, index) => settings(`cells.${index}`, cell)),
+    cells: (raw.cells ?? []).map((cell, index) => settings(['cells', index], cell)),
     seeds: distinct(
       typeof raw.seeds === 'number' ? Array.from({ length: raw.seeds }, (_, i) => i + 1) : raw.seeds,
     ),
     faces: distinct(raw.faces),
-    set: settings('set', raw.set),
+    set: settings(['set'], raw.set),
     samples: raw.samples,
     randomSeed: raw.random_seed,
     limit: raw.limit ?? null,
@@ -155,15 +156,15 @@ function parseVaried(name: string, value: ParameterJson, operator: boolean): Par
 function promptsOf({
   prompt,
   prompts = prompt === undefined ? [] : [prompt],
-}: SweepShape): Map<string, { label: string; path: string }> {
-  const found = new Map<string, { label: string; path: string }>();
-  const put = (text: string, label: string, path: string) => {
+}: SweepShape): Map<string, { label: string; path: Path }> {
+  const found = new Map<string, { label: string; path: Path }>();
+  const put = (text: string, label: string, path: Path) => {
     if (!found.has(text)) found.set(text, { label, path });
   };
   if (Array.isArray(prompts))
     for (const [i, text] of prompts.entries())
-      put(text, label(found.size + 1, text), prompt === undefined ? `prompts.${i}` : 'prompt');
-  else for (const [name, text] of Object.entries(prompts)) put(text, name.trim(), `prompts.${name}`);
+      put(text, label(found.size + 1, text), prompt === undefined ? ['prompts', i] : ['prompt']);
+  else for (const [name, text] of Object.entries(prompts)) put(text, name.trim(), ['prompts', name]);
   return found;
 }
 

@@ -8,8 +8,8 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { isKeepable } from '#src/text.ts';
 
-/** Path with points → line from 1, of keys and list items down to LINES_DEPTH. */
-export type Lines = ReadonlyMap<string, number>;
+/** Key, or index of a list's item → its line from 1, and the lines inside it, down to LINES_DEPTH. */
+export type Lines = ReadonlyMap<string, { readonly line: number; readonly inner: Lines }>;
 
 /** What a text holds, or why it does not parse. */
 export type Parsed =
@@ -18,6 +18,7 @@ export type Parsed =
 
 /** `cells.3.steps` is the deepest that a sweep has. */
 const LINES_DEPTH = 3;
+const NO_LINES: Lines = new Map();
 const TOO_DEEP = 'it is nested too deep.';
 const UNKEEPABLE = "a character here can't be kept, such as NUL or half of an emoji. Leave it out.";
 
@@ -73,22 +74,22 @@ export function readYaml(text: string): Parsed {
     });
     if (refused) return refused;
 
-    const lines = new Map<string, number>();
-    const note = (node: unknown, path: string, depth: number): void => {
-      if (depth > LINES_DEPTH) return;
+    // A tree: with whole paths as keys, a long key of a long list took the memory of both multiplied.
+    const linesIn = (node: unknown, depth: number): Lines => {
       const children: [string, unknown, unknown][] = isMap(node)
         ? node.items.map(({ key, value }) => [String(isScalar(key) ? key.value : key), key, value])
         : isSeq(node)
           ? node.items.map((item, index) => [String(index), item, item])
           : [];
-      for (const [name, at, value] of children) {
-        const inner = path ? `${path}.${name}` : name;
-        lines.set(inner, lineCounter.linePos(offsetOf(at)).line);
-        note(value, inner, depth + 1);
-      }
+      if (!children.length || depth > LINES_DEPTH) return NO_LINES;
+      return new Map(
+        children.map(([name, at, value]) => {
+          const { line } = lineCounter.linePos(offsetOf(at));
+          return [name, { line, inner: linesIn(value, depth + 1) }];
+        }),
+      );
     };
-    note(document.contents, '', 1);
-    return { value: document.toJS({ maxAliasCount: 0 }), lines };
+    return { value: document.toJS({ maxAliasCount: 0 }), lines: linesIn(document.contents, 1) };
   } catch {
     // What the parser itself throws, and does not report, is the end of the stack.
     return { line: 1, column: 1, reason: TOO_DEEP };

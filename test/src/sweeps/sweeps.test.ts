@@ -365,6 +365,11 @@ describe('YAML that attacks', () => {
     expect(loop.max / 1e6).toBeLessThan(150); // ms; on two busy cores
   });
 
+  it('a long key of a long list: what is said of their places does not multiply them', async () => {
+    const text = `? ${'k'.repeat(30_000)}\n: [${'1,'.repeat(15_000)}]`;
+    expect((await refusal(text)).says).toMatch(/Line 1: `k{59}…` is not known here/);
+  });
+
   it('that takes too long is given up, with its thread', async () => {
     await expect(parseSweep(`[${','.repeat(60_000)}]`, undefined, 5)).rejects.toMatchObject({
       code: 'yaml_broken',
