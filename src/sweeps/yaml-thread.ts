@@ -1,6 +1,24 @@
-/** The thread that reads a person's YAML: it says `ready`, is sent one text, and answers once. See parse-in-thread.ts. */
+/** The thread that reads people's YAML, one text after another. parse-in-thread.ts keeps it, and ends it. */
 import { parentPort } from 'node:worker_threads';
-import { readYaml } from './yaml.ts';
+import { type Parsed, readYaml } from './yaml.ts';
 
-parentPort?.once('message', (text: string) => parentPort?.postMessage(readYaml(text)));
-parentPort?.postMessage('ready');
+/** A text to read. */
+export interface Asked {
+  readonly id: number;
+  readonly text: string;
+}
+
+/** What the thread says of a text: that it begins, then what it read. */
+export interface Said {
+  readonly id: number;
+  readonly parsed?: Parsed;
+}
+
+parentPort?.on('message', ({ id, text }: Asked) => {
+  say({ id });
+  say({ id, parsed: readYaml(text) });
+});
+
+function say(said: Said): void {
+  parentPort?.postMessage(said);
+}
