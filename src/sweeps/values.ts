@@ -27,8 +27,11 @@ function stepped(name: string, from: number, to: number, step: number): number[]
   if (!Number.isFinite(count) || count < 1)
     throw new AxisFault(name, 'is a range that never gets from its start to its end.');
   if (count > VALUES_MAX) throw tooMany(name, count);
-  // Twelve digits: 0.1 + 2 × 0.1 is to be 0.3.
-  return Array.from({ length: count }, (_, i) => Number((from + i * step).toPrecision(12)));
+  return Array.from({ length: count }, (_, i) => {
+    const value = from + i * step;
+    // 1 + 10 × (0.9 − 1) is to be 0, and by twelve digits 0.1 + 2 × 0.1 is to be 0.3.
+    return Math.abs(value) < Math.abs(step) / 1e9 ? 0 : Number(value.toPrecision(12));
+  });
 }
 
 function tooMany(name: string, count: number): AxisFault {
