@@ -23,7 +23,7 @@ const pure = [
   'test/src/parameters/definitions.test.ts',
   'test/src/services/mecene/{composer,graph,words}.test.ts',
   'test/src/services/worker/{pace,requests/*}.test.ts',
-  'test/src/sweeps/*.test.ts',
+  'test/src/sweeps/{check,expand,parse,parse-in-thread,schema,sheet-axes,values,yaml}.test.ts',
 ];
 
 export default defineConfig({

@@ -8,7 +8,7 @@ import { canonicalJson } from '#src/canonical.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { faceFound, type Picture } from '#src/generations/pictures.ts';
-import { sheetAxes } from '#src/sweeps/sweeps.ts';
+import { sheetAxes } from '#src/sweeps/sheet-axes.ts';
 import { coordinatesOf } from './parts.ts';
 
 export interface Manifest {

@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { hashOf } from '#src/canonical.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { faceFound, type Picture, pictureBytes } from '#src/generations/pictures.ts';
-import { type Axis, sheetAxes } from '#src/sweeps/sweeps.ts';
+import { type Axis, sheetAxes } from '#src/sweeps/sheet-axes.ts';
 import { counted } from '#src/text.ts';
 import { drawContactSheet, type SheetCell } from './contact-sheet/contact-sheet.ts';
 import { type CardFile, coordinatesOf, stateOf } from './parts.ts';

@@ -1,10 +1,10 @@
 /** A sweep's cells. They are counted before they are made: a few lines of YAML can ask for 10¹². */
 import { limits } from '#config/tiers.ts';
-import type { ResolvedParameters } from '#src/batches/batches.ts';
 import { UserError } from '#src/errors.ts';
-import { showValue } from '#src/parameters/parameters.ts';
+import type { ResolvedParameters } from '#src/parameters/definitions.ts';
+import { showValue } from '#src/parameters/definitions.ts';
+import type { SweepDefinition } from './check.ts';
 import { label } from './labels.ts';
-import type { SweepDefinition } from './sweeps.ts';
 
 export interface SweepCell {
   /** axis → label */

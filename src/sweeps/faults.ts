@@ -1,6 +1,7 @@
 /** What is wrong with a sweep, gathered so that all of it is told at once, each fault with its line. */
 import type { z } from 'zod';
-import { quote, UserError } from '#src/errors.ts';
+import { UserError } from '#src/errors.ts';
+import { quote } from '#src/text.ts';
 import { Sweep } from './schema.ts';
 import type { Lines } from './yaml.ts';
 

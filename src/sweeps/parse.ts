@@ -1,7 +1,7 @@
 /** A sweep: YAML in, a checked definition out. Its cells are made from it in expand.ts. */
 import { UserError } from '#src/errors.ts';
+import { checkSweep, type SweepAsker, type SweepDefinition } from './check.ts';
 import { parseInThread } from './parse-in-thread.ts';
-import { checkSweep, type SweepAsker, type SweepDefinition } from './sweeps.ts';
 
 export const SWEEP_BYTES_MAX = 64 * 1024;
 /** Of parsing alone: the thread has started by then. */

@@ -1,5 +1,6 @@
 /** The values of one axis: a list, or a range that stands for one. */
-import { type ParameterJson, parameters } from '#config/parameters.ts';
+import type { ParameterJson } from '#config/parameters.ts';
+import { parameters } from '#src/parameters/definitions.ts';
 import { AxisFault } from './faults.ts';
 import { VALUES_MAX, type WrittenValues } from './schema.ts';
 

@@ -1,5 +1,4 @@
 /** Sweeps read without a thread, and how they are refused: for tests of what is pure. */
-
 import { UserError } from '#src/errors.ts';
 import { checkSweep, type SweepAsker, type SweepDefinition } from '#src/sweeps/check.ts';
 import { expandSweep, type SweepCell } from '#src/sweeps/expand.ts';

@@ -12,7 +12,7 @@
  *
  * Where cells go is in plan.ts, how large everything is in measure.ts; then frame.ts and cells.ts paint it on canvas.ts.
  */
-import type { Axis } from '#src/sweeps/sweeps.ts';
+import type { Axis } from '#src/sweeps/sheet-axes.ts';
 import { Canvas } from './canvas.ts';
 import { paintCells } from './cells.ts';
 import { paintColumnHeaders, paintLegend, paintRowHeaders, paintTitle } from './frame.ts';

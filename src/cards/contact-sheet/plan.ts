@@ -4,7 +4,7 @@
  * A sheet is a grid when its axes fill one: a row for every combination of the row axes that occurs, columns likewise, with
  * the labels on the edges. Otherwise its cells flow in lines, each with a caption. Pure: nothing is drawn, read or timed.
  */
-import type { Axis } from '#src/sweeps/sweeps.ts';
+import type { Axis } from '#src/sweeps/sheet-axes.ts';
 import { readable, type SheetCell, type SheetRequest } from './request.ts';
 
 export interface SheetPlan {

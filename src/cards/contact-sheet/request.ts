@@ -1,5 +1,5 @@
+import type { Axis } from '#src/sweeps/sheet-axes.ts';
 /** What a contact sheet is asked to show, and the words for it. */
-import type { Axis } from '#src/sweeps/sweeps.ts';
 
 /** `held`: waits for a moderator. `gone`: deleted, or rejected. `cancelled`: never drawn. */
 export type SheetCellState = 'waiting' | 'running' | 'done' | 'held' | 'failed' | 'cancelled' | 'gone';

@@ -2,12 +2,12 @@
  * Checks what a sweep asks for, beyond its shape: parameters and their ranges, prompts, names, and what does not go
  * together. Every fault is told at once, so what has not the right shape is left out and the rest is checked as well.
  */
-import { type ParameterJson, parameters } from '#config/parameters.ts';
-import type { ResolvedParameters } from '#src/batches/batches.ts';
+import type { ParameterJson } from '#config/parameters.ts';
 import { UserError } from '#src/errors.ts';
 import { folderName } from '#src/faces.ts';
-import { checkPrompt } from '#src/moderation/moderation.ts';
-import { parseParameter } from '#src/parameters/parameters.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
+import type { ResolvedParameters } from '#src/parameters/definitions.ts';
+import { parameters, parseParameter } from '#src/parameters/definitions.ts';
 import { AxisFault, Faults, type Path } from './faults.ts';
 import { label } from './labels.ts';
 import { Sweep, type SweepShape } from './schema.ts';
