@@ -21,7 +21,6 @@ const pure = [
   'test/src/generations/images.test.ts',
   'test/src/moderation/{verdicts,words}.test.ts',
   'test/src/parameters/definitions.test.ts',
-  'test/src/services/mecene/{composer,graph,words}.test.ts',
   'test/src/services/worker/{pace,requests/*}.test.ts',
   'test/src/sweeps/{check,expand,parse,parse-in-thread,schema,sheet-axes,values,yaml}.test.ts',
 ];

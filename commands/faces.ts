@@ -7,7 +7,6 @@ import { explain, UserError } from '#src/errors.ts';
 import {
   addPhotos,
   CONSENT_TEXT,
-  folderName,
   folderPhotos,
   forgetRejected,
   getFolder,
@@ -17,6 +16,7 @@ import {
   removeFolder,
   waitForChecks,
 } from '#src/faces.ts';
+import { folderName } from '#src/folder-name.ts';
 import { counted, quote } from '#src/text.ts';
 import { fetchUpload, PHOTO_BYTES_MAX, type Photo, readPhoto } from '#src/uploads.ts';
 import type { Answer, SlashCommand } from './command.ts';

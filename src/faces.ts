@@ -20,6 +20,7 @@ import { db, type FaceFolder, type FacePhoto, type Prisma } from './doors/db.ts'
 import { type Queues, queues } from './doors/queue.ts';
 import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
+import { folderName } from './folder-name.ts';
 import { type Actor, admitUser } from './people/people.ts';
 import type { Photo } from './uploads.ts';
 
@@ -31,15 +32,8 @@ export const CONSENT_TEXT = [
   'The photos are kept until I remove them with `/faces remove`; then they are deleted.',
 ].join('\n');
 
-const NAME = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 const CONSENT_WITHIN_MS = 60 * 60_000;
 const POLL_MS = 150;
-
-/** @throws {UserError} `folder_name`: it becomes part of a path, so nothing else will do */
-export function folderName(name: string): string {
-  if (!NAME.test(name)) throw new UserError('folder_name', { name });
-  return name;
-}
 
 /** The order in which a folder's photos are used and hashed. Uploaded together, they may share their millisecond. */
 const inOrder = [

@@ -4,7 +4,7 @@
  */
 import type { ParameterJson } from '#config/parameters.ts';
 import { UserError } from '#src/errors.ts';
-import { folderName } from '#src/faces.ts';
+import { folderName } from '#src/folder-name.ts';
 import { checkPrompt } from '#src/moderation/words.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { parameters, parseParameter } from '#src/parameters/definitions.ts';

@@ -11,7 +11,6 @@ import {
   CONSENT_VERSION,
   finishFaceCheck,
   folderHash,
-  folderName,
   folderPhotos,
   getFolder,
   giveConsent,
@@ -25,6 +24,7 @@ import {
   waitForChecks,
   withdrawConsent,
 } from '#src/faces.ts';
+import { folderName } from '#src/folder-name.ts';
 import { actor } from '../support/requests.ts';
 
 const photo = (text = 'one') => ({ png: Buffer.from(`PNG ${text}`), width: 200, height: 300 });

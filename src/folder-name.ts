@@ -1,0 +1,10 @@
+/** How a face folder may be called. */
+import { UserError } from './errors.ts';
+
+const NAME = /^[a-z0-9][a-z0-9_-]{0,31}$/;
+
+/** @throws {UserError} `folder_name`: a name stands in commands and YAML, so nothing else will do */
+export function folderName(name: string): string {
+  if (!NAME.test(name)) throw new UserError('folder_name', { name });
+  return name;
+}
