@@ -39,21 +39,19 @@ const LOOKS_LIKE: Readonly<Record<string, string>> = Object.fromEntries(
 );
 /** Digits and signs that stand for letters. `1`, `!` and `|` are an i in one reading and an l in another. */
 const STANDS_FOR: Readonly<Record<string, string>> = {
-  ...{
-    0: 'o',
-    2: 'z',
-    3: 'e',
-    4: 'a',
-    5: 's',
-    6: 'g',
-    7: 't',
-    8: 'b',
-    9: 'g',
-    '@': 'a',
-    $: 's',
-    '€': 'e',
-    '+': 't',
-  },
+  0: 'o',
+  2: 'z',
+  3: 'e',
+  4: 'a',
+  5: 's',
+  6: 'g',
+  7: 't',
+  8: 'b',
+  9: 'g',
+  '@': 'a',
+  $: 's',
+  '€': 'e',
+  '+': 't',
 };
 const I_OR_L = /[1!|]/g;
 const UNDERAGE = new Set(

@@ -23,7 +23,9 @@ export class Troubles {
   get inForce(): Misbehaviour {
     const { answerAfterMs, deliverAfterMs, refuseDms } = this;
     return {
-      ...{ answerAfterMs, deliverAfterMs, refuseDms },
+      answerAfterMs,
+      deliverAfterMs,
+      refuseDms,
       rateLimit: this.#rateLimit,
       serverError: this.#serverError as NonNullable<Misbehaviour['serverError']> | null,
     };

@@ -402,7 +402,10 @@ export class Interactions {
         ...(type === InteractionType.MessageComponent && { interacted_message_id: source!.id }),
         ...(type === InteractionType.ModalSubmit && {
           triggering_interaction_metadata: {
-            ...{ id, type: InteractionType.ApplicationCommand, user, authorizing_integration_owners },
+            id,
+            type: InteractionType.ApplicationCommand,
+            user,
+            authorizing_integration_owners,
           },
         }),
       } as unknown as NonNullable<APIMessage['interaction_metadata']>,

@@ -194,7 +194,9 @@ export function createRoutes(parts: Parts): Route[] {
         url: parts.gatewayUrl,
         shards: parts.shards,
         session_start_limit: {
-          ...{ total: 1000, remaining: 999, reset_after: 86_400_000 },
+          total: 1000,
+          remaining: 999,
+          reset_after: 86_400_000,
           max_concurrency: parts.maxConcurrency,
         },
       }),

@@ -188,10 +188,16 @@ export function createWorld(applicationId: string): World {
 function guildChannels({ id, roles }: Guild, index: number, applicationId: string): StoredChannel[] {
   const moderators = roles.find(({ name }) => name === 'Moderators')!.id;
   const allow = (who: string, type: OverwriteType, bits: bigint) => ({
-    ...{ id: who, type, allow: String(bits), deny: '0' },
+    id: who,
+    type,
+    allow: String(bits),
+    deny: '0',
   });
   const deny = (who: string, type: OverwriteType, bits: bigint) => ({
-    ...{ id: who, type, allow: '0', deny: String(bits) },
+    id: who,
+    type,
+    allow: '0',
+    deny: String(bits),
   });
   const overwrites: Partial<Record<(typeof GUILD_CHANNELS)[number], StoredChannel['overwrites']>> = {
     review: [

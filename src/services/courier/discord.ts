@@ -138,14 +138,19 @@ export function openDiscord(rest: REST): Discord {
       const { body, files } = requestOf(content);
       if (place.by === 'token') {
         return (await once.post(Routes.webhook(applicationId, place.token), {
-          ...{ body, files, auth: false, signal: signal(), query: new URLSearchParams({ wait: 'true' }) },
+          body,
+          files,
+          auth: false,
+          signal: signal(),
+          query: new URLSearchParams({ wait: 'true' }),
         })) as APIMessage;
       }
       const unique = { nonce, enforce_nonce: true } satisfies RESTPostAPIChannelMessageJSONBody;
       const reference = replyTo && { message_id: replyTo, fail_if_not_exists: false };
       return (await rest.post(Routes.channelMessages(place.channelId), {
         body: { ...body, ...unique, ...(reference && { message_reference: reference }) },
-        ...{ files, signal: signal() },
+        files,
+        signal: signal(),
       })) as APIMessage;
     },
 
@@ -229,7 +234,8 @@ function requestOf({ container, files, kept, mentions }: Content) {
     attachments: [
       ...kept.map((id) => ({ id })),
       ...files.map(({ name, description, spoiler }, n) => ({
-        ...{ id: String(n), filename: name },
+        id: String(n),
+        filename: name,
         ...(description && { description }),
         ...(spoiler && { is_spoiler: true }),
       })),

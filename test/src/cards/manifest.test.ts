@@ -68,8 +68,17 @@ describe('a manifest', () => {
     expect(lines).toHaveLength(4);
     const of = (line: string[]) => Object.fromEntries(header!.map((name, i) => [name, line[i]]));
     expect(of(lines[0]!)).toMatchObject({
-      ...{ batch: batch.id, index: '0', axis_steps: '10', seed: '0', prompt: 'plain', state: 'done' },
-      ...{ base_ms: '1235', details_ms: '400', likeness: '0.7', verdict: 'clear', reused: 'false' },
+      batch: batch.id,
+      index: '0',
+      axis_steps: '10',
+      seed: '0',
+      prompt: 'plain',
+      state: 'done',
+      base_ms: '1235',
+      details_ms: '400',
+      likeness: '0.7',
+      verdict: 'clear',
+      reused: 'false',
     });
     expect(of(lines[0]!).sha256).toMatch(/^[0-9a-f]{64}$/);
     expect(of(lines[2]!)).toMatchObject({ state: 'failed', failure: 'lora_unknown', sha256: '' });
@@ -89,7 +98,13 @@ describe('a manifest', () => {
   it('sums up, and counts what is not shown apart', () => {
     const { summary, json } = buildManifest(batch, pictures);
     expect(summary).toMatchObject({
-      ...{ pictures: 4, done: 2, notShown: 1, failed: 2, cancelled: 0, reused: 0, likeness: 0.7 },
+      pictures: 4,
+      done: 2,
+      notShown: 1,
+      failed: 2,
+      cancelled: 0,
+      reused: 0,
+      likeness: 0.7,
       failures: { internal: 1, lora_unknown: 1 },
     });
     expect(JSON.parse(String(json))).toMatchObject({ version: 1, summary, axes: [{ name: 'steps' }] });

@@ -45,7 +45,10 @@ function open(url: string) {
 }
 
 const identify = (shard: [number, number], extra: object = {}) => ({
-  ...{ token: TOKEN, intents: 513, shard, properties: { os: 'linux', browser: 'test', device: 'test' } },
+  token: TOKEN,
+  intents: 513,
+  shard,
+  properties: { os: 'linux', browser: 'test', device: 'test' },
   ...extra,
 });
 

@@ -366,8 +366,16 @@ async function picture(): Promise<{ batchId: string; generationId: string }> {
   const drawing = await startGeneration(id, 'w1');
   const png = Buffer.from('PNG');
   await finishGeneration(drawing!, 'w1', {
-    ...{ png, width: 512, height: 640, thumbhash: new Uint8Array([1]), timings: {}, bundleHash: 'weights' },
-    ...{ verdict: 'clear', scores: { flagged: 0 }, rule: null, likeness: null },
+    png,
+    width: 512,
+    height: 640,
+    thumbhash: new Uint8Array([1]),
+    timings: {},
+    bundleHash: 'weights',
+    verdict: 'clear',
+    scores: { flagged: 0 },
+    rule: null,
+    likeness: null,
     sha256: createHash('sha256').update(png).digest('hex'),
   });
   return { batchId, generationId: id };

@@ -363,7 +363,10 @@ describe('where the bot is no member', () => {
     await start();
     const tokenExpiresAt = grant('token-a');
     const { batch, channelId: friends } = await openIn(sandbox, {
-      ...{ channel: 'friends', prompt: 'among friends', token: 'token-a', tokenExpiresAt },
+      channel: 'friends',
+      prompt: 'among friends',
+      token: 'token-a',
+      tokenExpiresAt,
     });
     await settled(batch.id);
     expect(ours(friends, 'among friends')).toHaveLength(1);
@@ -381,7 +384,9 @@ describe('where the bot is no member', () => {
     await start();
     const tokenExpiresAt = grant('token-b', 0);
     const { batch } = await openIn(sandbox, {
-      ...{ channel: 'friends', prompt: 'too late', token: 'token-b' },
+      channel: 'friends',
+      prompt: 'too late',
+      token: 'token-b',
       tokenExpiresAt: new Date(tokenExpiresAt.getTime() + 60_000),
     });
     const moved = await settled(batch.id);
@@ -392,7 +397,10 @@ describe('where the bot is no member', () => {
     sandbox.misbehave({ refuseDms: true });
     await start();
     const { batch } = await openIn(sandbox, {
-      ...{ channel: 'friends', prompt: 'silence', token: 'token-c', tokenExpiresAt: new Date() },
+      channel: 'friends',
+      prompt: 'silence',
+      token: 'token-c',
+      tokenExpiresAt: new Date(),
     });
     const row = await until(async () => {
       const found = await deliveryOf(batch.id, 'card');

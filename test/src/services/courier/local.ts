@@ -103,7 +103,12 @@ export async function drawAll(
     const png = await picture(index);
     const verdict = how.verdict ?? 'clear';
     await finishGeneration(drawing, 'w1', {
-      ...{ png, width: 512, height: 640, verdict, likeness: 0.7, bundleHash: 'weights' },
+      png,
+      width: 512,
+      height: 640,
+      verdict,
+      likeness: 0.7,
+      bundleHash: 'weights',
       sha256: createHash('sha256').update(png).digest('hex'),
       thumbhash: new Uint8Array([1, 2, 3]),
       scores: { normal: 0.2, flagged: 0.8 },

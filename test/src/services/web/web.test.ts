@@ -246,7 +246,9 @@ describe('/metrics', () => {
       { provider: 'cpu', nodes: 12 },
     ];
     const session = (network: string, loadSeconds: number, used: object[]) => ({
-      ...{ network, loadSeconds, used },
+      network,
+      loadSeconds,
+      used,
       providers: ['cuda', 'cpu'],
     });
     const worker = { bundleHash: 'h', bundle: 'sdxl' };

@@ -45,7 +45,9 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
     const { sessions } = await db.worker.findFirstOrThrow();
     expect(sessions).toHaveLength(12);
     expect(sessions).toContainEqual({
-      ...{ network: 'unet', loadSeconds: expect.any(Number), providers: ['cpu'] },
+      network: 'unet',
+      loadSeconds: expect.any(Number),
+      providers: ['cpu'],
       used: [{ provider: 'cpu', nodes: null }],
     });
   });
