@@ -65,6 +65,7 @@ async function startShards(): Promise<Service> {
     endProcess();
   });
 
+  // One that is not available yet has no roles and channels; it is met when it comes.
   client.on(Events.GuildCreate, (guild) => void meet(guild));
   client.on(Events.GuildAvailable, (guild) => void meet(guild));
   const isReady = new Promise<void>((ready) => client.on(Events.ClientReady, () => ready()));
@@ -76,7 +77,6 @@ async function startShards(): Promise<Service> {
     throw error;
   }
   await isReady;
-  for (const guild of client.guilds.cache.values()) void meet(guild);
   log.info({ shards, shardCount, guilds: client.guilds.cache.size }, 'ready');
 
   return {
