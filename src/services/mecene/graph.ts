@@ -8,7 +8,6 @@
  * syntax. So the writer has no authority, whatever it was talked into: all it can give is words, and those pass the same
  * gates as words that a person typed.
  */
-import { Annotation, END, START, StateGraph } from '@langchain/langgraph';
 import { z } from 'zod';
 import { CATEGORIES, type Category } from '#config/mecene.ts';
 
@@ -121,15 +120,6 @@ async function ask<S extends z.ZodType>(
   throw new UselessAnswer(`${writer.name} gave no valid answer to "${step.name}"`);
 }
 
-const State = Annotation.Root({
-  words: Annotation<string>,
-  seed: Annotation<bigint>,
-  idea: Annotation<string>,
-  categories: Annotation<Categories>,
-  keywords: Annotation<readonly string[]>,
-  prompt: Annotation<string>,
-});
-
 export interface Made {
   /** about 50 words */
   readonly idea: string;
@@ -141,6 +131,16 @@ export interface Made {
 
 /** Runs the four steps. @throws {UselessAnswer}, what the writer throws, or `signal`'s reason */
 export async function think(writer: Writer, begin: Beginning, signal: AbortSignal): Promise<Made> {
+  // Loaded with the first idea: it is the largest of all that a service imports, and most hours nobody asks for one.
+  const { Annotation, END, START, StateGraph } = await import('@langchain/langgraph');
+  const State = Annotation.Root({
+    words: Annotation<string>,
+    seed: Annotation<bigint>,
+    idea: Annotation<string>,
+    categories: Annotation<Categories>,
+    keywords: Annotation<readonly string[]>,
+    prompt: Annotation<string>,
+  });
   const graph = new StateGraph(State)
     .addNode('imagine', ({ words, seed }) =>
       ask(writer, { name: 'imagine', words, seed }, ImagineAnswer, signal),
