@@ -32,11 +32,13 @@ type Openable = Pick<NetworkFile, 'role' | 'path' | 'renamed'>;
 export type LoadedBundle = PortraitBundle & {
   readonly manifest: BundleManifest;
   readonly networks: readonly Openable[];
+  /** every file that a picture depends on */
+  readonly files: readonly string[];
 };
 
 /** @throws {Error} naming the bundle and every file, input, output and setting at fault */
 export async function loadBundle(dir: string, options: LoadOptions = {}): Promise<LoadedBundle> {
-  const { manifest, networks, settings, tokenizers, faults } = await inspectBundle(dir);
+  const { manifest, networks, settings, tokenizers, files, faults } = await inspectBundle(dir);
   if (faults.length || !settings || !tokenizers) throw unusable(manifest, faults);
   const providers = await availableProviders(options.providers);
   const merged = await mergedNetworks(dir, options.loras ?? []);
@@ -72,6 +74,7 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
     detector: manifest.detector,
     detailSide: manifest.detailSide,
     manifest,
+    files,
     networks: networks.map(({ role, path, renamed }) => ({ role, path, renamed })),
   };
 }

@@ -6,6 +6,8 @@ import type { SessionOptions } from '#src/doors/onnx.ts';
 import type { Ask, DrawResult, FacePhotos, ThreadMessage } from './protocol.ts';
 
 export interface Artist {
+  /** of the bundle: all that a picture depends on */
+  readonly files: readonly string[];
   /** Draws one portrait. `signal` ends it at its next step. */
   draw(
     request: Omit<PortraitRequest, 'face'>,
@@ -33,9 +35,9 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
   let last = 0;
   let closing = false;
 
-  let ready = () => {};
+  let ready: (files: readonly string[]) => void = () => {};
   let fail: (error: Error) => void = () => {};
-  const loaded = new Promise<void>((resolve, reject) => {
+  const loaded = new Promise<readonly string[]>((resolve, reject) => {
     ready = resolve;
     fail = reject;
   });
@@ -54,7 +56,7 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
   thread.on('error', end);
   thread.on('exit', (code) => end(new Error(`The draw thread ended with ${code}`)));
   thread.on('message', (message: ThreadMessage) => {
-    if (message.kind === 'ready') return ready();
+    if (message.kind === 'ready') return ready(message.files);
     if (message.kind === 'session') return onReport?.(message.report);
     const ask = waiting.get(message.id);
     if (!ask) return;
@@ -63,7 +65,7 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
     if (message.kind === 'failed') ask.reject(message.error);
     else ask.resolve(message);
   });
-  await loaded;
+  const files = await loaded;
 
   function ask(make: (id: number) => Ask, onProgress?: (progress: number) => void, signal?: AbortSignal) {
     const id = ++last;
@@ -76,6 +78,7 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
   }
 
   return {
+    files,
     async draw(request, face, loras, { signal, onProgress }) {
       signal.throwIfAborted();
       const answer = await ask((id) => ({ kind: 'draw', id, request, face, loras }), onProgress, signal);

@@ -48,7 +48,7 @@ port.on('message', (ask: Ask) => {
     })
     .finally(() => aborts.delete(ask.id));
 });
-say({ kind: 'ready' });
+say({ kind: 'ready', files: bundle.files });
 
 async function draw(ask: Extract<Ask, { kind: 'draw' }>, signal: AbortSignal): Promise<void> {
   const { id, request } = ask;

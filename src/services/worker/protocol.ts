@@ -38,7 +38,8 @@ export interface DrawResult {
 export type ThreadMessage =
   /** a network was loaded, or its first run showed where it runs */
   | { readonly kind: 'session'; readonly report: SessionReport }
-  | { readonly kind: 'ready' }
+  /** the bundle is loaded, of these files */
+  | { readonly kind: 'ready'; readonly files: readonly string[] }
   /** 0…1 of the whole picture */
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
   | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawResult }

@@ -55,7 +55,7 @@ export async function startWorker(
     },
   });
   // Last, as it reads every byte, and a bundle that can't be used is told at once.
-  const hash = await bundleHash(dir);
+  const hash = await bundleHash(dir, artist.files);
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
   const pace = makePace();
