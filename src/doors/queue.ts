@@ -129,16 +129,16 @@ export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Q
       })
     : makeQueues('postgres', () => {
         const backend = withBackend(createPostgresBackend);
-        // Each queue and worker opens a pool and a LISTEN connection of its own: keep them small.
+        // Each queue opens a pool of its own, each worker one and a connection to LISTEN on. What they ask is short, and one
+        // connection is 4 MiB of Postgres's memory: they do with one, and with two where many ask at once.
         const connection = {
           connectionString: required(from.databaseUrl, 'DATABASE_URL'),
-          max: 2,
           skipMigrations: true,
         };
         return {
-          queue: (name) => new backend.Queue(name, { connection }),
+          queue: (name) => new backend.Queue(name, { connection: { ...connection, max: 2 } }),
           worker: (name, run, options) =>
-            new backend.Worker(name, run, { connection: { ...connection, max: 3 }, ...options }),
+            new backend.Worker(name, run, { connection: { ...connection, max: 1 }, ...options }),
           isAway: async () => false,
           end: async () => {},
         };
