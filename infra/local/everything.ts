@@ -1,11 +1,18 @@
-/** The demo and `all`: a machine made ready, and on it each service in a process of its own, its log in a file of its own. */
+/**
+ * The demo and `all`: a machine made ready, and on it the services, in as few processes as is good for them.
+ *
+ *   ours ──┬── courier, mecene, web, bot ──── shards      none of these has much to do
+ *          ├── worker                                     draws, and takes what it can get
+ *          └── Postgres
+ */
 import { join } from 'node:path';
 import type { Sandbox } from './discord/sandbox.ts';
+import { openLogFiles } from './log-files.ts';
 import { type MachineOptions, prepareMachine } from './machine.ts';
-import { type RunningService, startProcess } from './processes.ts';
+import { serviceProcess } from './processes.ts';
 import { say, sayWhile } from './say.ts';
 
-const SERVICES = ['bot', 'worker', 'courier', 'mecene', 'web'];
+const PROCESSES = [['worker'], ['courier', 'mecene', 'web', 'bot']];
 
 export interface Everything {
   readonly webUrl: string;
@@ -19,17 +26,18 @@ export async function startEverything(options: MachineOptions = {}): Promise<Eve
   const machine = await prepareMachine(options);
   const { dir, env, webUrl, sandbox } = machine;
   const logDir = join(dir, 'logs');
-  const running: RunningService[] = [];
+  const logs = await openLogFiles(logDir, PROCESSES.flat());
+  const processes = PROCESSES.map((names) =>
+    serviceProcess(names, { env, say, onLine: (line) => logs.write(names, line) }),
+  );
   // Services first and side by side; then what they stand on.
   const close = async () => {
-    await Promise.all(running.splice(0).map((service) => service.stop()));
+    await Promise.all(processes.map((one) => one.stop()));
+    await logs.close();
     await machine.close();
   };
   try {
-    const starting = SERVICES.map(async (name) => {
-      running.push(await startProcess(name, { env, logDir, say }));
-    });
-    await sayWhile('Starting the services', Promise.all(starting));
+    await sayWhile('Starting the services', Promise.all(processes.map((one) => one.start())));
   } catch (error) {
     await close();
     throw error;

@@ -1,11 +1,11 @@
 /**
- * The services as child processes of one parent. Each logs into a file of its own; one that ends by itself is started
- * again with growing pauses; when the parent goes, they go.
+ * Services as child processes of one parent. One that ends by itself is started again with growing pauses; when the parent
+ * goes, they go.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { childEnv } from '#config/env.ts';
@@ -18,91 +18,111 @@ const HEALTHY_MS = 60_000;
 /** Ended so often in a row without a healthy run: its reason will not go away by itself. */
 const FAILURES_MAX = 5;
 const KILL_AFTER_MS = 100_000;
+/** What one wrote last may come after its end; a process of its own may keep its output open for longer. ms */
+const LAST_WORDS_MS = 500;
+const LAST_LINES = 40;
+/**
+ * Where new objects live, of each heap: by itself it grows to 16 MiB twice over, in each process and in the thread that draws. A
+ * portrait takes as long with 4, and the whole demo 150 MiB less.
+ */
+const NEW_SPACE = '--max-semi-space-size=4';
 
-const Ready = z.object({ ready: z.literal(true), url: z.string().optional() });
+const Ready = z.object({ ready: z.literal(true) });
 
-export interface RunningService {
-  readonly name: string;
-  readonly url: string | undefined;
-  readonly pid: number;
+export interface ServiceProcess {
+  /** the services in it */
+  readonly names: readonly string[];
+  readonly pid: number | undefined;
+  /** Waits until it is ready. @throws {Error} with the last lines it wrote; then it stays down, and may be started again */
+  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export interface ProcessOptions {
-  readonly env: Record<string, string | undefined>;
-  /** folder for `<name>.log` */
-  readonly logDir: string;
-  /** told of restarts, and of a service that is given up */
+  readonly env: Readonly<Record<string, string>>;
+  /** options of Node's own */
+  readonly execArgv?: readonly string[];
+  /** told every line that it writes */
+  readonly onLine: (line: string) => void;
+  /** told of restarts, and of one that is given up */
   readonly say: (line: string) => void;
 }
 
-/** Starts a service and waits until it says that it is ready. @throws {Error} with the last lines it wrote */
-export async function startProcess(
-  name: string,
-  { env, logDir, say }: ProcessOptions,
-): Promise<RunningService> {
-  await mkdir(logDir, { recursive: true });
-  let child: ChildProcess;
-  let url: string | undefined;
-  let stopping = false;
+/** A process for some services; not started yet. */
+export function serviceProcess(
+  names: readonly string[],
+  { env, execArgv = [], onLine, say }: ProcessOptions,
+): ServiceProcess {
+  const name = names.join(', ');
+  let child: ChildProcess | undefined;
+  let isWanted = false;
+  /** since it was wanted */
+  let wasReady = false;
   let failures = 0;
   let retry: NodeJS.Timeout | undefined;
 
+  /** Resolves when it is ready, rejects when it ends before. */
   function launch(): Promise<void> {
     const startedAt = Date.now();
-    const out = createWriteStream(join(logDir, `${name}.log`), { flags: 'a' });
-    const tail: string[] = [];
-    child = fork(MAIN, [name], { env: childEnv(env), stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => {
-        out.write(chunk);
-        tail.push(String(chunk));
-        if (tail.length > 20) tail.shift();
+    const lastLines: string[] = [];
+    const launched = fork(MAIN, names, {
+      ...{ env: childEnv(env), execArgv: [NEW_SPACE, ...execArgv] },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    child = launched;
+    for (const stream of [launched.stdout, launched.stderr]) {
+      if (!stream) continue;
+      createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+        onLine(line);
+        lastLines.push(line);
+        if (lastLines.length > LAST_LINES) lastLines.shift();
       });
     }
-    return new Promise((ready, fail) => {
-      child.on('message', (message) => {
-        const said = Ready.safeParse(message);
-        if (!said.success) return;
-        url = said.data.url;
-        ready();
-      });
-      child.on('exit', (code, signal) => {
-        out.end();
-        fail(new Error(`${name} did not start (${signal ?? code}).\n${tail.join('').trim()}`));
-        if (stopping) return;
-        failures = Date.now() - startedAt > HEALTHY_MS ? 1 : failures + 1;
-        if (failures > FAILURES_MAX)
-          return say(`${name} ended ${failures} times in a row: see ${logDir}/${name}.log`);
-        const pause = Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-        say(`${name} ended (${signal ?? code}), starting it again in ${pause / 1000} s`);
-        retry = setTimeout(() => void launch().catch(() => {}), pause);
+    const closed = new Promise((done) => launched.on('close', done));
+    const ended = once(launched, 'exit').then(async ([code, signal]: (number | string | null)[]) => {
+      await Promise.race([closed, sleep(LAST_WORDS_MS)]);
+      const how = String(signal ?? code);
+      if (isWanted && wasReady) startAgain(how, Date.now() - startedAt);
+      throw new Error(`${name} did not start (${how}).\n${lastLines.join('\n').trim()}`);
+    });
+    const ready = new Promise<void>((done) => {
+      launched.on('message', (message) => {
+        if (Ready.safeParse(message).success) done();
       });
     });
+    return Promise.race([ready, ended]);
   }
 
-  try {
-    await launch();
-  } catch (error) {
-    stopping = true;
-    clearTimeout(retry);
-    throw error;
+  function startAgain(how: string, ranMs: number): void {
+    failures = ranMs > HEALTHY_MS ? 1 : failures + 1;
+    if (failures > FAILURES_MAX) {
+      say(`${name} ended ${failures} times in a row: see its log`);
+      return;
+    }
+    const pause = Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
+    say(`${name} ended (${how}), starting it again in ${pause / 1000} s`);
+    retry = setTimeout(() => void launch().catch(() => {}), pause);
   }
+
   return {
-    name,
-    get url() {
-      return url;
-    },
+    names,
     get pid() {
-      return child.pid ?? 0;
+      return child?.pid;
+    },
+    async start() {
+      isWanted = true;
+      wasReady = false;
+      failures = 0;
+      await launch();
+      wasReady = true;
     },
     async stop() {
-      stopping = true;
+      isWanted = false;
       clearTimeout(retry);
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = new Promise<void>((done) => child.once('exit', () => done()));
+      if (!child || child.exitCode !== null || child.signalCode !== null) return;
+      const ended = once(child, 'exit');
       child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+      const late = setTimeout(() => child?.kill('SIGKILL'), KILL_AFTER_MS);
       await ended;
       clearTimeout(late);
     },
