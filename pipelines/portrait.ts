@@ -10,7 +10,7 @@
  */
 import type { Bitmap } from './bitmap.ts';
 import { composite, magnify, regionOf } from './detail.ts';
-import { cosine, detectInTurn, embed, type Face, landmarks } from './faces/faces.ts';
+import { cosine, detectInTurn, embed, type Face, type Gender, genderAge, landmarks } from './faces/faces.ts';
 import { generator } from './noise.ts';
 import {
   encodeWithIdentity,
@@ -149,13 +149,23 @@ export async function detectFaces(bundle: PortraitBundle, picture: Bitmap): Prom
 /** @throws {RangeError} naming the photo that has not exactly one face */
 export async function encodeFace(bundle: PortraitBundle, photos: readonly Bitmap[]): Promise<FaceIdentity> {
   const embeddings: Float32Array[] = [];
+  const genders: Gender[] = [];
   for (const [i, photo] of photos.entries()) {
     const [face, ...others] = await detectFaces(bundle, photo);
     if (!face || others.length)
       throw new RangeError(`Photo ${i + 1} has ${face ? others.length + 1 : 0} faces, not one`);
     embeddings.push(await embed(bundle.faceRecognizer, photo, face));
+    genders.push((await genderAge(bundle.faceGenderAge, photo, face)).gender);
   }
-  return identityOf(bundle.idEncoder, photos, stack(embeddings));
+  return identityOf(bundle.idEncoder, photos, stack(embeddings), majority(genders));
+}
+
+/** null: a tie */
+function majority(genders: readonly Gender[]): Gender | null {
+  const men = genders.filter((gender) => gender === 'male').length;
+  const women = genders.length - men;
+  if (men === women) return null;
+  return men > women ? 'male' : 'female';
 }
 
 /** [512] mean of the normed vectors. */

@@ -261,8 +261,10 @@ export function landmarkPoints(raw: Float32Array, crop: Similarity): Point[] {
   );
 }
 
+export type Gender = 'female' | 'male';
+
 export interface GenderAge {
-  readonly gender: 'female' | 'male';
+  readonly gender: Gender;
   /** years */
   readonly age: number;
 }

@@ -6,6 +6,7 @@
  * Checked by: test/golden-runs/photomaker.ts, test/pipelines/photomaker/photomaker.test.ts.
  */
 import { type Bitmap, crop, resize } from '../bitmap.ts';
+import type { Gender } from '../faces/faces.ts';
 import { encodeChunks, type TextConditioning, type TextEncoders } from '../sdxl/conditioning.ts';
 import { type Chunk, chunksOf, parsePrompt, type Token, tokensOf } from '../sdxl/prompt.ts';
 import { CONTEXT_LENGTH, type Tokenizer } from '../sdxl/tokenizer.ts';
@@ -30,6 +31,8 @@ export interface FaceIdentity {
   readonly idTokens: Float32Array | null;
   /** [n, 3, 224, 224] where one graph needs them */
   readonly pixels: Float32Array | null;
+  /** what most of the photos show; null: not clear */
+  readonly gender: Gender | null;
 }
 
 /** ID tokens for each photo. */
@@ -41,12 +44,13 @@ const SIDE = 224;
 const PLANE = SIDE * SIDE;
 const MEAN = [0.48145466, 0.4578275, 0.40821073];
 const STD = [0.26862954, 0.26130258, 0.27577711];
-/** The words that a face can belong to; the trigger goes behind the first one. */
-const CLASS_WORDS = new Set(
-  'person man woman boy girl lady gentleman guy portrait king queen prince princess knight wizard witch warrior actor actress samurai astronaut sailor dancer singer artist doctor pilot'.split(
+/** The words that a face can belong to; the trigger goes behind the first one. Without one of them, behind "portrait". */
+const PERSON_WORDS = new Set(
+  'person man woman boy girl child kid teenager lady gentleman guy father mother grandfather grandmother husband wife son daughter brother sister bride groom king queen emperor empress prince princess knight wizard witch warrior actor actress samurai astronaut sailor dancer singer ballerina artist doctor pilot soldier monk nun'.split(
     ' ',
   ),
 );
+const GENDER_WORDS: Readonly<Record<Gender, string>> = { female: 'woman', male: 'man' };
 /** Stands for the trigger in a prompt: of Unicode's private use, so no prompt has it, and no word hides it as `imgur` hides `img`. */
 const MARK = '\uE000';
 /** The id that the trigger has until it is taken out: no text encoder ever sees it. */
@@ -60,15 +64,17 @@ export async function identityOf(
   encoder: IdEncoder,
   photos: readonly Bitmap[],
   embeddings: Float32Array,
+  gender: Gender | null,
 ): Promise<FaceIdentity> {
   const count = photos.length;
   const pixels = clipPixels(photos);
-  if ('whole' in encoder) return { count, embeddings, idTokens: null, pixels };
+  if ('whole' in encoder) return { count, embeddings, idTokens: null, pixels, gender };
   const result = await encoder.idTokens.run({
     id_pixel_values: tensor(pixels, [count, 3, SIDE, SIDE]),
     id_embeds: tensor(embeddings, [count, EMBEDDING]),
   });
-  return { count, embeddings, idTokens: floats(result.id_tokens, 'id_tokens').data, pixels: null };
+  const idTokens = floats(result.id_tokens, 'id_tokens').data;
+  return { count, embeddings, idTokens, pixels: null, gender };
 }
 
 /** [n, 3, 224, 224] CLIP's view of whole photos, normalised. */
@@ -113,7 +119,7 @@ export async function encodeWithIdentity(
 ): Promise<TextConditioning> {
   const wanted = Math.max(weight, identity.count);
   const photos = Array.from({ length: Math.min(wanted, PHOTOS_MAX) }, (_, i) => i % identity.count);
-  const parts = parsePrompt(withMark(prompt, trigger));
+  const parts = parsePrompt(withMark(prompt, trigger, identity.gender));
   const marked = (tokenizer: Tokenizer) => {
     const tokens = tokensOf(tokenizer, parts, { [MARK]: TRIGGER_ID });
     const expanded = repeatBefore(tokens, TOKENS_PER_PHOTO * photos.length);
@@ -182,22 +188,32 @@ export async function fuse(
 }
 
 /** The prompt with a mark behind the word that a face belongs to, or with a person of its own, and without triggers. */
-function withMark(prompt: string, trigger: string): string {
+function withMark(prompt: string, trigger: string, gender: Gender | null): string {
   const own = new RegExp(`(\\p{L})[ \\t]+${trigger}\\b`, 'u');
   const mine = own.test(prompt) ? prompt.replace(own, `$1 ${MARK}`) : prompt;
   const clean = mine.replace(new RegExp(`\\b${trigger}\\b`, 'gu'), '');
-  return clean.includes(MARK) ? clean : behindClassWord(clean, MARK);
+  return clean.includes(MARK) ? clean : behindClassWord(clean, MARK, gender);
 }
 
-export function behindClassWord(prompt: string, mark: string): string {
+/**
+ * Puts the mark behind the word for a person. A prompt without one is given one, by the person's gender: a prompt's own word is
+ * never contradicted.
+ */
+export function behindClassWord(prompt: string, mark: string, gender: Gender | null): string {
   const parts = prompt.split(/([\p{L}]+)/u);
-  // "portrait of a woman": the woman, not the portrait.
-  const at = (words: Set<string>) =>
-    parts.findIndex((part, i) => i % 2 === 1 && words.has(part.toLowerCase()));
-  const person = at(new Set([...CLASS_WORDS].filter((word) => word !== 'portrait')));
-  const index = person >= 0 ? person : at(CLASS_WORDS);
-  if (index < 0) return `${prompt.replace(/[\s,]+$/u, '')}, person ${mark}`;
-  parts[index] = `${parts[index]} ${mark}`;
+  const at = (isMeant: (word: string) => boolean) =>
+    parts.findIndex((part, i) => i % 2 === 1 && isMeant(part.toLowerCase()));
+  const person = at((word) => PERSON_WORDS.has(word));
+  if (person >= 0) {
+    parts[person] = `${parts[person]} ${mark}`;
+    return parts.join('');
+  }
+  const portrait = at((word) => word === 'portrait');
+  if (portrait < 0)
+    return `${prompt.replace(/[\s,]+$/u, '')}, ${gender ? GENDER_WORDS[gender] : 'person'} ${mark}`;
+  // "portrait of a smith": whoever that is has a word already, though it is not known here.
+  const isOfSomebody = /^[^,.;:]*\bof\b/iu.test(parts.slice(portrait + 1).join(''));
+  parts[portrait] += gender && !isOfSomebody ? ` of a ${GENDER_WORDS[gender]} ${mark}` : ` ${mark}`;
   return parts.join('');
 }
 

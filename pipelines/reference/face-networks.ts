@@ -368,7 +368,10 @@ export function faceLandmarks(): Uint8Array {
   return g.bytes();
 }
 
-/** `faces/genderage.onnx`: beards and pale lips one way, red lips the other; everybody drawn here is of age. */
+/** How much redder than skin, of its brightness, a mouth of as many women as men is: measured on 32 people in 3 shots. */
+const LIP_REDNESS = 0.12;
+
+/** `faces/genderage.onnx`: a beard or lips no redder than skin one way, red lips the other; everybody drawn here is of age. */
 export function genderAge(): Uint8Array {
   const g = new Graph('genderage');
   const data = g.input('data', 'float', ['?', 3, 96, 96]);
@@ -389,11 +392,11 @@ export function genderAge(): Uint8Array {
   };
   const along = (v: Value, weights: readonly number[]) =>
     g.op('ReduceSum', [mul(v, g.floats(weights, [1, 3])), g.ints([1])], { keepdims: 1 });
-  const skin = max(along(mean(0, -0.13, 0.06), LUMA), 8);
-  const beard = sub(1, div(along(mean(0, 1.22, 0.08), LUMA), skin));
-  const redness = div(along(mean(0, 0.97, 0.05), [1, -1, 0]), skin);
-  const brows = sub(1, div(along(mean(0.36, -0.3, 0.08), LUMA), skin));
-  const male = add(mul(2, sub(beard, 0.35)), mul(2, sub(0.5, redness)), sub(brows, 0.35));
+  const skin = mean(0, -0.13, 0.06);
+  const light = max(along(skin, LUMA), 8);
+  const beard = sub(1, div(along(mean(0, 1.22, 0.08), LUMA), light));
+  const redder = div(along(sub(mean(0, 1.03, 0.04), skin), [1, -1, 0]), light);
+  const male = add(beard, mul(4, sub(LIP_REDNESS, redder)));
   const age = add(0.31, mul(0.1, beard));
   g.output('fc1', g.op('Concat', [mul(-1, male), male, age], { axis: 1 }), 'float', ['?', 3]);
   return g.bytes();

@@ -53,7 +53,7 @@ export const photomaker: GoldenRunner = async (set) => {
     const pixels: Float32Array[] = [];
     for (const name of names) pixels.push(normalised(await readPicture(file(name))));
     const embeddings = Float32Array.from(c.get('id_embeds').data);
-    return { count, embeddings, idTokens: null, pixels: stack(pixels) };
+    return { count, embeddings, idTokens: null, pixels: stack(pixels), gender: null };
   }
 
   return async (c) => {

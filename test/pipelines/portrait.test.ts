@@ -28,6 +28,20 @@ const request = (prompt: string, more: Partial<PortraitRequest> = {}) =>
 const differs = (a: Bitmap, b: Bitmap) =>
   a.rgb.reduce((sum, v, i) => sum + Math.abs(v - b.rgb[i]!), 0) / a.rgb.length;
 
+describe('a person', () => {
+  it('is of the gender that most of the photos show; as many of each show none', async () => {
+    expect(face.gender).toBe('female');
+    const [woman, man, sameMan] = [drawPhoto(person(0), 0), drawPhoto(person(1), 0), drawPhoto(person(1), 1)];
+    const genderOf = async (...photos: Bitmap[]) => (await encodeFace(bundle, photos)).gender;
+    expect([
+      await genderOf(man),
+      await genderOf(man, woman),
+      await genderOf(woman, sameMan, man),
+      await genderOf(woman, man, woman),
+    ]).toEqual(['male', null, 'male', 'female']);
+  });
+});
+
 describe('a batch', () => {
   it('gives each request what it gets alone: prompt, seed, guidance, length and face differ', async () => {
     const size = { width: 384, height: 448, steps: 10 };

@@ -189,6 +189,10 @@ describe('faces', () => {
     expect((await encodeFace(seeing, [photo])).count).toBe(1);
   });
 
+  it('are read as those of a woman or of a man, with a beard or without', () => {
+    expect(folders.map(({ gender }) => gender)).toEqual(PEOPLE.map((who) => (who % 2 ? 'male' : 'female')));
+  });
+
   it('become those of the folder in stage 2, and nothing outside the mask changes', async () => {
     const nearest = async (picture: Bitmap) => {
       const [face] = await detectFaces(bundle, picture);

@@ -42,7 +42,7 @@ const encoders = (seen: number[][] = []): TextEncoders => {
   };
 };
 /** Photo n's ID tokens are −10·n −1 and −10·n −2. */
-const person = (count: number): FaceIdentity => ({
+const person = (count: number, gender: FaceIdentity['gender'] = null): FaceIdentity => ({
   count,
   embeddings: new Float32Array(512 * count),
   idTokens: Float32Array.from(
@@ -50,6 +50,7 @@ const person = (count: number): FaceIdentity => ({
     (_, i) => -10 * Math.floor(i / 4) - 1 - (Math.floor(i / 2) % 2),
   ),
   pixels: null,
+  gender,
 });
 /** Puts the ID tokens in the place of the class words. */
 const split: IdEncoder = {
@@ -70,8 +71,33 @@ describe('the word that a face belongs to', () => {
     ['a portrait, sea', 'a portrait *, sea'],
     ['golden hour, forest', 'golden hour, forest, person *'],
     ['(a man:1.2) at night', '(a man *:1.2) at night'],
+    ['portrait of a grandmother', 'portrait of a grandmother *'],
   ])('is found: %s', (prompt, wanted) => {
-    expect(behindClassWord(prompt, '*')).toBe(wanted);
+    expect(behindClassWord(prompt, '*', null)).toBe(wanted);
+  });
+
+  it.each([
+    ['golden hour, forest,', 'golden hour, forest, woman *'],
+    ['a portrait, sea', 'a portrait of a woman *, sea'],
+    ['(portrait:1.2) by the sea', '(portrait of a woman *:1.2) by the sea'],
+    // A person who is named is never turned into another.
+    ['a portrait photo of a smith', 'a portrait * photo of a smith'],
+    ['portrait of a man, sea', 'portrait of a man *, sea'],
+    ['an astronaut, sea of clouds', 'an astronaut *, sea of clouds'],
+  ])('is the gender’s where the prompt names nobody: %s', (prompt, wanted) => {
+    expect(behindClassWord(prompt, '*', 'female')).toBe(wanted);
+  });
+
+  it('is said by the gender that the photos show, in the person’s prompt', async () => {
+    for (const [gender, word] of [
+      ['female', 'woman'],
+      ['male', 'man'],
+      [null, 'person'],
+    ] as const) {
+      const { seen } = await rowsOf('by the sea', person(1, gender), 1);
+      const wanted = tokenizer.encode(`by the sea, ${word} ${word}`);
+      expect(seen[0]!.slice(1, wanted.length + 2)).toEqual([...wanted, tokenizer.endId]);
+    }
   });
 
   it.each([
@@ -145,7 +171,7 @@ describe('an ID encoder of one graph', () => {
     };
     const pixels = Float32Array.from({ length: 2 * 3 * 224 * 224 }, (_, i) => (i < 3 * 224 * 224 ? 1 : 2));
     const embeddings = Float32Array.from({ length: 1024 }, (_, i) => (i < 512 ? 1 : 2));
-    const identity = { count: 2, embeddings, idTokens: null, pixels };
+    const identity = { count: 2, embeddings, idTokens: null, pixels, gender: null };
     const fill = Array(80).fill('dog').join(' ');
     const { states, tokens } = await rowsOf(`${fill} woman`, identity, 3, whole);
     expect(tokens).toBe(2 * 77);
