@@ -17,6 +17,7 @@ import {
   type FaceIdentity,
   type IdEncoder,
   identityOf,
+  textOnlyPrompt,
 } from './photomaker/photomaker.ts';
 import { classify } from './safety/classify.ts';
 import { makeScheduler, type SchedulerName, type Spacing } from './schedulers.ts';
@@ -312,7 +313,9 @@ function fitting({ unet }: PortraitBundle, texts: readonly TextConditioning[]): 
 
 async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promise<Texts> {
   const { prompt, negativePrompt, weight, face } = request;
-  const plain = await encodePrompt(bundle, prompt);
+  // As PhotoMaker does: a base that names no one might show no one, or a head that the face does not fit.
+  const text = face ? textOnlyPrompt(prompt, bundle.triggerWord, face.gender) : prompt;
+  const plain = await encodePrompt(bundle, text);
   let positive = plain;
   if (weight !== 1) {
     const empty = await encodePrompt(bundle, '');

@@ -187,6 +187,11 @@ export async function fuse(
   return out;
 }
 
+/** The person's prompt without the person: the same words, and none of them is the trigger. What the base is drawn from. */
+export function textOnlyPrompt(prompt: string, trigger: string, gender: Gender | null): string {
+  return withMark(prompt, trigger, gender).replace(MARK, '');
+}
+
 /** The prompt with a mark behind the word that a face belongs to, or with a person of its own, and without triggers. */
 function withMark(prompt: string, trigger: string, gender: Gender | null): string {
   const own = new RegExp(`(\\p{L})[ \\t]+${trigger}\\b`, 'u');

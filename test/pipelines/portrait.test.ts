@@ -40,6 +40,15 @@ describe('a person', () => {
       await genderOf(woman, man, woman),
     ]).toEqual(['male', null, 'male', 'female']);
   });
+
+  it('who is named nowhere is in the base too, and no trigger is a word there', async () => {
+    const base = async (prompt: string, more: Partial<PortraitRequest> = {}) =>
+      (await drawPortrait(bundle, request(prompt, { detailStrength: 0, ...more }))).base;
+    const named = await base('blue background, woman');
+    expect(await base('blue background', { face })).toEqual(named);
+    expect(await base('blue background, woman img', { face })).toEqual(named);
+    expect(await base('blue background')).not.toEqual(named);
+  });
 });
 
 describe('a batch', () => {
