@@ -35,6 +35,8 @@ type Closers = (() => Promise<void>)[];
 export interface MachineOptions {
   /** every request of the bot is held against Discord's API description */
   readonly checked?: boolean;
+  /** DATA_DIR when left out */
+  readonly dataDir?: string;
 }
 
 /**
@@ -42,13 +44,14 @@ export interface MachineOptions {
  *
  * @throws {Error} in words, with everything closed again
  */
-export async function prepareMachine({ checked = false }: MachineOptions = {}): Promise<Machine> {
+export async function prepareMachine(options: MachineOptions = {}): Promise<Machine> {
+  const { checked = false, dataDir = config.dataDir } = options;
   const closers: Closers = [];
   const close = async () => {
     for (const undo of closers.splice(0).reverse()) await undo();
   };
   try {
-    const { number, dir, release } = await claimInstance(config.dataDir);
+    const { number, dir, release } = await claimInstance(dataDir);
     closers.push(release);
     if (number > 1) say(`Another instance runs here: this one keeps its data in ${relative('', dir)}/`);
 

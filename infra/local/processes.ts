@@ -25,7 +25,7 @@ const LAST_LINES = 40;
  * Where new objects live, of each heap: by itself it grows to 16 MiB twice over, in each process and in the thread that draws. A
  * portrait takes as long with 4, and the whole demo 150 MiB less.
  */
-const NEW_SPACE = '--max-semi-space-size=4';
+export const NEW_SPACE = '--max-semi-space-size=4';
 
 const Ready = z.object({ ready: z.literal(true) });
 

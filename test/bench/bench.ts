@@ -1,20 +1,34 @@
 /**
- * How fast the parts are, as ratios measured side by side in one run: `npm run bench [-- portrait]`.
- *
- * Seconds differ from machine to machine; what a portrait takes beyond its networks does not.
+ * How fast the parts are: `npm run bench [-- NAME…]`. Seconds differ from machine to machine; so what can be is measured beside
+ * something known, in one run. Ends with 1 when a goal is missed.
  */
+import { type Bench, isMet, say } from './goal.ts';
 import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
+import { sheet } from './sheet.ts';
+import { start } from './start.ts';
 
-const benches: Record<string, () => Promise<void>> = { portrait, pipeline };
+const benches: Readonly<Record<string, Bench>> = { portrait, pipeline, sheet, start };
 
-const asked = process.argv.slice(2);
-const unknown = asked.filter((name) => !Object.hasOwn(benches, name));
-if (unknown.length) {
-  throw new Error(`There is no bench ${unknown.join(', ')}; there is ${Object.keys(benches).join(', ')}.`);
+const names = process.argv.slice(2);
+if (names.every((name) => Object.hasOwn(benches, name))) {
+  process.exitCode = await runAll(names.length ? names : Object.keys(benches));
+} else {
+  process.stderr.write(`Usage: npm run bench [-- NAME…], of ${Object.keys(benches).join(', ')}\n`);
+  process.exitCode = 2;
 }
-for (const [name, run] of Object.entries(benches)) {
-  if (asked.length && !asked.includes(name)) continue;
-  process.stdout.write(`\n${name}\n`);
-  await run();
+
+/** @returns the exit code */
+async function runAll(asked: readonly string[]): Promise<number> {
+  const missed: string[] = [];
+  for (const name of asked) {
+    process.stdout.write(`\n${name}\n`);
+    for (const goal of (await benches[name]?.()) ?? []) {
+      const may = 'atMost' in goal ? `≤ ${goal.atMost}` : `≥ ${goal.atLeast}`;
+      say(`goal: ${goal.name}`, `${goal.got.toFixed(3)} (${may})${isMet(goal) ? '' : ' MISSED'}`);
+      if (!isMet(goal)) missed.push(`${name}: ${goal.name} is ${goal.got.toFixed(3)}, not ${may}`);
+    }
+  }
+  if (missed.length) process.stderr.write(`\nMissed:\n  ${missed.join('\n  ')}\n`);
+  return missed.length ? 1 : 0;
 }

@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import { drawContactSheet, type SheetRequest } from '#src/cards/contact-sheet/contact-sheet.ts';
 import { measureSheet } from '#src/cards/contact-sheet/measure.ts';
 import { planSheet } from '#src/cards/contact-sheet/plan.ts';
+import { type Goal, median, say } from './goal.ts';
 
 const ROUNDS = 7;
 const ROWS = 10;
@@ -17,7 +18,7 @@ const HEIGHT = 640;
 /** as many as the sheet decodes at once */
 const LOADS_AT_ONCE = 6;
 
-export async function sheet(): Promise<void> {
+export async function sheet(): Promise<readonly Goal[]> {
   const pictures = await Promise.all(Array.from({ length: ROWS * COLUMNS }, drawPicture));
   const measured = sheetOf(pictures, 0);
   const { cellWidth, cellHeight } = await measureSheet(planSheet(measured), measured);
@@ -41,6 +42,7 @@ export async function sheet(): Promise<void> {
   );
   line('the sheet, cold', 'cold');
   line('the sheet, warm', 'warm');
+  return [];
 }
 
 /** @param round makes ids and labels that no other round has */
@@ -90,7 +92,3 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
   await run();
   return performance.now() - startedAt;
 }
-
-const median = (values: readonly number[]) =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-const say = (what: string, value: string) => process.stdout.write(`  ${what.padEnd(30)} ${value}\n`);
