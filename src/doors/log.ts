@@ -13,7 +13,8 @@ export const log = pino(
   {
     level: config.logLevel,
     base: { pid: process.pid },
-    mixin: () => context.getStore() ?? {},
+    // A copy: pino writes what a line says into it, and the next line would say it again.
+    mixin: () => ({ ...context.getStore() }),
     serializers: { err: facts },
     // Belt and braces: nothing below may carry these, and if it does they stay out.
     redact: ['token', '*.token', 'prompt', '*.prompt', 'authorization', '*.authorization'],
