@@ -12,6 +12,7 @@ const pure = [
   'test/config/{gallery,load,mecene,safety}.test.ts',
   'test/commands/definitions.test.ts',
   'test/infra/tables.test.ts',
+  'test/infra/local/{log-files,pretty,sources}.test.ts',
   'test/pipelines/{detail,noise,onnx,schedulers}.test.ts',
   'test/pipelines/{faces,lora,photomaker}/*.test.ts',
   'test/pipelines/sdxl/{conditioning,denoise,prompt,tokenizer,vae}.test.ts',

@@ -1,7 +1,7 @@
 // Runs Atelier on a machine that has only Node ≥ 20 and npm: installs what is missing, generates the Prisma client, and
 // goes on with the Node that Atelier is written for. Plain JavaScript without dependencies, as nothing is installed yet.
 //
-//   node infra/run.mjs demo|test|start|generate|migrate|check-migrations|bench|golden|bundle [arguments]
+//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|golden|bundle [arguments]
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,11 +18,14 @@ const OLDEST_NODE_THAT_RUNS_US = [22, 18];
 const [task = '', ...args] = process.argv.slice(2);
 const tasks = {
   demo: () => [join(root, 'infra/local/demo.ts'), ...args],
-  // `all` is for one machine, and none of the services' business.
-  start: () =>
-    args[0] === 'all'
-      ? [join(root, 'infra/local/all.ts'), ...args.slice(1)]
-      : [join(root, 'src/main.ts'), ...args],
+  dev: () => [join(root, 'infra/local/dev.ts'), ...args],
+  start: () => {
+    // `all` is for one machine, and none of the services' business.
+    if (args[0] === 'all') return [join(root, 'infra/local/all.ts'), ...args.slice(1)];
+    // Node's own option goes before the file: `npm start -- worker --inspect`.
+    const isInspect = (arg) => /^--inspect(=.+)?$/.test(arg);
+    return [...args.filter(isInspect), join(root, 'src/main.ts'), ...args.filter((arg) => !isInspect(arg))];
+  },
   test: () => [join(modules, 'vitest/vitest.mjs'), 'run', ...args],
   bench: () => [join(root, 'test/bench/bench.ts'), ...args],
   golden: () => [join(root, 'test/golden-runs/run.ts'), ...args],

@@ -19,7 +19,7 @@ const names = process.argv.slice(2);
 if (names.length && names.every(isName)) {
   await run(names.join(' '), () => startTogether(names));
 } else {
-  process.stderr.write(`Usage: node src/main.ts ${Object.keys(services).join('|')} …\n`);
+  process.stderr.write(`Usage: node [--inspect[=port]] src/main.ts ${Object.keys(services).join('|')} …\n`);
   process.exitCode = 2;
 }
 

@@ -6,6 +6,9 @@ import { startEverything } from './everything.ts';
 import { say } from './say.ts';
 
 await run('all', async (): Promise<Service> => {
+  const [unknown] = process.argv.slice(2);
+  if (unknown)
+    throw new Error(`Unknown option ${unknown}. There is none; one service alone takes --inspect.`);
   required(config.discord.token, 'DISCORD_TOKEN');
   const { webUrl, logDir, close } = await startEverything();
   say(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);

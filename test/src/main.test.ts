@@ -2,6 +2,8 @@ import { execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
+import { startSandbox } from '#infra/local/discord/sandbox.ts';
+import { freePort } from '#infra/local/free-port.ts';
 
 /** Until it ends. */
 function start(
@@ -52,7 +54,7 @@ it.each([[[]], [['everything']], [['web', 'demo']]])(
   async (names) => {
     expect(await start(['src/main.ts', ...names])).toEqual({
       code: 2,
-      says: 'Usage: node src/main.ts bot|worker|courier|mecene|web …\n',
+      says: 'Usage: node [--inspect[=port]] src/main.ts bot|worker|courier|mecene|web …\n',
     });
   },
 );
@@ -77,4 +79,29 @@ it('starts several services in one process, names each in its lines, and closes 
     ...['mecene', 'web'].map((service) => expect.objectContaining({ service })),
     { service: 'mecene web', reason: 'SIGTERM', msg: 'closing' },
   ]);
+});
+
+it('gives Node’s debugger to the shards when the bot is started with it', async () => {
+  const account = { token: 'local.a-token-of-thirty-characters', applicationId: '1100000000000000001' };
+  const sandbox = await startSandbox(account);
+  const port = await freePort();
+  const child = fork('src/main.ts', ['bot'], {
+    execArgv: [`--inspect=127.0.0.1:${port}`],
+    env: {
+      ...process.env,
+      DISCORD_TOKEN: account.token,
+      DISCORD_APPLICATION_ID: account.applicationId,
+      DISCORD_API_URL: sandbox.apiUrl,
+    },
+    stdio: 'ignore',
+  });
+  try {
+    await once(child, 'message');
+    const processes: unknown = await (await fetch(`http://127.0.0.1:${port}/json/list`)).json();
+    expect(processes).toMatchObject([{ url: expect.stringMatching(/src\/services\/bot\/shard\.ts$/) }]);
+  } finally {
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    await sandbox.close();
+  }
 });

@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
+import inspector from 'node:inspector';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import {
@@ -64,6 +65,9 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   const count = config.discord.shards === 'auto' ? gateway.shards : config.discord.shards;
   const mayIdentify = pacer(gateway.session_start_limit.max_concurrency);
   log.info({ shards: count }, 'starting shards');
+
+  // `--inspect` means the shards, where people are answered. They inherit it, and take the port that is free then.
+  if (inspector.url()) inspector.close();
 
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // each process has one
