@@ -159,7 +159,7 @@ export function resample(picture: Bitmap, toWidth: number, toHeight: number): Bi
 const SHARES = 2048;
 
 /**
- * Of each target index the two source indices around it, and their shares.
+ * The two source indices around each target index, and their shares.
  *
  * @param isDown rows beyond the edge keep their shares, of one row twice, where columns get all of it: in fixed point not the same
  */
@@ -220,18 +220,18 @@ export function resize(
 ): Bitmap {
   const columns = tapsOf(picture.width, width, filter, window.left, window.width);
   const rows = tapsOf(picture.height, height, filter, window.top, window.height);
-  // Of the picture's rows, those that the window's are made of.
+  // The rows of the picture that the window's rows are made of.
   const from = rows.first[0] ?? 0;
   const to = Math.max(from, ...rows.first.map((row, i) => row + rows.count[i]!));
   const across = resizeAcross(picture, columns, from, to);
   return { rgb: resizeDown(across, rows, from), width: window.width, height: window.height };
 }
 
-/** Of the fixed-point weights. With 8 of a level and 2 for what filters overshoot, sums fit 32 bits. */
+/** Bits of a fixed-point weight. With 8 for a level and 2 for what filters overshoot, sums fit into 32. */
 const BITS = 22;
 const HALF = 1 << (BITS - 1);
 
-/** Of each target index: its first source index and the weights from there on. */
+/** The first source index of each target index, and the weights from there on. */
 interface Taps {
   readonly first: Int32Array;
   readonly count: Int32Array;

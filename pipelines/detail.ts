@@ -8,7 +8,7 @@
 import { type Bitmap, crop, type Point, resize, type Window } from './bitmap.ts';
 import type { Face } from './faces/faces.ts';
 
-/** Of InsightFace's 106 points: the jaw from the image-left temple to the image-right one … */
+/** Those of InsightFace's 106 points that go round a face: the jaw from the image-left temple to the image-right one … */
 const JAW = [
   1, 9, 10, 11, 12, 13, 14, 15, 16, 2, 3, 4, 5, 6, 7, 8, 0, 24, 23, 22, 21, 20, 19, 18, 32, 31, 30, 29, 28,
   27, 26, 25, 17,
@@ -105,7 +105,7 @@ function feathered(polygon: readonly Point[], side: number, feather: number): Fl
   return out;
 }
 
-/** From a to a + d, and the rectangle beyond which it is farther than the feather. */
+/** The edge from a to a + d, and the rectangle beyond which everything is farther from it than the feather. */
 interface Edge {
   readonly ax: number;
   readonly ay: number;
@@ -121,7 +121,11 @@ interface Edge {
 function edgeOf(a: Point, b: Point, feather: number): Edge {
   const [dx, dy] = [b.x - a.x, b.y - a.y];
   return {
-    ...{ ax: a.x, ay: a.y, dx, dy, squared: dx * dx + dy * dy },
+    ax: a.x,
+    ay: a.y,
+    dx,
+    dy,
+    squared: dx * dx + dy * dy,
     left: Math.min(a.x, b.x) - feather,
     top: Math.min(a.y, b.y) - feather,
     right: Math.max(a.x, b.x) + feather,
@@ -129,7 +133,7 @@ function edgeOf(a: Point, b: Point, feather: number): Edge {
   };
 }
 
-/** To the nearest edge, at most `most`. */
+/** Distance to the nearest edge, at most `most`. */
 function distanceTo(edges: readonly Edge[], x: number, y: number, most: number): number {
   let nearest = most * most;
   for (let i = 0; i < edges.length; i++) {

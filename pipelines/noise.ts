@@ -33,7 +33,7 @@ export interface Generator {
 export function generator(seed: number | bigint): Generator {
   const next = mt19937(Number(BigInt.asUintN(32, BigInt(seed))));
   const uniform = () => (next() & 0xff_ffff) / 2 ** 24;
-  // Of a 64-bit draw, high half first, the low 53 bits.
+  // The low 53 bits of a 64-bit draw, which has its high half first.
   const uniformDouble = () => {
     const high = next() & 0x1f_ffff;
     return (high * 2 ** 32 + next()) / 2 ** 53;

@@ -1,6 +1,6 @@
 /**
- * What an ONNX file holds, without reading its weights: inputs, outputs, nodes, and of each initializer its name, shape, type and
- * where its bytes are. A network of 5 GB takes as long as its nodes do.
+ * What an ONNX file holds, without reading its weights: inputs, outputs, nodes, and the name, shape, type and place of each
+ * initializer. A network of 5 GB takes as long as its nodes do.
  *
  * Source: onnx/onnx `onnx/onnx.proto3` (field numbers); protobuf's wire format.
  * Checked by: test/pipelines/onnx-reader.test.ts.
@@ -82,9 +82,21 @@ export type OnnxType = (typeof TYPES)[keyof typeof TYPES] | `type ${number}`;
 
 /** bits of one number */
 const BITS: Readonly<Record<string, number>> = {
-  ...{ float32: 32, float16: 16, bfloat16: 16, float64: 64, bool: 8 },
-  ...{ uint8: 8, int8: 8, uint16: 16, int16: 16, int32: 32, uint32: 32, int64: 64, uint64: 64 },
-  ...{ uint4: 4, int4: 4 },
+  float32: 32,
+  float16: 16,
+  bfloat16: 16,
+  float64: 64,
+  bool: 8,
+  uint8: 8,
+  int8: 8,
+  uint16: 16,
+  int16: 16,
+  int32: 32,
+  uint32: 32,
+  int64: 64,
+  uint64: 64,
+  uint4: 4,
+  int4: 4,
 };
 
 const typeOf = (id: number): OnnxType => (TYPES as Record<number, OnnxType>)[id] ?? `type ${id}`;
@@ -172,7 +184,10 @@ function readTensor(file: Fields, { from, to }: Field): OnnxTensor {
   const bytes = Math.ceil((count * (BITS[type] ?? 0)) / 8);
   const { location = '', offset = '0', length = bytes } = external;
   return {
-    ...{ name, type, dims, bytes },
+    name,
+    type,
+    dims,
+    bytes,
     data: isExternal
       ? { kind: 'external', file: location, at: Number(offset), length: Number(length) }
       : at === undefined
@@ -217,7 +232,7 @@ interface Field {
 /** How much is read at once. Weights are stepped over, not read. bytes */
 const WINDOW = 1 << 16;
 
-/** Protobuf's fields, of a file that is read through a window. */
+/** The protobuf fields of a file that is read through a window. */
 class Fields {
   readonly #source: ByteSource;
   #window: Uint8Array = new Uint8Array();

@@ -127,21 +127,21 @@ export interface Portrait {
   readonly mask: Float32Array | null;
   /** faces that were drawn again */
   readonly faces: number;
-  /** −1…1, of the largest drawn face and the identity's mean; null without a face */
+  /** −1…1, how alike the largest face drawn and the person are; null: nobody was asked for, or there is no face */
   readonly likeness: number | null;
   /** label → 0…1; null: the classifier failed, which its reader must take for flagged */
   readonly scores: Record<string, number> | null;
 }
 
-/** Of one generation several streams of noise are drawn; each has a seed of its own. */
+/** A generation draws several streams of noise, each from a seed of its own. */
 const streams = { base: 0, detail: 1 } as const;
 const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
   generator((BigInt(seed) ^ (BigInt(streams[stream]) * 0x9e37_79b9n)) + BigInt(index));
 
-/** px, of the shorter side: less is a speck, which neither a photo's person is known by nor a drawing gains by. */
+/** px, of the shorter side. A smaller face is a speck: nobody is known by it, and drawing it again gains nothing. */
 const SMALLEST_FACE = 10;
 
-/** Of a photo or a drawn picture, by falling score. */
+/** The faces in a photo or a drawn picture, best score first. */
 export async function detectFaces(bundle: PortraitBundle, picture: Bitmap): Promise<Face[]> {
   const { size, threshold } = bundle.detector;
   return detectInTurn(bundle.faceDetector, picture, size, { threshold, smallest: SMALLEST_FACE });
@@ -169,7 +169,7 @@ function majority(genders: readonly Gender[]): Gender | null {
   return men > women ? 'male' : 'female';
 }
 
-/** [512] mean of the normed vectors. */
+/** [512] the mean of a person's normed ArcFace vectors. */
 export function meanEmbedding({ embeddings, count }: FaceIdentity): Float32Array {
   const mean = new Float32Array(embeddings.length / count);
   for (let n = 0; n < count; n++) {
@@ -278,7 +278,7 @@ interface Texts {
   readonly identity: TextConditioning | null;
 }
 
-/** All of one length, so that they fit into one tensor. */
+/** Every request's texts, brought to one length so that they fit into one tensor. */
 async function conditioningOf(
   bundle: PortraitBundle,
   requests: readonly PortraitRequest[],
@@ -296,8 +296,8 @@ async function conditioningOf(
 }
 
 /**
- * Some exports take 77 tokens and no more: what a long prompt says beyond them is lost there, as in every tool that cuts. Of one
- * with a person those are kept that the person is in.
+ * Some exports take 77 tokens and no more: what a long prompt says beyond them is lost there, as in every tool that cuts. Where
+ * the prompt has a person, the 77 tokens around the person are kept.
  */
 function fitting({ unet }: PortraitBundle, texts: readonly TextConditioning[]): readonly TextConditioning[] {
   const most = unet.inputs.find(({ name }) => name === 'encoder_hidden_states')?.shape[1];
@@ -354,7 +354,7 @@ async function drawBase(
   });
   const noises = requests.map(({ seed }) => streamOf(seed, 'base'));
   const normals = () => stack(noises.map((noise) => noise.normals(count)));
-  /** One array for all steps that have the same prompts: what is made of it is kept. */
+  /** The same array for all steps with the same prompts: `denoise` keeps what it makes of an array. */
   let prompts: readonly TextConditioning[] = [];
   const latents = await denoise(bundle.unet, scheduler, combine([scheduler.initNoiseSigma, normals()]), {
     guidance: guidanceOf(
@@ -370,7 +370,8 @@ async function drawBase(
     },
     negative: texts.map(({ negative }) => negative),
     timeIds: timeIds(first.height, first.width),
-    ...{ height, width },
+    height,
+    width,
     stepNoise: normals,
     signal: options.signal,
     onStep: (_, clean) => options.onStep?.(() => previews(bundle, clean(), height, width)),
@@ -453,7 +454,9 @@ async function redraw(
     positive: () => people,
     negative: drafts.map(({ texts: { negative } }) => negative),
     timeIds: timeIds(side, side),
-    ...{ height: cells, width: cells, begin },
+    height: cells,
+    width: cells,
+    begin,
     keep: { latents, noise, change, thresholds: 'exact' },
     stepNoise: normals,
     signal: options.signal,
@@ -466,7 +469,7 @@ async function redraw(
   }
 }
 
-/** Of the largest face. A picture without one is as unlike as can be. */
+/** How alike the picture's largest face and the person are; null: the picture has no face. */
 async function likenessOf(
   bundle: PortraitBundle,
   picture: Bitmap,

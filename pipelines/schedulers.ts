@@ -36,7 +36,7 @@ export interface Scheduler {
   predictClean(output: Float32Array, i: number, x: Float32Array): Float32Array;
   /**
    * Latents after step i. Steps are taken in order, from any first one; solvers with a memory begin it there.
-   * `noise` is asked for fresh normals by those that add some.
+   * Schedulers that add noise ask `noise` for fresh normals.
    */
   step(output: Float32Array, i: number, x: Float32Array, noise: () => Float32Array): Float32Array;
 }
@@ -81,7 +81,7 @@ const STEPS_OFFSET = 1;
 const KARRAS_RHO = 7;
 /** Steps that latent consistency models are distilled from. */
 const LCM_STEPS = 50;
-/** Of Align Your Steps for SDXL, exact: comfyanonymous/ComfyUI `comfy_extras/nodes_align_your_steps.py`. */
+/** Align Your Steps' noise levels for SDXL, exact: comfyanonymous/ComfyUI `comfy_extras/nodes_align_your_steps.py`. */
 const AYS_SIGMAS = [
   14.6146412293, 6.3184485287, 3.7681790315, 2.1811480769, 1.3405244945, 0.8620721141, 0.5550693289,
   0.3798540708, 0.2332364134, 0.1114188177, 0.0291671582,
@@ -153,7 +153,7 @@ interface Levels {
   readonly timesteps: readonly number[];
   /** one more than timesteps; the last is 0 */
   readonly sigmas: readonly number[];
-  /** of the spacing: training steps between two of its steps; null where they are uneven */
+  /** training steps between two steps of the spacing; null where they are uneven */
   readonly stride: number | null;
 }
 

@@ -88,7 +88,7 @@ function describeNetwork({ role, path, size, data, model, weights }: NetworkFile
   }
 }
 
-/** Outputs that differ in a last number alone, as hidden states do, together. */
+/** Groups outputs that differ in a last number alone, as hidden states do. */
 function alike(values: readonly OnnxValue[]): [OnnxValue, ...OnnxValue[]][] {
   const groups: [OnnxValue, ...OnnxValue[]][] = [];
   const stem = ({ name, type, shape }: OnnxValue) => `${name.replace(/\.\d+$/, '.')} ${type} ${shape}`;
@@ -123,7 +123,7 @@ function sizeText(bytes: number): string {
   return `${value.toFixed(power && value < 10 ? 1 : 0)} ${units[power]}`;
 }
 
-/** Those of ONNX_PROVIDERS that this machine has; what it has not is told. */
+/** Those of ONNX_PROVIDERS that this machine has. Each that it lacks is told. */
 async function providersHere(faults: string[]): Promise<readonly Provider[]> {
   log.level = 'silent'; // the table says it in words
   const { found, missing } = await surveyProviders(config.onnxProviders);
@@ -184,7 +184,7 @@ async function describeRest(found: Inspection): Promise<void> {
   for (const file of unused) say(`  ${file}`);
 }
 
-/** Where exports and packs have their files: of each role, what a path ends with. */
+/** Where exports and packs have their files: what the path of each role ends with. */
 const USUAL: readonly (readonly [role: string, end: RegExp])[] = [
   ['textEncoder', /^text_encoder\/model\.onnx$/],
   ['textEncoder2', /^text_encoder_2\/model\.onnx$/],
@@ -226,9 +226,16 @@ async function suggest(dir: string): Promise<number> {
       .replace(/[^a-z0-9]+/g, '-')
       .replace(/^-|-$/g, '') || 'mine';
   const manifest = {
-    ...{ version: 1, name, title: name, family: 'sdxl', licence: 'write the licence of its weights here' },
-    ...{ triggerWord: 'img', memoryGib: Math.max(0.1, Math.ceil(gib * 15) / 10), files },
-    ...{ detector: { size: 640, threshold: 0.5 }, detailSide: 1024 },
+    version: 1,
+    name,
+    title: name,
+    family: 'sdxl',
+    licence: 'write the licence of its weights here',
+    triggerWord: 'img',
+    memoryGib: Math.max(0.1, Math.ceil(gib * 15) / 10),
+    files,
+    detector: { size: 640, threshold: 0.5 },
+    detailSide: 1024,
   } as const;
   const networks = await readNetworks(dir, { ...manifest, safetyLabels: ['normal', 'flagged'] });
   for (const network of networks) {

@@ -34,11 +34,11 @@ export interface Face {
 }
 
 export interface DetectOptions {
-  /** px, multiples of 32: what the picture is fitted into. Of several the faces are joined. */
+  /** px, multiples of 32: what the picture is fitted into. With several of them, what each shows is put together. */
   readonly sizes?: readonly { readonly width: number; readonly height: number }[];
   /** 0…1, least score */
   readonly threshold?: number;
-  /** 0…1, of two faces that share more of their area only the surer one is kept */
+  /** 0…1, when two faces share more of their area than this, only the surer one is kept */
   readonly overlap?: number;
   /** px, of the shorter side: smaller faces are left out */
   readonly smallest?: number;
@@ -69,7 +69,7 @@ const RECOGNITION_SIDE = 112;
 const LANDMARK_SIDE = 192;
 const ATTRIBUTE_SIDE = 96;
 
-/** Faces by falling score, or with `most` by how much they are preferred. */
+/** Faces, best score first; with `most`, the preferred ones first. */
 export async function detect(
   detector: Session,
   picture: Bitmap,

@@ -69,7 +69,9 @@ export function applyChange(numbers: Float32Array, { weight, parts }: WeightChan
   const rows = transposed ? numbers.length / (tensor.dims[0] ?? 1) : (tensor.dims[0] ?? 1);
   const columns = numbers.length / rows;
   const factors = parts.map(({ part, scale }) => ({
-    ...{ up: part.up.floats(), down: part.down.floats(), rank: part.rank },
+    up: part.up.floats(),
+    down: part.down.floats(),
+    rank: part.rank,
     scale: scale * part.scale,
   }));
   const sums = new Float64Array(columns);

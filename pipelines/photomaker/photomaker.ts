@@ -37,7 +37,7 @@ export interface FaceIdentity {
 
 /** ID tokens for each photo. */
 export const TOKENS_PER_PHOTO = 2;
-/** A chunk holds no more: of 38 photos the last is left out. */
+/** A chunk holds no more: the 38th photo is left out. */
 const PHOTOS_MAX = Math.floor((CONTEXT_LENGTH - 2) / TOKENS_PER_PHOTO);
 const EMBEDDING = 512;
 const SIDE = 224;
@@ -46,9 +46,12 @@ const MEAN = [0.48145466, 0.4578275, 0.40821073];
 const STD = [0.26862954, 0.26130258, 0.27577711];
 /** The words that a face can belong to; the trigger goes behind the first one. Without one of them, behind "portrait". */
 const PERSON_WORDS = new Set(
-  'person man woman boy girl child kid teenager lady gentleman guy father mother grandfather grandmother husband wife son daughter brother sister bride groom king queen emperor empress prince princess knight wizard witch warrior actor actress samurai astronaut sailor dancer singer ballerina artist doctor pilot soldier monk nun'.split(
-    ' ',
-  ),
+  [
+    'person man woman boy girl child kid teenager lady gentleman guy',
+    'father mother grandfather grandmother husband wife son daughter brother sister bride groom',
+    'king queen emperor empress prince princess knight wizard witch warrior samurai',
+    'actor actress dancer ballerina singer artist doctor pilot astronaut sailor soldier monk nun',
+  ].flatMap((line) => line.split(' ')),
 );
 const GENDER_WORDS: Readonly<Record<Gender, string>> = { female: 'woman', male: 'man' };
 /** Stands for the trigger in a prompt: of Unicode's private use, so no prompt has it, and no word hides it as `imgur` hides `img`. */
@@ -82,7 +85,7 @@ export function clipPixels(photos: readonly Bitmap[]): Float32Array {
   return stack(photos.map((photo) => normalised(clipPicture(photo))));
 }
 
-/** Shorter side to 224 by bicubic, the middle of it. */
+/** The middle square of a photo whose shorter side was brought to 224, bicubic. */
 export function clipPicture(photo: Bitmap): Bitmap {
   const short = Math.min(photo.width, photo.height);
   const [w, h] = [photo.width, photo.height].map((side) => Math.trunc((SIDE * side) / short)) as [
@@ -128,7 +131,7 @@ export async function encodeWithIdentity(
   };
   const [first, second] = [marked(encoders.tokenizer), marked(encoders.tokenizer2)];
   const text = await encodeChunks(encoders, first.chunks, second.chunks);
-  // Both tokenizers give the same places but behind a "!"; the reference takes the last one's.
+  // Both tokenizers give the same places, except behind a "!"; the reference takes the last one's.
   const context = await fuse(encoder, text, second.from, identity, photos);
   return { ...text, context, person: second.from };
 }

@@ -19,7 +19,7 @@ export interface Algebra<T, C> {
   min(a: T, b: T): T;
   max(a: T, b: T): T;
   abs(a: T): T;
-  /** of what is above 0 */
+  /** square root of what is above 0 */
   sqrt(a: T): T;
   exp(a: T): T;
   sin(a: T): T;
@@ -39,7 +39,7 @@ export interface Algebra<T, C> {
 export type Field = number | Float32Array;
 export type FieldColour = readonly [Field, Field, Field];
 
-/** of sRGB levels, ITU-R BT.601 */
+/** Shares of red, green and blue in the brightness of sRGB levels: ITU-R BT.601. */
 export const LUMA: Rgb = [0.299, 0.587, 0.114];
 
 /** Two operands as arrays; a number is an array of one that is read again and again (`step` 0), in a graph's precision. */
@@ -152,7 +152,18 @@ function floor(a: Field): Field {
 export const numbers: Algebra<Field, FieldColour> = {
   constant: (value) => value,
   colour: (rgb) => rgb,
-  ...{ add, sub, mul, div, min, max, abs, sqrt, exp, sin, floor, clip },
+  add,
+  sub,
+  mul,
+  div,
+  min,
+  max,
+  abs,
+  sqrt,
+  exp,
+  sin,
+  floor,
+  clip,
   mixColours: (a, b, t) => (t === 0 ? a : perChannel((c) => add(a[c]!, mul(t, sub(b[c]!, a[c]!))))),
   scaleColour: (a, t) => perChannel((c) => mul(a[c]!, t)),
   addColours: (a, b) => perChannel((c) => add(a[c]!, b[c]!)),

@@ -138,7 +138,7 @@ export function fitter(g: Graph, grey: Value) {
     const sums = g.op('MatMul', [dark, constants(featureWeights.flat(), SAMPLES, 9)]); // [N, K, 9]
     // Observed places of the three features, relative to where they should be in this frame.
     const points = FEATURES.map((feature, f) => {
-      // Where little is dark, as of lips on deep skin, the frame's own place is believed.
+      // Where little is dark, as with lips on deep skin, the frame's own place is believed.
       const dark = column(sums, 3 * f);
       const moved = (i: 1 | 2) =>
         div(sub(column(sums, 3 * f + i), mul(dark, expected[2 * f + i - 1]!)), add(dark, DOUBT));
@@ -323,7 +323,7 @@ export function detector(): Uint8Array {
       float(g.op('Less', [boxHeight, g.scalar(largest)])),
     );
     const count = g.op('Cast', [mul(2, mul(columns, lines))], { to: 7 });
-    // Written from the least sure on, so that of two at one anchor the surer one stays.
+    // Written from the least sure to the surest: where two have one anchor, the surer one stays.
     const [, order] = g.ops('TopK', [reshape(mul(score, ours), CANDIDATES), g.ints([CANDIDATES])], 2, {
       axis: 0,
       largest: 0,
@@ -362,7 +362,7 @@ export function detector(): Uint8Array {
   /** Asks every place of one size. `factor`: input px a px of the level. */
   function addLevel(level: Value, factor: number): void {
     const soft = g.op('AveragePool', [level], { ...window3, count_include_pad: 0 });
-    // Of an eye the darkest counts, or its white would hide it; of skin the mean.
+    // An eye counts by its darkest spot, or its white would hide it; skin counts by its mean.
     const darkest = g.op('Neg', [g.op('MaxPool', [g.op('Neg', [level])], window3)]);
     const REACH = 12;
     const pad = (map: Value) =>

@@ -198,7 +198,7 @@ const spread = (() => {
   }
   return rows;
 })();
-/** The middle of a population, which an embedding is measured from. */
+/** The middle of a population: embeddings are measured from it. */
 const CENTRE = identityNames.map((_, i) => (i >= N - 4 ? 0.25 : 0));
 
 /** `faces/w600k_r50.onnx` */
@@ -368,10 +368,10 @@ export function faceLandmarks(): Uint8Array {
   return g.bytes();
 }
 
-/** How much redder than skin, of its brightness, a mouth of as many women as men is: measured on 32 people in 3 shots. */
+/** Mouths that are redder than the skin by more than this share of its brightness are read as a woman's: the best for 32 people. */
 const LIP_REDNESS = 0.12;
 
-/** `faces/genderage.onnx`: a beard or lips no redder than skin one way, red lips the other; everybody drawn here is of age. */
+/** `faces/genderage.onnx`: a beard and pale lips speak for a man, red lips for a woman; everybody drawn here is of age. */
 export function genderAge(): Uint8Array {
   const g = new Graph('genderage');
   const data = g.input('data', 'float', ['?', 3, 96, 96]);

@@ -11,7 +11,7 @@ import { barriers, colours, hairWords, negations, nounOf, nouns, shades, traits,
 export const WIDTH = 64;
 /** Where the first encoder's states hold what; the second's are `traits`, in order. */
 export const layout = {
-  /** of each noun: red, green, blue, and how much of a colour was named */
+  /** four numbers for each noun: red, green, blue, and how much of a colour was named */
   noun: (index: number) => index * 4,
   /** four numbers of every word that means nothing here */
   nudge: 24,
@@ -135,7 +135,7 @@ function lookUp(
   const size = Object.keys(vocabulary).length;
   const table = [Array<number>(columns).fill(0)];
   const rowOf = Array<number>(size).fill(0);
-  // Of words in pieces: which of the known beginnings and ends a token is; 0 is none of them.
+  // Words in pieces: which of the known beginnings and ends a token is; 0 is none of them.
   const [begins, ends] = [new Map<number, number>(), new Map<number, number>()];
   const pairs: { begin: number; end: number; row: number }[] = [];
   const indexOf = (known: Map<number, number>, id: number) => {

@@ -10,7 +10,7 @@ import { LUMA } from './algebra.ts';
 
 const CELL = 8;
 const SCALING_FACTOR = 0.13025;
-/** latent units of brightness 0…1 and of colour difference */
+/** latent units of brightness 0…1, and of a colour difference */
 export const BRIGHT = 5;
 export const CHROMA = 6;
 

@@ -9,46 +9,54 @@ import { hex } from './words.ts';
 
 /** What makes a face this person's, −1…1 each unless said. */
 export const identityNames = [
-  ...['tone', 'warmth', 'jaw', 'eyeSize', 'irisBlue', 'irisGreen', 'brow', 'nose', 'lipFull', 'lipRed'],
-  /** 0…1 */
-  ...['freckles', 'blush', 'mole', 'beard'],
+  'tone',
+  'warmth',
+  'jaw',
+  'eyeSize',
+  'irisBlue',
+  'irisGreen',
+  'brow',
+  'nose',
+  'lipFull',
+  'lipRed',
+  // From here on 0…1.
+  'freckles',
+  'blush',
+  'mole',
+  'beard',
 ] as const;
 
 export const poseNames = ['dx', 'dy', 'zoom', 'tilt'] as const;
 
 /** 0…1 each; `smile` −1…1 */
 export const styleNames = [
-  ...[
-    'hairLength',
-    'curly',
-    'fringe',
-    'bun',
-    'bald',
-    'volume',
-    'smile',
-    'glasses',
-    'hat',
-    'earrings',
-    'collar',
-    'scarf',
-    'age',
-  ],
+  'hairLength',
+  'curly',
+  'fringe',
+  'bun',
+  'bald',
+  'volume',
+  'smile',
+  'glasses',
+  'hat',
+  'earrings',
+  'collar',
+  'scarf',
+  'age',
 ] as const;
 
 export const sceneNames = [
-  ...[
-    'forest',
-    'sea',
-    'city',
-    'sunset',
-    'night',
-    'garden',
-    'snow',
-    'mountain',
-    'desert',
-    'checkered',
-    'space',
-  ],
+  'forest',
+  'sea',
+  'city',
+  'sunset',
+  'night',
+  'garden',
+  'snow',
+  'mountain',
+  'desert',
+  'checkered',
+  'space',
 ] as const;
 
 /** 0…1: how the whole is graded; `empty` leaves the person out. */

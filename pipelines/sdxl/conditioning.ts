@@ -65,7 +65,7 @@ export async function encodeChunks(
   };
 }
 
-/** As they are, without weights: [77] ids of each encoder. */
+/** Encodes [77] ids for each encoder as they are, without weights. */
 export async function encodeIds(
   encoders: TextEncoders,
   ids: readonly number[],
@@ -88,7 +88,7 @@ export function emphasise(from: TextConditioning, to: TextConditioning, weight: 
   return { ...to, context: mix(from.context, to.context), pooled: mix(from.pooled, to.pooled) };
 }
 
-/** Of one length, as a network takes them together: shorter ones go on with what `empty`, of 77 tokens, has. */
+/** Brings texts to one length, as a network takes them together: shorter ones go on with the 77 tokens of `empty`. */
 export function evened(texts: readonly TextConditioning[], empty: TextConditioning): TextConditioning[] {
   const tokens = Math.max(...texts.map((text) => text.tokens));
   return texts.map((text) => {
@@ -127,7 +127,7 @@ async function statesOf(
   return { states, textEmbeds: result.text_embeds };
 }
 
-/** Moves each weighted token's state away from the empty prompt's, or towards it; that one is the last row. */
+/** Moves each weighted token's state away from the empty prompt's state, or towards it. The empty prompt is the last row. */
 function weigh({ data, shape }: FloatTensor, weights: readonly number[], count: number): void {
   const width = shape[2] ?? 0;
   const empty = data.subarray(count * CONTEXT_LENGTH * width);

@@ -16,7 +16,7 @@ import type { TextConditioning } from './conditioning.ts';
 export const GUIDED_SHARE = 0.8;
 
 export interface Guidance {
-  /** [B] of each picture: 1 ignores the negative prompt; 5–8 is usual */
+  /** [B] one for each picture: 1 ignores the negative prompt; 5–8 is usual */
   readonly scales: readonly number[];
   /** 0…1: how far the guided prediction gets back the spread of the conditional one; against burnt colours */
   readonly rescale?: number;
@@ -59,7 +59,7 @@ export interface DenoiseOptions {
   readonly negative: readonly TextConditioning[];
   /** [6], see `timeIds` */
   readonly timeIds: Float32Array;
-  /** [6], when they are others */
+  /** [6], where the negative prompt has others */
   readonly negativeTimeIds?: Float32Array;
   /** latents' height and width, px / 8 */
   readonly height: number;
@@ -213,7 +213,7 @@ function copyCells(
   const channels = to.length / change.length;
   for (let at = 0; at < change.length; at++) {
     if (!take(change[at]!)) continue;
-    // Of picture n: its cell in each of its channels.
+    // The cell of picture n, in each of its channels.
     const first = Math.floor(at / plane) * plane * (channels - 1) + at;
     for (let c = 0; c < channels; c++) to[first + c * plane] = from[first + c * plane]!;
   }

@@ -25,7 +25,7 @@ export interface Chunk {
 const EMPHASIS = 1.1;
 /** Beyond it the text's embedding is none that the UNet was trained on. */
 const WEIGHT_MAX = 2;
-/** Tokens of a chunk that are the prompt's. */
+/** How many tokens of a chunk are the prompt's. */
 const CHUNK = CONTEXT_LENGTH - 2;
 
 /** Brackets that are not closed, or not opened, are text. Weights are kept within 0…2. */
@@ -60,7 +60,7 @@ export function parsePrompt(prompt: string): PromptPart[] {
   return out.length ? out : [{ text: '', weight: 1 }];
 }
 
-/** What of a prompt stays together when it is cut: a word's tokens, or those that a face's trigger stands for. */
+/** A token of a prompt. Those of one word stay together when the prompt is cut, and so do those that stand for a face. */
 export interface Token {
   readonly id: number;
   readonly weight: number;

@@ -33,7 +33,7 @@ interface Tables {
   readonly ids: ReadonlyMap<string, number>;
   /** by id */
   readonly tokens: readonly string[];
-  /** of a pair, `a b`: which merges go first */
+  /** pair, `a b` → its rank: lower ones are merged first */
   readonly rank: ReadonlyMap<string, number>;
 }
 

@@ -31,7 +31,7 @@ const VaeConfig = z.looseObject({
   shift_factor: z.union([z.null(), z.literal(0)]).optional(),
   latents_mean: z.null().optional(),
   latents_std: z.null().optional(),
-  /** true, as diffusers takes it when it is left out: too large for half precision inside */
+  /** true, which diffusers takes it for when it is left out: the network overflows in half precision */
   force_upcast: z.boolean().default(true),
 });
 const TextConfig = z.looseObject({
@@ -73,7 +73,8 @@ export async function readConfigs(dir: string, { files }: BundleManifest) {
     );
   }
   return {
-    ...{ vaeEncoder, vaeDecoder },
+    vaeEncoder,
+    vaeDecoder,
     scheduler: await needed(files.scheduler, SchedulerConfig),
     textEncoder: await json(configBeside(files.textEncoder), TextConfig),
     textEncoder2: await json(configBeside(files.textEncoder2), TextConfig),
@@ -172,7 +173,7 @@ function reader(dir: string) {
   return { text, json, needed, found, faults };
 }
 
-/** Of a wrong value so much is shown. */
+/** Characters of a wrong value that are shown. */
 const FOUND_MAX = 60;
 
 /** `beta_end is 0.02, and 0.012 is needed` */

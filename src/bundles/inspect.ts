@@ -42,7 +42,9 @@ export async function inspectBundle(dir: string): Promise<Inspection> {
   const first = await readTokenizer(dir, manifest.files.tokenizer);
   const second = await readTokenizer(dir, manifest.files.tokenizer2, first.tokenizer);
   return {
-    ...{ dir, manifest, networks },
+    dir,
+    manifest,
+    networks,
     settings: scheduler &&
       vaeEncoder && {
         predictionType: scheduler.prediction_type,
@@ -81,7 +83,7 @@ export async function bundleHash(dir: string, files?: readonly string[]): Promis
   return hash.digest('hex');
 }
 
-/** What fits in itself and not together: widths, layers, sizes of vocabularies. Broken files were told already. */
+/** Files that are sound each and do not fit together: widths, layers, sizes of vocabularies. Broken ones were told already. */
 function disagreements(
   networks: readonly NetworkFile[],
   configs: Configs,
@@ -95,7 +97,7 @@ function disagreements(
   };
   const sound = (role: Role) =>
     networks.find((network) => network.role === role && !network.faults.length)?.model ?? null;
-  /** The last axis of an input or output; where the file does not have it in numbers, what its config says. */
+  /** The last axis of an input or output; where the file has no number for it, what its config says. */
   const width = (role: Role, name: string, configured?: Count): Count => {
     const model = sound(role);
     const value = model && [...model.inputs, ...model.outputs].find((one) => one.name === name);
@@ -151,7 +153,7 @@ function disagreements(
   return faults;
 }
 
-/** Of the bundle's own, that are always merged in. Those that people choose from are looked at when they are added. */
+/** Faults of the bundle's own LoRAs, which are always merged in. Those that people choose from are checked when they are added. */
 async function loraFaults(dir: string, { loras }: BundleManifest): Promise<string[]> {
   const faults: string[] = [];
   for (const { file } of loras) {
@@ -165,7 +167,7 @@ async function loraFaults(dir: string, { loras }: BundleManifest): Promise<strin
 /** null or undefined: not known */
 type Count = number | null | undefined;
 
-/** What is in the folder and no picture depends on; LoRAs to choose from, dot files, pages and configs left out. */
+/** Files of the folder that no picture depends on, except LoRAs to choose from, dot files, pages and configs. */
 export async function unusedFiles({ dir, files }: Inspection): Promise<string[]> {
   const known = new Set(files);
   const all = await readdir(dir, { recursive: true, withFileTypes: true });

@@ -1,5 +1,5 @@
 /**
- * Loads a bundle: opens its networks, under the names that pipelines know, with the LoRAs merged in that it is to have.
+ * Loads a bundle: opens its networks under the names that pipelines know, with LoRAs merged in.
  *
  * A bundle is refused as a whole, with everything that is wrong with it: better at the start than in the middle of a picture.
  */

@@ -31,7 +31,7 @@ export function parseLoras(text: string): LoraChoice[] {
   return choices.filter(({ scale }) => scale !== 0).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** As one writes it: equal choices are equal texts. */
+/** As people write it: equal choices are equal texts. */
 export function sayLoras(choices: readonly LoraChoice[]): string {
   return choices.map(({ name, scale }) => (scale === 1 ? name : `${name}:${scale}`)).join(', ');
 }

@@ -82,7 +82,7 @@ export async function mergedNetworks(
 }
 
 /**
- * The bundle as a new one, with LoRAs in its weights, its own too, and none left to choose.
+ * Makes a new bundle of this one: the LoRAs chosen, and its own, are in its weights, and none is left to choose.
  *
  * @param files of the bundle, as `inspectBundle` lists them
  * @throws {Error} when `out` exists, and as `mergedNetworks`

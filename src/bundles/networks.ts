@@ -60,7 +60,7 @@ interface Port {
 }
 type Ports = Readonly<Record<string, Port>>;
 
-/** By name; or as many as there are of whatever names, as InsightFace's networks have numbers for names. */
+/** Ports by their names; or in their order, where names differ from file to file: InsightFace's networks have numbers. */
 interface Contract {
   readonly inputs: Ports | readonly Port[];
   readonly outputs: Ports | readonly Port[];
@@ -163,7 +163,13 @@ async function readNetwork(dir: string, role: Role, path: string, contract: Cont
   const { data, faults } = await externalData(dir, path, tensors);
   const { renamed, breaches } = compareWith(contract, model);
   return {
-    ...{ role, path, size, data, model, weights, renamed },
+    role,
+    path,
+    size,
+    data,
+    model,
+    weights,
+    renamed,
     faults: [...breaches.map((breach) => `${path}: ${breach}`), ...faults],
   };
 }
@@ -185,7 +191,7 @@ export function readHeader(path: string): OnnxModel {
   }
 }
 
-/** Initializers, and what stands in the nodes as constants. */
+/** Initializers, and the constants inside nodes. */
 function tensorsOf({ initializers, nodes }: Pick<OnnxModel, 'initializers' | 'nodes'>): OnnxTensor[] {
   const inNodes = nodes.flatMap(({ attributes, graphs }) => [
     ...Object.values(attributes).filter(

@@ -16,13 +16,13 @@ import { fromNetwork, toNetwork } from './onnx-tensors.ts';
 export type Provider = 'tensorrt' | 'cuda' | 'webgpu' | 'cpu';
 
 export interface SessionOptions {
-  /** of one session; 0 lets onnxruntime choose */
+  /** threads of one session; 0 lets onnxruntime choose */
   readonly threads?: number;
   /** In order of preference; nodes that one can't run are for those after it. The CPU alone when left out. */
   readonly providers?: readonly Provider[];
   /** Told when a network is loaded, and again when its first run has shown where its nodes run. */
   readonly onReport?: (report: SessionReport) => void;
-  /** Count where nodes run also when there is nothing to choose. */
+  /** Count where nodes run even when there is no choice of providers. */
   readonly alwaysCount?: boolean;
 }
 
@@ -33,8 +33,8 @@ export type SessionReport = {
   /** what it was opened with */
   readonly providers: readonly Provider[];
   /**
-   * Where its nodes run, the most first; `nodes` null: all of them, uncounted. Empty until the first run, as onnxruntime
-   * says at no earlier time which provider took a node; with one provider there is nothing to ask.
+   * Where its nodes run, the provider with most nodes first; `nodes` null: all of them, uncounted. Empty until the first run:
+   * onnxruntime does not say earlier which provider took a node. With the CPU alone there is nothing to ask.
    */
   readonly used: readonly { readonly provider: string; readonly nodes: number | null }[];
 };
@@ -174,9 +174,9 @@ async function ort(): Promise<Ort> {
   // (microsoft/onnxruntime#26791). Without it, it takes Uint16Array, as before.
   if (!runtime) {
     Reflect.deleteProperty(globalThis, 'Float16Array');
-    // What networks take and give are arrays outside V8's heap. By its default each few tens of MB of them make it mark the whole
-    // heap: seven times a portrait, 40 ms. Counted together with the heap, and a heap may always grow by what is V8's largest step,
-    // it is hardly ever: 2 ms, also for one of a batch of four, and 100 MB more.
+    // What networks take and give are arrays outside V8's heap. By default V8 marks its whole heap for every few tens of MB of
+    // them: seven times a portrait, 40 ms. Counted together with a heap that may grow by V8's largest step, it hardly ever does:
+    // 2 ms a portrait, alone or in a batch of four, for 100 MB more.
     setFlagsFromString('--external-memory-accounted-in-global-limit');
     setFlagsFromString('--heap-growing-percent=300');
   }

@@ -40,8 +40,15 @@ export async function pipeline(): Promise<readonly Goal[]> {
   );
   const request = (seed: number) =>
     portraitRequest('portrait of a woman, auburn hair, garden', {
-      ...{ width: 512, height: 640, seed, scheduler: 'dpmpp_2m_karras', steps: STEPS, guidanceScale: 7.5 },
-      ...{ face, detailSteps: STEPS, detailStrength: 1 },
+      width: 512,
+      height: 640,
+      seed,
+      scheduler: 'dpmpp_2m_karras',
+      steps: STEPS,
+      guidanceScale: 7.5,
+      face,
+      detailSteps: STEPS,
+      detailStrength: 1,
     });
   const clock = timedRuns();
   say('cores', String(cpus().length));

@@ -27,8 +27,14 @@ export async function portrait(): Promise<readonly Goal[]> {
     [0, 1, 2].map((shot) => drawPhoto(person(0), shot)),
   );
   const request = portraitRequest('portrait of a woman, auburn hair, garden', {
-    ...{ width: 512, height: 640, scheduler: 'dpmpp_2m_karras', steps: 20, guidanceScale: 7.5, face },
-    ...{ detailSteps: 20, detailStrength: 1 },
+    width: 512,
+    height: 640,
+    scheduler: 'dpmpp_2m_karras',
+    steps: 20,
+    guidanceScale: 7.5,
+    face,
+    detailSteps: 20,
+    detailStrength: 1,
   });
   const walls: number[] = [];
   const ratios: number[] = [];

@@ -91,8 +91,10 @@ async function sameOutput(c: GoldenCase, inputs: GoldenCase, path: string): Prom
   const session = await openSession(path, { threads: 1 });
   const { out_sample } = await session.run({
     timestep: tensor(Float32Array.of(timestep), []),
-    ...{ sample: input('sample'), encoder_hidden_states: input('encoder_hidden_states') },
-    ...{ text_embeds: input('text_embeds'), time_ids: input('time_ids') },
+    sample: input('sample'),
+    encoder_hidden_states: input('encoder_hidden_states'),
+    text_embeds: input('text_embeds'),
+    time_ids: input('time_ids'),
   });
   await session.close();
   return compare('out_sample', floats(out_sample, 'out_sample').data, c.get('out_sample').data, OUTPUT);

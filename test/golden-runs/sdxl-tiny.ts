@@ -198,7 +198,9 @@ async function wholeRun(tiny: TinySdxl, set: GoldenSet, c: GoldenCase): Promise<
       positive: () => positive,
       negative,
       ...sizes(params),
-      ...{ height, width, begin },
+      height,
+      width,
+      begin,
       ...(start.keep && { keep: start.keep }),
       stepNoise() {
         noises.push(draw());

@@ -79,7 +79,7 @@ export class State {
   #messages = new Map<string, Map<string, APIMessage>>();
   #ephemeral = new Map<string, { message: APIMessage; personId: string }>();
   #attachments = new Map<string, APIAttachment>();
-  /** of attachments without a folder to keep them in, and of ephemeral ones */
+  /** bytes of attachments that no folder keeps: there is none, or they are ephemeral */
   #bytes = new Map<string, Buffer>();
   #nonces = new Map<string, string>();
   #listeners = new Set<(change: Change) => void>();
@@ -442,7 +442,7 @@ export class State {
   }
 }
 
-/** Pixels; null for what only says that it is an image. */
+/** Width and height in pixels; null for a file that only says that it is an image. */
 async function imageSize(data: Buffer): Promise<{ width: number; height: number } | null> {
   const { default: sharp } = await import('sharp');
   const { width, height } = await sharp(data)

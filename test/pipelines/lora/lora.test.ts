@@ -73,8 +73,10 @@ describe('a file', () => {
     });
     const parts = readLora(
       file({
-        ...{ ...half('to_q', 'down', [1, 3]), ...half('to_q', 'up', [3, 1]) },
-        ...{ ...half('to_out', 'down', [1, 3]), ...half('to_out', 'up', [3, 1]) },
+        ...half('to_q', 'down', [1, 3]),
+        ...half('to_q', 'up', [3, 1]),
+        ...half('to_out', 'down', [1, 3]),
+        ...half('to_out', 'up', [3, 1]),
         'id_encoder.fuse_module.mlp1.fc1.weight': stored([1, 1], [0]),
       }),
     );
@@ -119,7 +121,10 @@ describe('a file', () => {
 });
 
 const initializer = (name: string, dims: number[], type: OnnxTensor['type'] = 'float32'): OnnxTensor => ({
-  ...{ name, dims, type, bytes: 0 },
+  name,
+  dims,
+  type,
+  bytes: 0,
   data: { kind: 'inside', at: 0 },
 });
 const node = (
@@ -128,10 +133,20 @@ const node = (
   inputs: string[],
   attributes: OnnxNode['attributes'] = {},
 ): OnnxNode => ({
-  ...{ op, name, inputs, attributes, outputs: [`${name}.out`], graphs: [] },
+  op,
+  name,
+  inputs,
+  attributes,
+  outputs: [`${name}.out`],
+  graphs: [],
 });
 const model = (initializers: OnnxTensor[], nodes: OnnxNode[]): OnnxModel => ({
-  ...{ producer: '', opset: 18, inputs: [], outputs: [], initializers, nodes },
+  producer: '',
+  opset: 18,
+  inputs: [],
+  outputs: [],
+  initializers,
+  nodes,
 });
 
 describe('a network’s modules', () => {
@@ -225,7 +240,9 @@ describe('a network’s modules', () => {
 
 describe('a merge', () => {
   const share = (name: string, tensors: Record<string, StoredTensor>, scale = 1) => ({
-    ...{ name, scale, parts: readLora(file(tensors)) },
+    name,
+    scale,
+    parts: readLora(file(tensors)),
   });
   const modules = (transposed: boolean, dims: number[], type: OnnxTensor['type'] = 'float32'): Modules =>
     new Map(['a', 'b'].map((name) => [name, { tensor: initializer('w', dims, type), transposed }]));

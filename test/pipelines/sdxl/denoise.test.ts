@@ -35,7 +35,8 @@ const options = (more: Partial<DenoiseOptions>): DenoiseOptions => ({
   positive: () => [text(1)],
   negative: [text(0)],
   timeIds: timeIds(16, 24),
-  ...{ height, width },
+  height,
+  width,
   stepNoise: () => new Float32Array(size),
   ...more,
 });

@@ -45,14 +45,17 @@ describe('configs', () => {
   it('that pipelines cannot honour are refused, each key with what is needed', async () => {
     const faults = await faultsAfter(async (copy) => {
       await copy.json('scheduler/scheduler_config.json', {
-        ...{
-          beta_end: 0.02,
-          beta_schedule: 'linear',
-          prediction_type: 'sample',
-          num_train_timesteps: undefined,
-        },
-        ...{ rescale_betas_zero_snr: true, steps_offset: 0, set_alpha_to_one: true, trained_betas: [0.1] },
-        ...{ timestep_spacing: 'sideways', thresholding: true, clip_sample: true },
+        beta_end: 0.02,
+        beta_schedule: 'linear',
+        prediction_type: 'sample',
+        num_train_timesteps: undefined,
+        rescale_betas_zero_snr: true,
+        steps_offset: 0,
+        set_alpha_to_one: true,
+        trained_betas: [0.1],
+        timestep_spacing: 'sideways',
+        thresholding: true,
+        clip_sample: true,
       });
       await copy.json('vae_encoder/config.json', { latents_mean: [0, 0, 0, 0], latents_std: [1, 1, 1, 1] });
       await copy.json('vae_decoder/config.json', { scaling_factor: undefined, shift_factor: 0.1 });
