@@ -61,6 +61,9 @@ export function stepsOf({ parameters: values, faceFolderId }: Cell): number {
   return Number(values.steps) + (faceFolderId ? Number(values.detail_steps) : 0);
 }
 
+/** Raised when the pipeline draws another picture for the same request, so that none of before is taken for it. */
+const PIPELINE_VERSION = 2;
+
 /**
  * Hash of everything that affects a cell's pixels, but for the bundle's weights: those are compared apart, as only
  * workers have them.
@@ -68,7 +71,7 @@ export function stepsOf({ parameters: values, faceFolderId }: Cell): number {
 export function cellKey(cell: Cell, faceHash: string | null, bundle = config.bundle): string {
   const pixels = Object.fromEntries(Object.entries(cell.parameters).filter(([name]) => changesPixels(name)));
   return hashOf({
-    version: 1,
+    version: PIPELINE_VERSION,
     bundle,
     prompt: cell.prompt,
     seed: cell.seed,

@@ -7,8 +7,9 @@ import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
 import { sheet } from './sheet.ts';
 import { start } from './start.ts';
+import { words } from './words.ts';
 
-const benches: Readonly<Record<string, Bench>> = { portrait, pipeline, sheet, start };
+const benches: Readonly<Record<string, Bench>> = { portrait, pipeline, sheet, start, words };
 
 const names = process.argv.slice(2);
 if (names.every((name) => Object.hasOwn(benches, name))) {

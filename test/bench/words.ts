@@ -1,0 +1,40 @@
+/** The prompt rules, on text that is built to keep them busy, beside an ordinary prompt of the same length. */
+import { checkPrompt } from '#src/moderation/words.ts';
+import { type Goal, median, say } from './goal.ts';
+
+const ORDINARY = 'portrait of a woman with long red hair in a garden at noon, oil on canvas, soft light, ';
+const HOSTILE: Readonly<Record<string, string>> = {
+  'single letters': 'a '.repeat(500),
+  dots: '.'.repeat(1_000),
+  'a rule, letter by letter': 'n u d '.repeat(160),
+  'signs that are two letters': '1!|'.repeat(333),
+  'letters with dots': 'a.'.repeat(500),
+};
+const ROUNDS = 30;
+
+function msOf(text: string): number {
+  const before = performance.now();
+  try {
+    checkPrompt(text);
+  } catch {
+    // refused, which takes as long
+  }
+  return performance.now() - before;
+}
+
+const medianMs = (text: string) => median(Array.from({ length: ROUNDS }, () => msOf(text)));
+
+export async function words(): Promise<readonly Goal[]> {
+  const ordinary = ORDINARY.repeat(12).slice(0, 1_000);
+  msOf(ordinary);
+  const usual = medianMs(ordinary);
+  say('an ordinary prompt of 1,000', `${usual.toFixed(2)} ms`);
+  let worst = 0;
+  for (const [name, text] of Object.entries(HOSTILE)) {
+    const ms = medianMs(text);
+    worst = Math.max(worst, ms);
+    say(name, `${ms.toFixed(2)} ms, ${(ms / usual).toFixed(1)}×`);
+  }
+  say('a million letters', `${medianMs('x'.repeat(1e6)).toFixed(2)} ms`);
+  return [{ name: 'the worst, ms', got: worst, atMost: 50 }];
+}
