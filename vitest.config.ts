@@ -24,7 +24,7 @@ const pure = [
   'test/src/moderation/{verdicts,words}.test.ts',
   'test/src/parameters/definitions.test.ts',
   'test/src/services/worker/{pace,requests/*}.test.ts',
-  'test/src/sweeps/{check,expand,parse,parse-in-thread,schema,sheet-axes,values,yaml}.test.ts',
+  'test/src/sweeps/{check,expand,schema,sheet-axes,values,yaml}.test.ts',
 ];
 
 export default defineConfig({
