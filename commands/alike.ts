@@ -12,14 +12,14 @@ import type { Answer } from './command.ts';
 import { accepted } from './imagine.ts';
 import { mustPost } from './permissions.ts';
 
-/** What differs from a picture, of which there are several with `index` from 0. */
+/** What is changed in a picture; `index` counts the pictures from 0. */
 type Change = (
   picture: Picture,
   index: number,
 ) => { readonly seed: number; readonly parameters?: ResolvedParameters };
 
 /**
- * Draws pictures like these, changed: for the tokens, in the tier and under the production mode of who presses.
+ * Draws pictures like these, changed, with the tokens, tier and production mode of the person who presses.
  *
  * @throws {UserError} `face_not_yours`, `gone`, and as `openBatch`
  */
@@ -62,7 +62,7 @@ export async function drawAlike(
   return accepted(opened, cells.length);
 }
 
-/** How far `vary` moves the guidance, at least and at most: a factor of it, or of its inverse. */
+/** The least and the greatest factor by which `vary` multiplies or divides the guidance. */
 const VARY_BY = { min: 1.1, max: 1.4 };
 
 /**

@@ -1,6 +1,6 @@
 /**
- * What can be typed and pressed, as types. A command returns what to answer; only `src/services/bot/dispatch.ts` talks to Discord,
- * so acknowledging in time and explaining errors is written once.
+ * What can be typed and pressed, as types. A command returns what to answer; only `src/services/bot/dispatch.ts` talks to
+ * Discord, so acknowledging in time and explaining errors is written once.
  */
 import type {
   AutocompleteInteraction,
@@ -17,7 +17,7 @@ import type { Action } from '#src/custom-ids.ts';
 import type { Suggestion } from '#src/parameters/suggestions.ts';
 import type { Origin } from '#src/people/people.ts';
 
-/** Seen only by who asked: pictures for everybody are posted by the courier. What is left out is cleared. */
+/** Seen only by the person who asked: the courier posts pictures for everybody. What is left out is cleared. */
 export type Answer = string | Pick<InteractionEditReplyOptions, 'content' | 'components' | 'files'>;
 
 /** `/name`. Deferred before `run`, so `run` may take its time. */
@@ -39,11 +39,11 @@ export interface MessageCommand {
 
 /** A button, a select or a sent form. Who may press it is decided by its handler, from the row. */
 export interface Press {
-  /** of the custom id */
+  /** from the custom id */
   readonly id: string;
-  /** of the custom id */
+  /** from the custom id */
   readonly argument: string | undefined;
-  /** of a select */
+  /** chosen in a select */
   readonly values: readonly string[];
   readonly interaction: MessageComponentInteraction | ModalSubmitInteraction;
   readonly origin: Origin;

@@ -1,4 +1,4 @@
-/** Stop and Cancel of a batch: by its owner, or by who moderates or operates where it was asked. */
+/** Stop and Cancel of a batch: for its owner, and for moderators and operators of the guild where it was asked for. */
 import { endBatch } from '#src/batches/ending.ts';
 import { UserError } from '#src/errors.ts';
 import { getBatch } from '#src/generations/pictures.ts';

@@ -23,7 +23,7 @@ import type { Answer, SlashCommand } from './command.ts';
 import { Context, Install, suggestFolders } from './options.ts';
 
 const PHOTO_OPTIONS = ['photo1', 'photo2', 'photo3', 'photo4', 'photo5'] as const;
-/** Until a worker has looked at them; a busy one takes a look between two pictures. */
+/** How long to wait until a worker has checked the photos; a busy one does so between two pictures. */
 const CHECKED_WITHIN_MS = 90_000;
 /** Shown photos are small: ten of them must fit one message. px */
 const SHOWN_SIDE = 512;
@@ -115,7 +115,7 @@ export default {
   },
 } satisfies SlashCommand;
 
-/** All of them, or every fault at once. @throws {UserError} `plan_faults` */
+/** Reads all of them, or tells every fault at once. @throws {UserError} `plan_faults` */
 async function readAll(uploads: readonly { url: string; name: string; size: number }[]): Promise<Photo[]> {
   const read = await Promise.allSettled(
     uploads.map(async (upload) => readPhoto(await fetchUpload(upload, PHOTO_BYTES_MAX), upload.name)),
@@ -125,7 +125,7 @@ async function readAll(uploads: readonly { url: string; name: string; size: numb
   return read.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
 }
 
-/** What the worker saw, and, when a photo may be used, the question whether it may. */
+/** What the worker saw, and the question of consent when any photo is good. */
 function consentCard(
   folderId: string,
   name: string,

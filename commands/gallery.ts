@@ -65,7 +65,7 @@ export default {
   },
 } satisfies SlashCommand;
 
-/** @throws {UserError} `gone` when there is none, or several and none of them is meant */
+/** @throws {UserError} `gone` when there is no such picture, `picture_unclear` when there are several */
 async function meant(origin: Origin, text: string | null, publish: boolean): Promise<Picture> {
   if (text === null) {
     const latest = (await recentPictures(origin.actor.id, RECENT)).find((picture) =>

@@ -41,7 +41,7 @@ export default {
     ),
 
   async run({ options, guild, client }, { actor }) {
-    // Discord's own rights for commands can be changed by anyone who manages integrations: ours are asked as well.
+    // Anyone who manages integrations can change Discord's own rights for commands, so ours are asked as well.
     const guildId = mustAdminister(actor);
     const roleIds = () => {
       const role = options.getRole('role');

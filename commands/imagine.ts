@@ -96,7 +96,7 @@ export default {
   },
 } satisfies SlashCommand;
 
-/** What a person reads once it is safe: nothing that was accepted is lost. How long it takes is told on the card alone, which is kept true. */
+/** What a person reads once their request can't be lost. How long it takes is only on the card, which is kept up to date. */
 export function accepted({ batch, place: { ahead } }: Opened, pictures: number): string {
   const place = ahead === 0 ? 'You are next.' : `${counted(ahead, 'picture')} will be drawn before.`;
   const price = batch.charged === 0 ? 'for free' : `for ${counted(batch.charged, 'token')}`;

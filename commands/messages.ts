@@ -48,7 +48,7 @@ export const reportEntry: MessageCommand = {
   },
 };
 
-/** `/imagine` again with new seeds; of a sweep or face test a new plan, in which what was drawn already is free. */
+/** Repeats `/imagine` with new seeds; shows a new plan of a sweep or face test, in which pictures drawn before are free. */
 export const rerunEntry: MessageCommand = {
   data: entry('Rerun'),
   async run(interaction, origin) {
@@ -77,7 +77,7 @@ export const cancelEntry: MessageCommand = {
   },
 };
 
-/** Acts on the message's only picture; of several it asks which. */
+/** Acts on the message's only picture, or asks which one of several. */
 async function forOne(
   origin: Origin,
   messageId: string,
@@ -101,7 +101,7 @@ async function visiblePictures(
   page: { skip: number; take: number } = { skip: 0, take: 25 },
 ): Promise<Picture[]> {
   const pictures = await picturesOf(batchId, page);
-  // All are of one batch: who may see one may see all.
+  // All belong to one batch: whoever may see one may see all.
   if (pictures[0]) await visiblePicture(origin, pictures[0].id);
   return pictures;
 }

@@ -1,4 +1,4 @@
-/** From Discord's interaction to who asks, and where. Nothing below `src/services/bot/` and `commands/` knows of interactions. */
+/** Reads who asks, and where, from an interaction. Nothing below `src/services/bot/` and `commands/` knows of interactions. */
 import { type BaseInteraction, GuildMember, InteractionContextType, PermissionFlagsBits } from 'discord.js';
 import type { Actor, Origin } from '#src/people/people.ts';
 
@@ -18,7 +18,7 @@ export function originOf(interaction: BaseInteraction): Origin {
   };
 }
 
-/** Sweeps and face tests report in a thread of their own, and threads have none: asked for in one, they go to its channel. */
+/** Sweeps and face tests open a thread, and a thread can't hold another: asked for in a thread, they go to its channel. */
 export function outsideThreads(interaction: BaseInteraction, origin: Origin): Origin {
   const { channel } = interaction;
   return channel?.isThread() && channel.parentId ? { ...origin, channelId: channel.parentId } : origin;
@@ -31,13 +31,13 @@ export function actorOf(interaction: BaseInteraction): Actor {
     id: user.id,
     guildId,
     roleIds,
-    // Only where the bot was let in: else anyone could become an operator in a guild made for that.
+    // Counts only where the bot was let in: else anyone could become an operator in a guild made for that.
     managesGuild:
       isBotInside(interaction) && (memberPermissions?.has(PermissionFlagsBits.ManageGuild) ?? false),
   };
 }
 
-/** False where the app is only user-installed: there it can answer, and post nothing of its own. */
+/** False where the app is only user-installed: there it can answer, but post nothing of its own. */
 function isBotInside({ context, guildId, authorizingIntegrationOwners }: BaseInteraction): boolean {
   if (context === InteractionContextType.BotDM) return true;
   if (context === InteractionContextType.PrivateChannel) return false;

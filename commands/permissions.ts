@@ -1,9 +1,9 @@
-/** What the bot must be allowed in a channel, checked before anything is charged or queued. */
+/** What the bot must be allowed to do in a channel, checked before anything is charged or queued. */
 import type { BaseInteraction, PermissionResolvable, PermissionsBitField } from 'discord.js';
 import type { BatchKind } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 
-/** As Discord's own settings call them. */
+/** The names that Discord's own settings give them. */
 const WORDS = {
   ViewChannel: 'View Channel',
   SendMessages: 'Send Messages',
@@ -15,7 +15,7 @@ const WORDS = {
 } as const;
 type Needed = keyof typeof WORDS;
 
-/** To post a picture and to edit it later. */
+/** What it takes to post a picture and to edit it later. */
 export const POSTING = [
   'ViewChannel',
   'SendMessages',
@@ -28,7 +28,7 @@ const THREADS = ['CreatePublicThreads', 'SendMessagesInThreads'] as const satisf
 
 /** @throws {UserError} `channel_permissions`, naming what is missing */
 export function mustPost(interaction: BaseInteraction, kind: BatchKind, botInside: boolean): void {
-  // In DMs, and where it is no member, there is nothing to be granted: messages go by the interaction's token.
+  // In DMs, and where the bot is no member, there is nothing to grant: messages go by the interaction's token.
   if (!interaction.guildId || !botInside) return;
   const inThread = interaction.channel?.isThread() ?? false;
   const posting = POSTING.map((one) => (inThread && one === 'SendMessages' ? 'SendMessagesInThreads' : one));

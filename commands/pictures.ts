@@ -1,4 +1,4 @@
-/** One picture, and what its buttons do. A press is answered to who pressed; what changed is shown by the courier. */
+/** One picture, and what its buttons do. The person who pressed gets the answer; the courier shows what changed. */
 import { ActionRowBuilder, ButtonBuilder, ButtonStyle, StringSelectMenuBuilder } from 'discord.js';
 import { randomSeed } from '#src/batches/cells.ts';
 import { detailsOf } from '#src/cards/details.ts';

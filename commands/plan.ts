@@ -35,18 +35,18 @@ import { mustPost } from './permissions.ts';
 /** What a plan is made of, kept with it: it can be edited, and run again from its message. */
 const Source = z.object({
   yaml: z.string(),
-  /** of a face test: which idea a prompt came from */
+  /** which idea each prompt of a face test came from */
   ideas: z.array(z.object({ id: z.string(), prompt: z.string() })).default([]),
 });
 export type Source = z.output<typeof Source>;
 
-/** Of a text field in a form. */
+/** Characters that a form's text field takes. */
 const FIELD_MAX = 4_000;
 const FIELD = 'yaml';
 const VALUES_SHOWN = 8;
 const PROMPTS_SHOWN = 10;
 
-/** What `storedPlan` or a running batch keeps of how it was asked. null: `/imagine`, or of an older version. */
+/** How a stored plan or a running batch was asked for. null: by `/imagine`, or by an older version. */
 export function sourceOf(asked: unknown): Source | null {
   const source = Source.safeParse(asked);
   return source.success ? source.data : null;

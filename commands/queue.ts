@@ -1,4 +1,4 @@
-/** `/queue`: what of yours is still being drawn, and what could not be delivered. */
+/** `/queue`: a person's batches that are still being drawn, and messages that could not be delivered. */
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { placeOf } from '#src/backlog/place.ts';
 import { customId } from '#src/custom-ids.ts';

@@ -1,4 +1,4 @@
-/** `/settings` shows every parameter with the value that counts now, and takes one's own values back. */
+/** `/settings` shows every parameter with the value that counts now, and resets values that the person set. */
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';

@@ -53,7 +53,7 @@ export default {
   },
 } satisfies SlashCommand;
 
-/** An option can't hold a line break in every client: `\n` stands for one, and a code block's fences are dropped. */
+/** In some clients an option can't hold a line break: `\n` stands for one, and a code block's fences are dropped. */
 export function oneLine(text: string): string {
   const lines = text.includes('\n') ? text : text.replaceAll('\\n', '\n');
   return lines.replace(/^\s*```(?:ya?ml)?\s*\n?/i, '').replace(/```\s*$/, '');

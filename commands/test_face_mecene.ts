@@ -19,12 +19,12 @@ import { makePlan } from './plan.ts';
 const ALL = 'all';
 const IDEAS_MAX = 10;
 const GENERATIONS_MAX = 10;
-/** A language model takes seconds for each; the built-in composer none. */
+/** A language model takes seconds for each idea, the built-in composer hardly any time. */
 const IDEAS_WITHIN_MS = 120_000;
-/** characters of a name of a prompt */
+/** characters of a prompt's name */
 const LABEL_MAX = 60;
 const FALLBACK = 'Mecene’s language model was away: the built-in composer wrote these prompts.';
-/** Of an autocomplete's choice. */
+/** Characters of an autocomplete's choice. */
 const CHOICE_MAX = 100;
 
 export default {
@@ -78,7 +78,7 @@ export default {
     const yaml = stringify(
       {
         name: `${counted(folders.length, 'face')} in ${counted(ideas.length, 'idea')}`,
-        // By the words they are about, where those tell them apart: a sheet is labelled with them.
+        // Named by the words they came from, where those tell them apart: a sheet is labelled with the names.
         prompts:
           new Set(labels).size === ideas.length
             ? Object.fromEntries(ideas.map(({ prompt }, i) => [labels[i], prompt]))
@@ -118,7 +118,7 @@ interface Input {
   readonly generations: number;
 }
 
-/** Reads the options; whatever is wrong with any of them is said at once. `words`: one entry an idea. */
+/** Reads the options, and says everything that is wrong with them at once. `words` has one entry an idea. */
 async function check(userId: string, input: Input) {
   const faults: string[] = [];
   const { folders, unknown } = await chosenFolders(userId, input.folders);
@@ -183,7 +183,7 @@ function partsOf(text: string, separator: ',' | ';'): string[] {
     .filter(Boolean);
 }
 
-/** Mecene's prompts, one for each words; one that failed is named. @throws {UserError} `plan_faults`, `busy` */
+/** Mecene's prompts, one for each entry of `words`; those that failed are named. @throws {UserError} `plan_faults`, `busy` */
 async function imagineScenes(
   { actor }: Origin,
   words: readonly string[],

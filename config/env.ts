@@ -41,7 +41,7 @@ const Env = z.object({
   /** Names an entry of config/bundles.yaml: what this worker draws with. */
   BUNDLE: z.string().min(1).default('reference'),
   /**
-   * Execution providers in order of preference, comma-separated. What the first can't do is for the next; without `cpu` a
+   * Execution providers in order of preference, comma-separated. What the first can't do, the next does; without `cpu`, a
    * worker that finds none of them does not start.
    */
   ONNX_PROVIDERS: z
@@ -64,11 +64,11 @@ const Env = z.object({
   /** Who writes Mecene's prompts. `composer` needs no model and no network. */
   MECENE_MODEL: z.enum(['composer', 'openai', 'ollama']).default('composer'),
   MECENE_MODEL_NAME: optional(z.string().min(1)),
-  /** Of an OpenAI-compatible endpoint, or of Ollama. */
+  /** Address of an OpenAI-compatible endpoint, or of Ollama. */
   MECENE_BASE_URL: optional(z.url({ protocol: /^https?$/ })),
   MECENE_API_KEY: optional(z.string().min(1)),
 
-  /** Posts and edits wait this long between two edits of one message, ms. */
+  /** Time between two edits of one message, ms. */
   EDIT_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(3_000),
   /** Print nothing that only a developer needs. */
   CI: optional(flag),
@@ -112,17 +112,17 @@ export type Config = ReturnType<typeof parseConfig>;
 
 export const config: Config = parseConfig(process.env);
 
-// onnxruntime 1.30 reports each session it opens to its maker, from servers too. What people draw, and where, is theirs. Set
-// here, as threads have copies of the environment that native code does not see.
+// onnxruntime 1.30 reports each session it opens to its maker, from servers too. What people draw, and where, is their own
+// business. Set here, as a thread's changes are made to its own copy of the environment, which native code does not see.
 process.env.ORT_DISABLE_TELEMETRY = '1';
 
-/** For parts that cannot work without it. @throws {Error} naming the variable */
+/** Gives a variable's value to a part that cannot work without it. @throws {Error} naming the variable */
 export function required<T>(value: T | undefined, variable: string): T {
   if (value === undefined) throw new Error(`${variable} is not set (see .env.example).`);
   return value;
 }
 
-/** The environment of a process that we start: ours, and what differs. */
+/** The environment of a process that we start: ours with these changes. */
 export function childEnv(changes: Record<string, string | undefined>): Record<string, string | undefined> {
   return { ...process.env, ...changes };
 }

@@ -37,7 +37,7 @@ export function parseYaml<T extends z.ZodType>(text: string, schema: T, name: st
   throw new Error(faults.join('\n'));
 }
 
-/** Where a path begins, or as much of it as is there: a missing key is reported where its parent stands. */
+/** Where the value at a path begins; when a key is missing, where its nearest parent begins. */
 function positionOf(document: Document, path: readonly PropertyKey[]): number {
   let node: unknown = document.contents;
   let position = 0;

@@ -16,7 +16,7 @@ const NumberParameter = z
     type: z.enum(['number', 'integer']),
     min: z.number(),
     max: z.number(),
-    /** values are taken to the nearest multiple; min and max are multiples of it */
+    /** values are rounded to the nearest multiple; min and max are multiples of it */
     step: z.number().positive().optional(),
     default: z.number().nullable(),
   })
@@ -30,7 +30,7 @@ const NumberParameter = z
     'min, default and max are not multiples of step',
   );
 const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });
-/** Lists that the program names; `src/parameters/definitions.ts` has them. */
+/** Lists of choices that the program makes, in `src/parameters/definitions.ts`. */
 const programChoices = ['schedulers', 'spacings', 'cutoffs', 'shapes', 'tiers'] as const;
 export type ProgramChoices = (typeof programChoices)[number];
 const ChoiceParameter = z.strictObject({
@@ -60,7 +60,7 @@ const ParameterEntry = z.discriminatedUnion('type', [
   LorasParameter,
 ]);
 
-/** As the file has it; see `src/parameters/definitions.ts` for one with its choices. */
+/** A parameter as the file has it; see `src/parameters/definitions.ts` for one with its choices. */
 export type ParameterEntry = z.output<typeof ParameterEntry>;
 /** A value of any parameter. null: not set. */
 export type ParameterJson = string | number | boolean | null;

@@ -1,7 +1,7 @@
 /**
- * Who may import whom, as data, and the checker that `npm run lint` runs. Imports of types and imports that come later count too.
+ * Who may import whom, as data, and the checker that `npm run lint` runs. Imports of types and dynamic imports count too.
  *
- * Which file may know a package (onnxruntime, BullMQ, Prisma) is held by Biome, in biome.json.
+ * Biome checks which file may know a package (onnxruntime, BullMQ, Prisma), by the rules in biome.json.
  */
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -83,13 +83,13 @@ function floorOf(file: string): string {
   return ['services', 'cards', 'doors'].includes(second) ? second : 'subjects';
 }
 
-/** A floor, but that each service is a room of its own. */
+/** A file's floor; each service is a room of its own. */
 function roomOf(file: string): string {
   const [, , service = ''] = file.split('/');
   return floorOf(file) === 'services' && !service.endsWith('.ts') ? `services/${service}` : floorOf(file);
 }
 
-/** Files that import one another in a ring; null: there are none. Those that end nowhere are taken away until none is left. */
+/** Files that import one another in a circle; null: there are none. First, files that are in none are taken away in turns. */
 function circleIn(imports: ReadonlyMap<string, readonly string[]>): string[] | null {
   const left = new Map(imports);
   for (let before = -1; before !== left.size; ) {

@@ -12,7 +12,7 @@ export interface AuditEntry {
   readonly after?: Prisma.InputJsonValue | null;
 }
 
-/** Written in the transaction of what it tells of, so that neither can be there without the other. */
+/** Written in the same transaction as what it tells of, so that neither can be there without the other. */
 export async function audit(tx: Transaction, entry: AuditEntry): Promise<void> {
   const { before, after, guildId = null, ...rest } = entry;
   await tx.auditEvent.create({

@@ -21,7 +21,7 @@ export interface NewDelivery {
   readonly channelId?: string | null;
   readonly batchId?: string;
   readonly reviewId?: string;
-  /** Of an interaction where the bot is no member. */
+  /** An interaction's token, where the bot is no member. */
   readonly token?: string | null;
   readonly tokenExpiresAt?: Date | null;
 }
@@ -47,7 +47,7 @@ export async function changed(tx: Transaction, where: Prisma.DeliveryWhereInput)
   return () => wakeCourier(ids);
 }
 
-/** Several as one. */
+/** Makes one wake of several. */
 export function together(...wakes: readonly Wake[]): Wake {
   return async () => {
     for (const wake of wakes) await wake();
@@ -72,7 +72,7 @@ async function wakeCourier(ids: readonly string[]): Promise<void> {
   for (const id of ids) await queues().add('delivery', { deliveryId: id }, { id });
 }
 
-/** So many pictures a page of a batch's message shows. */
+/** How many pictures a page of a batch's message shows. */
 export const PICTURES_PAGE = 10;
 
 /** Turns the page of the message with a batch's pictures. @throws {UserError} `gone` */
@@ -102,14 +102,14 @@ export async function deliverAgain(userId: string, deliveryId: string, channelId
   await wakeCourier([deliveryId]);
 }
 
-/** Reviews of a guild that has a review channel now: they waited for one. */
+/** Has reviews shown that waited until their guild had a review channel. */
 export async function releaseReviews(tx: Transaction, guildId: string): Promise<Wake> {
   const waiting = { kind: 'review', guildId, messageId: null } as const;
   const ids = await raiseWanted(tx, waiting, { notBefore: new Date() });
   return () => wakeCourier(ids);
 }
 
-/** The finished picture need not wait for its card's next turn. With an attempt the courier has it in hand, and sees to it. */
+/** Lets a card show its finished picture at once. The courier has one with an attempt in hand already. */
 export async function hastenCard(tx: Transaction, batchId: string): Promise<void> {
   await tx.delivery.updateMany({
     where: { batchId, kind: 'card', state: 'active', attempts: 0 },
@@ -119,9 +119,9 @@ export async function hastenCard(tx: Transaction, batchId: string): Promise<void
 
 // What the courier does with rows
 
-/** ms after which the row of a courier that died is another's */
+/** ms after which another courier may take the row of one that died */
 export const CLAIM_MS = 15_000;
-/** ms; a place in line and an estimate are worth this much of an edit */
+/** ms after which a place in line and an estimate are worth an edit */
 const STALE_MS = 20_000;
 /** Cards refreshed at once: with a thousand waiting, each is refreshed seldom rather than all of them too often. */
 const REFRESH_MAX = 8;
@@ -164,7 +164,7 @@ export async function changeClaimed(
   return count > 0;
 }
 
-/** Where a message was first posted; false when it was known already. */
+/** Keeps where a message was first posted; false when it was known already. */
 export async function keepMessage(
   tx: Transaction,
   { id, nonce }: Delivery,
@@ -178,7 +178,7 @@ export async function keepMessage(
   return count > 0;
 }
 
-/** Cards that tell a place in line are shown anew from time to time: nobody changes them when others are drawn. */
+/** Cards that tell a place in line are shown anew from time to time: nothing changes them when others are drawn. */
 export async function refreshWaiting(now = new Date()): Promise<void> {
   const stale = await db.delivery.findMany({
     where: {
@@ -196,7 +196,7 @@ export async function refreshWaiting(now = new Date()): Promise<void> {
   await changed(db, { id: { in: stale.map(({ id }) => id) } });
 }
 
-/** An interaction's token that has expired is a secret without a use. */
+/** Wipes interactions' tokens that have expired: they are secrets without a use. */
 export async function wipeTokens(now = new Date()): Promise<void> {
   await db.delivery.updateMany({
     where: { tokenExpiresAt: { lt: now } },

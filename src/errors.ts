@@ -129,7 +129,7 @@ const failures = {
 
 const isFailure = (code: string): code is Failure => Object.hasOwn(failures, code);
 
-/** What of an error is kept in a row. One that has no sentence is ours, whatever it is. */
+/** What a row keeps of an error. One that has no sentence is ours, whatever it is. */
 export function failureOf(error: unknown): Failure {
   return error instanceof UserError && isFailure(error.code) ? error.code : 'internal';
 }

@@ -104,7 +104,7 @@ export async function photoToCheck(photoId: string): Promise<Buffer | null> {
   return photo && getFile(photo.storageKey);
 }
 
-/** What a worker saw. Anything but one face rejects the photo and deletes its bytes; so does a count that is none. */
+/** What a worker saw. Anything but one face rejects the photo and deletes its bytes; so does a count that is no number. */
 export async function finishFaceCheck(photoId: string, faces: number): Promise<void> {
   const reason = faces === 1 ? null : faces > 1 ? 'face_many' : 'face_none';
   const [photo] = await db.facePhoto.updateManyAndReturn({
@@ -259,7 +259,7 @@ export async function folderPhotos(folderId: string): Promise<Buffer[]> {
 /** Deletes bytes and rows; nothing of the photos is left. @throws {UserError} as `getFolder` */
 export async function removeFolder(actor: Actor, name: string): Promise<void> {
   const { id } = await getFolder(actor.id, name);
-  // Again, when photos were being added meanwhile.
+  // Repeated while photos are being added.
   do await deletePhotos({ folderId: id });
   while (!(await removeEmptyFolder(id, actor)));
 }
@@ -286,7 +286,7 @@ async function deletePhotos(where: Prisma.FacePhotoWhereInput): Promise<FacePhot
   return photos;
 }
 
-/** False when photos were added meanwhile. `by` is audited; null: it is tidied away. */
+/** False when photos were added meanwhile. `by` is audited; null when it is only tidied away. */
 async function removeEmptyFolder(id: string, by: Actor | null): Promise<boolean> {
   const gone = await db.$transaction(async (tx) => {
     // The lock of `addPhotos`: a row added now would go with the folder's, and leave its bytes.

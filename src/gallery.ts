@@ -4,8 +4,8 @@
  *   private ──publish──▶ published ──unpublish, report, reject, delete──▶ private
  *
  * A published picture has a folder of its own in storage, `published/<collection>/<image id>/`, with its original and the
- * variants that were made of it; whoever takes it down needs to change the row alone: it is not served from then on, and
- * the folder goes soon after (`clearTakenDown`).
+ * variants that were made of it; to take it down, changing the row is enough: it is not served from then on, and the
+ * folder goes soon after (`clearTakenDown`).
  */
 import { z } from 'zod';
 import { audit } from './audit.ts';
@@ -78,7 +78,7 @@ export async function publishImage(
   if (!image.generation.batch.production) throw new UserError('image_not_production', {});
   if (image.visibility === 'published') return;
 
-  // Bytes first: what the row says is there is there.
+  // Bytes first: the row never names copies that are not there.
   await putFile(originalKey({ ...image, collection }), await getFile(image.storageKey));
   const wake = await db.$transaction(async (tx) => {
     // Asked again: it may have been reported or deleted in the meantime.

@@ -1,11 +1,11 @@
-/** Texts of people, inside texts of ours: whether one can be kept, and the ways to show it as it is, without markdown or mentions. */
+/** People's texts inside ours: whether one can be kept, and the ways to show it as it is, without markdown or mentions. */
 
 /** Whether Postgres can keep a text: it takes no NUL, and JSON no half of a surrogate pair. */
 export function isKeepable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
 
-/** As code, in a sentence: short and on one line. */
+/** A text as code in a sentence: short and on one line. */
 export function quote(text: string): string {
   const line = oneLine(text).replaceAll('`', 'ˋ').trim();
   return `\`${line.length > 60 ? `${line.slice(0, 59)}…` : line || ' '}\``;
@@ -16,14 +16,14 @@ export function unmarked(text: string): string {
   return quote(text).slice(1, -1);
 }
 
-/** As a block of code of its own, with its line breaks. */
+/** A text as a block of code of its own, with its line breaks. */
 export function block(text: string): string {
   return `\`\`\`\n${text.replaceAll('`', 'ˋ')}\n\`\`\``;
 }
 
 /**
- * As plain words of a paragraph: no markdown, no mention, no link, no line of its own. Invisible characters that turn the direction
- * of what follows are left out.
+ * A text as plain words of a paragraph: no markdown, no mention, no link, no line of its own. Invisible characters that turn
+ * the direction of what follows are left out.
  *
  * @param max characters, before escaping
  */
@@ -38,7 +38,7 @@ export function plain(words: string, max: number): string {
     .replaceAll('://', ':\u200b//');
 }
 
-/** With every line break and control character as one space. */
+/** A text with every line break and control character turned into a space. */
 export function oneLine(text: string): string {
   return text.replace(/[\s\p{Cc}]+/gu, ' ');
 }

@@ -66,7 +66,7 @@ export async function fetchUpload({ url, name, size }: Upload, bytesMax: number)
   return Buffer.concat(chunks);
 }
 
-/** The URL when its host, with its port, is one of ours to fetch from, by https; by http only on this machine. */
+/** The URL, when it is by https and we may fetch from its host and port; by http only on this machine. */
 function permitted(url: string): URL | null {
   const from = URL.parse(url);
   if (!from || from.username || from.password) return null;
@@ -96,7 +96,7 @@ export async function readPhoto(bytes: Buffer, file: string): Promise<Photo> {
   const tooSmall = new UserError('upload_small', { file, min: SIDE_MIN });
   if (Math.min(width, height) < SIDE_MIN) throw tooSmall;
   try {
-    // sharp writes no metadata that it is not asked to keep. Of an animation it takes the first picture.
+    // sharp writes no metadata that it is not asked to keep. It takes the first picture of an animation.
     const { data, info } = await sharp(bytes, {
       limitInputPixels: MEGAPIXELS_MAX * 1e6,
       failOn: 'error',
@@ -109,7 +109,7 @@ export async function readPhoto(bytes: Buffer, file: string): Promise<Photo> {
       .png()
       .timeout({ seconds: DECODE_WITHIN_S })
       .toBuffer({ resolveWithObject: true });
-    // Of a very long picture little is left when it is scaled down.
+    // Little is left of a very long picture when it is scaled down.
     if (Math.min(info.width, info.height) < SIDE_MIN) throw tooSmall;
     return { png: data, width: info.width, height: info.height };
   } catch (error) {

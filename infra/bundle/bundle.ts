@@ -6,7 +6,7 @@ const commands: Readonly<Record<string, { usage: string; run(): Promise<{ defaul
   lora: { usage: 'lora list|add|remove|merge DIR …', run: () => import('./lora.ts') },
 };
 
-// A reader that has seen enough, as `| head`, is no fault.
+// A reader that has seen enough, such as `| head`, is no fault.
 process.stdout.on('error', () => process.exit());
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -2,7 +2,7 @@
  * `npm run bundle -- check DIR [--quick]`: a table of every file of a bundle, then everything that is wrong with it.
  *
  * Each network is opened as a worker would, one at a time; `--quick` reads headers alone. Ends with 0 when the bundle can be
- * used, with 1 when it can't, with 2 when it was asked wrongly.
+ * used, with 1 when it can't, with 2 when the arguments are wrong.
  */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -206,7 +206,7 @@ const USUAL: readonly (readonly [role: string, end: RegExp])[] = [
 ];
 const OPTIONAL = new Set(['idTokens', 'idFuse', 'idEncoder', 'upscaler']);
 
-/** A folder without a manifest: the one that would fit it. */
+/** Suggests a manifest for a folder that has none. */
 async function suggest(dir: string): Promise<number> {
   const paths = (await readdir(dir, { recursive: true })).sort();
   const files: Record<string, string> = {};
@@ -214,7 +214,7 @@ async function suggest(dir: string): Promise<number> {
     const path = paths.find((one) => end.test(one));
     if (path) files[role] = role.startsWith('tokenizer') ? path.replace(/\/[^/]+$/, '') : path;
   }
-  // Two graphs are taken before one: their ID tokens can be kept for a person.
+  // Two graphs are preferred to one: their ID tokens can be kept for a person.
   const { idTokens, idFuse, idEncoder } = files;
   if (idTokens && idFuse) delete files.idEncoder;
   else for (const role of ['idTokens', 'idFuse']) delete files[role];

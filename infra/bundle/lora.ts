@@ -6,7 +6,7 @@
  *   lora remove DIR NAME
  *   lora merge DIR NAME[:SCALE],… OUT        a new bundle with these in its weights
  *
- * Ends with 0, with 1 when something does not fit or is missing, with 2 when it was asked wrongly.
+ * Ends with 0, with 1 when something does not fit or is missing, with 2 when the arguments are wrong.
  */
 import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';

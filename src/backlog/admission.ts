@@ -1,6 +1,6 @@
 /**
- * Hands waiting generations from the backlog in Postgres to BullMQ, in the order of `order.ts`, and only about twice as many as the
- * workers can hold: so who is next is decided when a worker is free, not when a person asks.
+ * Hands waiting generations from the backlog in Postgres to BullMQ, in the order of `order.ts`, and only about twice as many
+ * as the workers can hold: so who is next is decided when a worker is free, not when a person asks.
  *
  * Every worker runs this loop; a transaction-scoped advisory lock lets one of them admit at a time. A crash between the
  * row and the job is mended by `readmitLost`.
@@ -16,7 +16,7 @@ import { inOrder } from './order.ts';
 /** Jobs in BullMQ for each worker alive: one drawn, one ready. */
 const DEPTH = 2;
 
-/** Admitted longer ago than this without a job in BullMQ: the queue was emptied. ms */
+/** A generation admitted longer ago than this without a job in BullMQ was lost with the queue. ms */
 const LOST_AFTER_MS = 10_000;
 
 /** Admits what fits and returns how many. */
@@ -45,7 +45,7 @@ export async function admit(queues: Queues, bundle: string, now = new Date()): P
   return ids.length;
 }
 
-/** Puts back what was admitted and is not in BullMQ any more, as after an emptied Redis. Returns how many. */
+/** Puts back what was admitted and is not in BullMQ any more, as after Redis was emptied. Returns how many. */
 export async function readmitLost(queues: Queues, bundle: string, now = new Date()): Promise<number> {
   const admitted = await db.generation.findMany({
     where: { bundle, state: 'queued', admittedAt: { lt: new Date(now.getTime() - LOST_AFTER_MS) } },

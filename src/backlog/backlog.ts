@@ -3,9 +3,9 @@ import { tiers } from '#config/tiers.ts';
 import type { Transaction } from '#src/doors/db.ts';
 import type { Backlog, Flow } from './order.ts';
 
-/** Served longer ago than this counts as never: it bounds what has to be read. */
+/** People and tiers served longer ago than this count as never served: it bounds what has to be read. */
 const SERVED_WITHIN_MS = 60 * 60_000;
-/** Of one batch so many are handed out at once, at most. */
+/** How many of one batch are handed out at once, at most. */
 const IDS_MAX = 32;
 
 interface RunRow {
@@ -19,8 +19,8 @@ interface RunRow {
 }
 
 /**
- * What waits and is not admitted. Of equal pictures one is in it: the others wait until it is drawn and are then
- * copied from it.
+ * What waits and is not admitted. Only one of several equal pictures is in it: the others wait until it is drawn and are
+ * then copied from it.
  */
 export async function readBacklog(tx: Transaction, bundle: string, now: Date): Promise<Backlog> {
   const order = [...tiers.keys()];

@@ -1,6 +1,7 @@
 /**
- * The fleet: the workers alive, what each has loaded, and how fast it draws. A worker keeps its row by renewing it; one that was not
- * heard of for a while counts as gone, and what it had in hand goes back to the backlog. The only file that writes Worker.
+ * The fleet: the workers alive, what each has loaded, and how fast it draws. A worker keeps its row by renewing it; one that
+ * was not heard of for a while counts as gone, and what it had in hand goes back to the backlog. The only file that writes
+ * Worker.
  */
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
@@ -8,16 +9,16 @@ import { db, type Prisma, type Worker } from '#src/doors/db.ts';
 
 /** ms after which a worker that was not heard of counts as gone; it renews every third of that */
 export const WORKER_LOST_MS = 15_000;
-/** Steps of the picture that `seconds` of config/bundles.yaml is of. */
+/** Steps of the picture that takes the `seconds` of config/bundles.yaml. */
 const USUAL_STEPS = 40;
 
-/** What a worker tells of itself each time. */
+/** What a worker tells of itself each time it renews its row. */
 export interface WorkerState {
-  /** of each loaded network: how long loading took, and the execution providers that its nodes run on */
+  /** how long each loaded network took to load, and the execution providers that its nodes run on */
   readonly sessions: readonly object[];
   /** names of the LoRAs that its bundle has */
   readonly loras: readonly string[];
-  /** a denoising step with all that belongs to it; null before anything was drawn */
+  /** time of a denoising step with all that belongs to it; null before anything was drawn */
   readonly msPerStep: number | null;
 }
 
@@ -43,7 +44,7 @@ function columns({ sessions, loras, msPerStep }: WorkerState) {
   return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], msPerStep };
 }
 
-/** Those that are alive, by bundle and then the longest alive first. @param bundle all bundles when left out */
+/** The workers alive, sorted by bundle and then by age, oldest first. @param bundle all bundles when left out */
 export async function workersAlive(bundle?: string, now = new Date()): Promise<Worker[]> {
   return db.worker.findMany({
     where: { ...(bundle && { bundle }), seenAt: { gt: new Date(now.getTime() - WORKER_LOST_MS) } },
@@ -51,7 +52,7 @@ export async function workersAlive(bundle?: string, now = new Date()): Promise<W
   });
 }
 
-/** Mean of the workers alive, ms; before any of them has drawn, what config/bundles.yaml says. */
+/** Mean of these workers, ms; what config/bundles.yaml says before any of them has drawn. */
 export function msPerStepOf(workers: readonly Pick<Worker, 'msPerStep'>[], bundle = config.bundle): number {
   const measured = workers.flatMap(({ msPerStep }) => msPerStep ?? []);
   if (measured.length) return measured.reduce((sum, ms) => sum + ms, 0) / measured.length;

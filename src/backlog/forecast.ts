@@ -1,9 +1,9 @@
 /**
- * When a batch will be ready: steps left × measured speed, on as many workers as there are. Each worker ends what it has in hand,
- * then takes the next picture of the order.
+ * When a batch will be ready: steps left × measured speed, on as many workers as there are. Each worker ends what it has in
+ * hand, then takes the next picture of the order.
  *
- * A picture that is being drawn goes on as fast as it went so far; so the moment that is told stays where it is while the clock goes
- * on, whatever was guessed of its speed before.
+ * A picture that is being drawn is taken to go on as fast as it went so far. So the moment that is told for its end stays the
+ * same while the clock goes on, whatever speed was guessed before.
  */
 
 /** A picture that a worker has in hand. */
@@ -22,7 +22,7 @@ export interface Waiting {
   readonly steps: number;
 }
 
-/** Less than this says nothing of a picture's own speed. */
+/** Progress below this says nothing of a picture's own speed. */
 const TELLING = 0.05;
 
 /**
@@ -51,7 +51,7 @@ export function readyInMs(
     free.push(ms);
     if (picture.batchId === batchId) ready = Math.max(ready, ms);
   }
-  // A worker too many has nothing in hand; one too few was lost, and what it had counts as another's.
+  // A worker without a picture is free. More pictures than workers: one was lost, and its picture counts as another's.
   while (free.length < Math.max(1, workers)) free.push(0);
 
   const queue = [...waiting];

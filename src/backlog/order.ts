@@ -1,15 +1,15 @@
 /**
- * The one order of the backlog: who is next. Admission takes its beginning, and every place and every wait that somebody is told is
- * read off it.
+ * The one order of the backlog: who is next. Admission takes its beginning, and every place and every wait that somebody is
+ * told is read off it.
  *
  * Tiers take turns, the one that was served longest ago first; within a tier people take turns in the same way; within a person's
  * flow, first come first. A turn is one picture. So somebody who asks for 500 pictures delays another's first one by one picture.
  *
- * It has no memory of its own: "served" is the time of the last admission, which rows keep. Taking the beginning, and taking one and
- * asking again, give the same sequence; test/src/backlog/order.test.ts holds it to that.
+ * It has no memory of its own: "served" is the time of the last admission, which rows keep. Taking the first few at once gives
+ * the same sequence as taking one and asking again; test/src/backlog/order.test.ts holds it to that.
  */
 
-/** What of one batch waits, in one flow. */
+/** The pictures of one batch that wait in one flow. */
 export interface Run {
   readonly batchId: string;
   readonly pictures: number;
@@ -32,7 +32,7 @@ export interface Flow {
 
 export interface Backlog {
   readonly flows: readonly Flow[];
-  /** tier → ms; when any picture was last admitted in it, also of flows that are empty by now */
+  /** tier → ms; when any picture was last admitted in it, even if its flow is empty by now */
   readonly tierServedAt: ReadonlyMap<string, number>;
 }
 
@@ -42,11 +42,11 @@ export interface Turn {
   readonly userId: string;
   readonly batchId: string;
   readonly steps: number;
-  /** of the generation, where its run names it */
+  /** the generation's, where its run names it */
   readonly id: string | undefined;
 }
 
-/** @param tiers of equals, the one that stands first here is served first */
+/** @param tiers between equals, the one that stands first here is served first */
 export function* inOrder(
   { flows, tierServedAt }: Backlog,
   tiers: readonly string[],

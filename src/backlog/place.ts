@@ -14,7 +14,7 @@ export interface Place {
   readonly readyMs: number;
 }
 
-/** Where a batch stands that was accepted. */
+/** Where an accepted batch stands. */
 export async function placeOf(batchId: string, now = new Date()): Promise<Place> {
   const { running, admitted, backlog, workers, msPerStep } = await stateNow(config.bundle, now);
   const waiting = [...admitted, ...inOrder(backlog, [...tiers.keys()])];
@@ -26,7 +26,7 @@ export async function placeOf(batchId: string, now = new Date()): Promise<Place>
   };
 }
 
-/** Where a batch would stand that is only planned. */
+/** Where a batch that is only planned would stand. */
 export async function forecastOf(
   plan: { readonly userId: string; readonly tier: string; readonly pictures: number; readonly steps: number },
   now = new Date(),

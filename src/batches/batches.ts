@@ -7,7 +7,8 @@
  *   discarded
  *
  * `endedAt` is set when the last generation has ended, in any of the three. Accepting a batch is one transaction:
- * tokens taken, batch, generations and the messages that must be seen. After it, nothing is lost. The only file that writes Batch.
+ * tokens taken, batch, generations and the messages that must be seen. After it, nothing is lost. The only file that writes
+ * Batch.
  */
 import { config } from '#config/env.ts';
 import { limits } from '#config/tiers.ts';
@@ -40,9 +41,9 @@ export interface Opened {
 /**
  * Accepts a batch. One interaction delivered twice is accepted once.
  *
- * @param plannedId of a plan that was shown and now runs
- * @throws {UserError} `prompt_*`, `batch_limit`, `waiting_limit`, `tokens_short`, `blocked_until`, `folder_empty`, `lora_unknown`,
- *                     `plan_changed`
+ * @param plannedId the plan that was shown and now runs
+ * @throws {UserError} `prompt_*`, `batch_limit`, `waiting_limit`, `tokens_short`, `blocked_until`, `folder_empty`,
+ *                     `lora_unknown`, `plan_changed`
  */
 export async function openBatch(
   origin: Origin,
@@ -147,7 +148,7 @@ export async function createBatch(
   });
 }
 
-/** What an interaction made, where it was delivered twice. */
+/** The batch that an interaction made when it was delivered before. */
 export async function batchOf(interactionId: string): Promise<Batch | null> {
   return db.batch.findUnique({ where: { interactionId } });
 }
@@ -207,12 +208,12 @@ export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<
   );
 }
 
-/** Where its card is. */
+/** Keeps where its card is. */
 export async function keepCardMessage(tx: Transaction, id: string, messageId: string): Promise<void> {
   await tx.batch.update({ where: { id }, data: { messageId } });
 }
 
-/** The thread that was started from its card; the first one counts. */
+/** Keeps the thread that was started from its card; the first one counts. */
 export async function keepThread(tx: Transaction, id: string, threadId: string): Promise<void> {
   await tx.batch.updateMany({ where: { id, threadId: null }, data: { threadId } });
 }

@@ -56,7 +56,7 @@ export function sizeOf(
   return size;
 }
 
-/** Denoising steps, of both stages where a face is drawn. */
+/** Denoising steps, both stages together where a face is drawn. */
 export function stepsOf({ parameters: values, faceFolderId }: Cell): number {
   return Number(values.steps) + (faceFolderId ? Number(values.detail_steps) : 0);
 }
@@ -65,7 +65,7 @@ export function stepsOf({ parameters: values, faceFolderId }: Cell): number {
 const PIPELINE_VERSION = 2;
 
 /**
- * Hash of everything that affects a cell's pixels, but for the bundle's weights: those are compared apart, as only
+ * Hash of everything that affects a cell's pixels, except the bundle's weights: those are compared separately, as only
  * workers have them.
  */
 export function cellKey(cell: Cell, faceHash: string | null, bundle = config.bundle): string {
@@ -96,7 +96,7 @@ export function priceOf(cell: Cell, tierName: string): number {
 }
 
 /**
- * Every check of cells that needs no transaction, and what each comes to.
+ * Makes every check of cells that needs no transaction, and says what each comes to.
  *
  * @throws {UserError} `batch_limit`, `prompt_*`, `lora_unknown`, `folder_empty`, `gone`, `parameter_choice`
  */
@@ -115,7 +115,7 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     key: cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null),
   }));
   const before = await drawnBefore(keyed.map(({ key }) => key));
-  // Within one batch too: the first of two equal cells is drawn, the second is copied from it.
+  // This holds within one batch too: the first of two equal cells is drawn, the second is copied from it.
   return keyed.map((cell) => {
     const known = before.has(cell.key);
     before.add(cell.key);
@@ -129,7 +129,7 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
   });
 }
 
-/** Keys of pictures that are there, drawn with the weights that workers have now. */
+/** Those of the keys whose pictures are there, drawn with the weights that workers have now. */
 async function drawnBefore(keys: readonly string[]): Promise<Set<string>> {
   const bundleHash = await bundleHashNow(config.bundle);
   if (!bundleHash) return new Set();

@@ -86,7 +86,7 @@ async function finish(drawing: Drawing, workerId: string, drawn: Drawn, reused: 
       });
       wakes.push(review);
     }
-    // It was promised as a reuse and is one, or it was paid for and drawn; a paid one that was copied is given back.
+    // A copied picture is free: if it was paid for, because it was not promised as a reuse, its tokens come back.
     return together(...wakes, await ended(tx, drawing.batchId, reused ? [drawing] : []));
   });
   if (wake) await wake();
@@ -105,7 +105,7 @@ export async function failGeneration(id: string, workerId: string, failure: Fail
   return endWithout({ id, state: 'running', workerId }, { state: 'failed', failure });
 }
 
-/** A running one that was aborted because its batch was cancelled. */
+/** Ends a running one that was aborted because its batch was cancelled. */
 export async function abandonGeneration(id: string, workerId: string): Promise<boolean> {
   return endWithout({ id, state: 'running', workerId }, { state: 'cancelled' });
 }
@@ -120,8 +120,8 @@ async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): 
 }
 
 /**
- * Back to the backlog, to be tried again by whoever is free; if its batch was stopped meanwhile, it ends there. `admitted`: BullMQ
- * still has its job.
+ * Puts it back into the backlog, for any free worker to try again; if its batch was stopped meanwhile, it ends instead.
+ * `admitted`: BullMQ still has its job.
  */
 export async function handBack(id: string, workerId: string, admitted: boolean): Promise<void> {
   const wake = await db.$transaction(async (tx) => {
@@ -148,7 +148,7 @@ export async function endBatch(batchId: string, how: 'stopped' | 'cancelled'): P
   return wake !== null;
 }
 
-/** Generations of workers that were not heard of go back to the backlog, or fail after the third try. Returns how many. */
+/** Puts generations of lost workers back into the backlog, or fails them after the third try. Returns how many. */
 export async function rescueOrphans(now = new Date()): Promise<number> {
   const lost = await db.$queryRaw<{ id: string; workerId: string; attempts: number }[]>`
     SELECT g.id, g."workerId", g.attempts FROM "Generation" g LEFT JOIN "Worker" w ON w.id = g."workerId"

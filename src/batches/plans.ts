@@ -1,4 +1,7 @@
-/** Plans: batches that are shown with their price before anything is charged. Their cells are kept, so that what runs is what was shown. */
+/**
+ * Plans: batches that are shown with their price before anything is charged. Their cells are kept, so that what runs is what
+ * was shown.
+ */
 import { z } from 'zod';
 import { forecastOf } from '#src/backlog/place.ts';
 import { type Batch, db, isDuplicate, type Prisma } from '#src/doors/db.ts';
@@ -33,7 +36,7 @@ export interface Plan {
 /**
  * Checks everything and stores the plan; nothing is charged.
  *
- * @throws {UserError} any that `openBatch` throws but `tokens_short`
+ * @throws {UserError} all that `openBatch` throws, except `tokens_short`
  */
 export async function planBatch(origin: Origin, request: BatchRequest): Promise<Plan> {
   await admitUser(origin.actor);

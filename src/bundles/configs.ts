@@ -10,7 +10,7 @@ import { CONTEXT_LENGTH, makeTokenizer, type Tokenizer } from '#pipelines/sdxl/t
 import { messageOf } from '#src/doors/log.ts';
 import type { BundleManifest } from './manifest.ts';
 
-/** Schedules differ by the request; what the network was trained with must be SDXL's, which `pipelines/schedulers.ts` has. */
+/** Each request chooses its schedule; what the network was trained with must be SDXL's, as `pipelines/schedulers.ts` has it. */
 const SchedulerConfig = z.looseObject({
   num_train_timesteps: z.literal(1000),
   beta_start: z.literal(0.00085),

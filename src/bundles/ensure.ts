@@ -1,11 +1,11 @@
-/** Sees to it that a bundle is there: the reference bundle is built by our own script, others are the operator's to bring. */
+/** Sees to it that a bundle is there: our own script builds the reference bundle, the operator brings all others. */
 import { createHash } from 'node:crypto';
 import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundles } from '#config/bundles.ts';
 
 const SOURCES = new URL('../../pipelines/reference/', import.meta.url);
-/** What writes its files, beside those. */
+/** One more source: the module that writes the files. */
 const WRITER = '../onnx-writer.ts';
 
 /**

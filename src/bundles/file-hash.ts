@@ -4,10 +4,10 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 
-/** By path, size and time: hashing 5 GB takes 10 s, and a LoRA's hash is asked for with every picture. */
+/** Kept by path, size and time: hashing 5 GB takes 10 s, and a LoRA's hash is asked for with every picture. */
 const hashes = new Map<string, string>();
 
-/** sha256, hexadecimal; of a file that has not changed since it is known. @throws {Error} of the file system */
+/** sha256, hexadecimal; from memory when the file has not changed since. @throws {Error} of the file system */
 export async function fileHash(path: string): Promise<string> {
   const { size, mtimeMs } = await stat(path);
   const key = `${path} ${size} ${mtimeMs}`;

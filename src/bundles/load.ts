@@ -25,7 +25,7 @@ export interface LoadOptions extends SessionOptions {
   readonly loras?: readonly LoraChoice[];
 }
 
-/** As much of a network's file as it takes to open it; what else was read of it is let go. */
+/** What it takes to open a network; everything else that was read of its file is let go. */
 type Openable = Pick<NetworkFile, 'role' | 'path' | 'renamed'>;
 
 /** A bundle, and what `withLoras` needs to open some of its networks anew. */

@@ -52,7 +52,7 @@ export interface LoraSource {
 }
 
 /**
- * What the bundle itself always has merged in, and what is asked for.
+ * The LoRAs that the bundle itself always has merged in, and those that are asked for.
  *
  * @throws {UnknownLoraError}
  */

@@ -84,7 +84,7 @@ export async function mergedNetworks(
 /**
  * Makes a new bundle of this one: the LoRAs chosen, and its own, are in its weights, and none is left to choose.
  *
- * @param files of the bundle, as `inspectBundle` lists them
+ * @param files the bundle's, as `inspectBundle` lists them
  * @throws {Error} when `out` exists, and as `mergedNetworks`
  */
 export async function mergeBundle(

@@ -30,12 +30,12 @@ export interface NetworkFile {
   readonly faults: readonly string[];
 }
 
-/** As much of a manifest as networks are held against. */
+/** The part of a manifest that networks are held against. */
 type Named = Pick<BundleManifest, 'detector' | 'safetyLabels'> & {
   readonly files: { readonly [role in Role]?: string | undefined };
 };
 
-/** Each network that the manifest names; one that is missing or broken with its faults. */
+/** Each network that the manifest names; a missing or broken one comes with its faults. */
 export async function readNetworks(dir: string, manifest: Named): Promise<NetworkFile[]> {
   const contracts = contractsOf(manifest);
   const networks: NetworkFile[] = [];
@@ -51,7 +51,7 @@ type Axis = number | 'free' | 'one' | 'any';
 
 /** An input or output that a network must have. */
 interface Port {
-  /** the types that pipelines' own can be brought to */
+  /** the types that pipelines' own can be converted to */
   readonly types: readonly string[];
   /** the axes of each rank that is taken */
   readonly shapes: readonly (readonly Axis[])[];
@@ -292,7 +292,7 @@ function breachOf({ type, shape }: OnnxValue, { types, shapes }: Port): string |
 
 const axisText: Readonly<Record<string | number, string>> = { free: 'dynamic', one: 'dynamic', any: '?' };
 
-/** Symbolic axes fit every wish. */
+/** Symbolic axes fit anything. */
 function fits(shape: readonly (number | string)[], axes: readonly Axis[]): boolean {
   return (
     shape.length === axes.length &&

@@ -6,8 +6,8 @@ import { UserError } from '#src/errors.ts';
 import { parseLoras } from './lora-choice.ts';
 
 /**
- * Whether all that is named in these values of a `loras` parameter is there. While no worker is, nothing is refused: the one
- * that comes will say.
+ * Checks that every LoRA named in these values of a `loras` parameter is there. While there is no worker, nothing is
+ * refused: the next one to come will say.
  *
  * @throws {UserError} `lora_unknown`
  */

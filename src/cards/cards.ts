@@ -2,7 +2,7 @@
  * What the courier's messages look like, each kind of delivery drawn from rows as they are now. Components v2.
  *
  * A person's words are shown as they are, never as markdown or mentions (`plain`). A picture is attached only where
- * `mayBeShown` says so, but for moderators, blurred (review.ts).
+ * `mayBeShown` says so; moderators get others blurred (review.ts).
  */
 import { type Delivery, db } from '#src/doors/db.ts';
 import { imagineCard } from './imagine.ts';

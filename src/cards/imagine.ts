@@ -43,7 +43,7 @@ function promptOf(pictures: readonly Picture[]): string {
   return `${plain(prompts[0] ?? '', PROMPT_SHOWN)}${others}`;
 }
 
-/** What is being drawn, waits, or became of a batch without axes. */
+/** How far a batch without axes is: what is being drawn or waits, or what became of it. */
 async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise<string> {
   const of = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state);
   const [only] = pictures.length === 1 ? pictures : [];

@@ -1,4 +1,4 @@
-/** What the cards of a batch say alike of its pictures: the card's colour, a few words, an entry of a list. */
+/** What all cards of a batch say of its pictures: the card's colour, a few words, an entry of a list. */
 import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import type { Picture } from '#src/generations/pictures.ts';

@@ -35,7 +35,7 @@ export interface Card {
   readonly last: boolean;
 }
 
-/** As Discord's own palette. */
+/** Colours of Discord's own palette. */
 export const accents = {
   waiting: 0x80848e,
   running: 0x5865f2,
@@ -45,7 +45,7 @@ export const accents = {
   ended: 0x4e5058,
 } as const;
 
-/** Bytes; of a file without boosts, and of what one request's files may have together. */
+/** The most bytes of a file without boosts, and of all files of one request together. */
 const FILE_MAX = 10 * 1024 * 1024;
 const FILES_MAX = 24 * 1024 * 1024;
 const ALT_MAX = 1_024;
@@ -88,10 +88,10 @@ export interface Choice {
   readonly default?: boolean;
 }
 
-/** Choices of one select, as Discord takes. */
+/** Choices that Discord takes in one select. */
 export const SELECT_MAX = 25;
 
-/** @param choices of more than `SELECT_MAX` the first ones */
+/** @param choices only the first `SELECT_MAX` are offered */
 export function select(
   action: Action,
   id: string,
@@ -108,7 +108,7 @@ export function select(
   return row({ type: ComponentType.StringSelect, custom_id: customId(action, id), placeholder, options });
 }
 
-/** At most ten, as Discord takes. */
+/** At most ten: Discord takes no more. */
 export function gallery(files: readonly CardFile[]): APIComponentInContainer | null {
   if (!files.length) return null;
   const items = files.slice(0, 10).map(({ name, description, spoiler }) => ({

@@ -1,4 +1,4 @@
-/** In the thread of a face test or sweep, what came of it: its pictures page by page, and at the end the manifest. */
+/** What came of a face test or sweep, in its thread: its pictures page by page, and at the end the manifest. */
 import { type APIComponentInContainer, ComponentType } from 'discord-api-types/v10';
 import { hashOf } from '#src/canonical.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
@@ -19,7 +19,7 @@ import {
   text,
 } from './parts.ts';
 
-/** Ten a page. @param wantedPage from 0 */
+/** The pictures, ten a page. @param wantedPage from 0 */
 export async function picturesCard(batch: Batch, wantedPage: number): Promise<Card> {
   const total = await countPictures(batch.id);
   const pages = Math.max(1, Math.ceil(total / PICTURES_PAGE));

@@ -8,7 +8,7 @@ import { accents, button, type Card, type CardFile, card, gallery, row, text } f
 
 const PROMPT_SHOWN = 600;
 const REASON_SHOWN = 500;
-/** px; what is left of a picture before it is made large again: a face is three of them */
+/** px; a picture is shrunk to this before it is enlarged again: a face is about three of them */
 const BLURRED_SIDE = 14;
 /** px */
 const SHOWN_SIDE = 480;

@@ -12,8 +12,8 @@ import { type CardFile, coordinatesOf, stateOf } from './parts.ts';
 const FACE_COLUMNS_MAX = 24;
 
 /**
- * Drawn at every tenth of the way, and when a picture fails or goes out of sight: a name stands for what is on it, and the
- * courier sends only names that the message does not have.
+ * Drawn anew at every tenth of the way, and when a picture fails or goes out of sight: its name stands for what is on it, and
+ * the courier sends only names that the message does not have.
  *
  * @param side px; the full size when left out
  */

@@ -10,7 +10,7 @@ import { accentOf, some, TITLE_SHOWN } from './lines.ts';
 import { bar, button, type Card, type CardFile, card, gallery, row, stateOf, text } from './parts.ts';
 import { axesOf, sheetFile } from './sheet.ts';
 
-/** px; of the small contact sheet beside a summary */
+/** side of the small contact sheet beside a summary, px */
 const THUMBNAIL_SIDE = 640;
 
 /** In the channel: a summary, and the way to its thread. */

@@ -1,5 +1,5 @@
 /**
- * The door to Postgres. Everything else imports `db`, and one file a table writes it.
+ * The door to Postgres. Everything else imports `db`, and each table is written by one file.
  *
  * The client is made at the first use, so a module may be imported where there is no database.
  */

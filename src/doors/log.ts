@@ -23,8 +23,8 @@ export const log = pino(
 );
 
 /**
- * Of an error, what it says and where it was. Not its other fields: those of Discord's client carry the request, with a
- * person's words in its body and an interaction's token in its address.
+ * What an error says and where it happened, and none of its other fields: those of Discord's client carry the request,
+ * with a person's words in its body and an interaction's token in its address.
  */
 function facts(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
@@ -37,5 +37,5 @@ export function withContext<T>(fields: Record<string, unknown>, run: () => T): T
   return context.run({ ...context.getStore(), ...fields }, run);
 }
 
-/** What an error says, whatever it was that was thrown. */
+/** What an error says, whatever was thrown. */
 export const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -105,7 +105,7 @@ async function createDatabase(databaseUrl: string): Promise<void> {
   try {
     await client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`);
   } catch (error) {
-    // Another process was first: 42P04 when it has finished, 23505 when it is at it.
+    // Another process was first: 42P04 when it has finished, 23505 while it is at it.
     const first =
       error instanceof Error && 'code' in error && ['42P04', '23505'].includes(String(error.code));
     if (!first) throw error;
@@ -114,7 +114,7 @@ async function createDatabase(databaseUrl: string): Promise<void> {
   }
 }
 
-/** A lost connection fails the query under way, which says so; unheard, its `error` event would end the process as well. */
+/** A lost connection fails the query under way, which says so; its `error` event, unheard, would also end the process. */
 function clientFor(databaseUrl: string): pg.Client {
   const client = new pg.Client({ connectionString: databaseUrl });
   client.on('error', () => {});

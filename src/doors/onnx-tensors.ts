@@ -4,7 +4,7 @@
 import { fromHalves, toHalves } from '#pipelines/half.ts';
 import type { Tensor, TensorData, TensorInfo, TensorType } from '#pipelines/session.ts';
 
-/** A pipeline's tensor as this input of the network takes it; as it is where there is no way to make it fit. */
+/** A pipeline's tensor as this input of the network takes it; unchanged where there is no way to make it fit. */
 export function toNetwork(value: Tensor, { type, shape }: TensorInfo): Tensor {
   const wanted = shape.length === 1 && value.shape.length === 0 ? { ...value, shape: [1] } : value;
   if (wanted.type === type) return wanted;

@@ -18,7 +18,7 @@ export type Provider = 'tensorrt' | 'cuda' | 'webgpu' | 'cpu';
 export interface SessionOptions {
   /** threads of one session; 0 lets onnxruntime choose */
   readonly threads?: number;
-  /** In order of preference; nodes that one can't run are for those after it. The CPU alone when left out. */
+  /** In order of preference; the next ones run the nodes that one can't. The CPU alone when left out. */
   readonly providers?: readonly Provider[];
   /** Told when a network is loaded, and again when its first run has shown where its nodes run. */
   readonly onReport?: (report: SessionReport) => void;
@@ -46,7 +46,7 @@ export interface OpenSession extends Session {
 /**
  * Opens one network with the first provider that takes it.
  *
- * @throws {Error} of onnxruntime, of the last provider
+ * @throws {Error} onnxruntime's, with the last provider
  */
 export async function openSession(
   path: string,
@@ -223,7 +223,7 @@ function obstacle(provider: Provider): Promise<string | null> {
   return asked;
 }
 
-/** Opens the smallest of networks with it. */
+/** Tries it with the smallest of networks. */
 async function tryProvider(provider: Provider): Promise<string | null> {
   const { InferenceSession, listSupportedBackends } = await ort();
   const graph = new Graph('smallest');

@@ -43,7 +43,7 @@ export interface WorkOptions {
   readonly concurrency?: number;
   /** ms that a job may go on without its lock being renewed; it is renewed at half of it */
   readonly lockMs?: number;
-  /** of `generation`: which bundle's queue */
+  /** which bundle's queue, for `generation` */
   readonly bundle?: string;
 }
 
@@ -81,7 +81,7 @@ export interface Queues {
 const BACKOFF_MS = 1_000;
 const REACH_WITHIN_MS = 3_000;
 
-/** For a start: later, a Redis that is away is waited for. @throws {Error} naming the variable, never its value */
+/** Checks at the start that Redis answers; later, it is waited for. @throws {Error} naming the variable, never its value */
 export async function reachQueues({ redisUrl }: Pick<Config, 'redisUrl'>): Promise<void> {
   if (!redisUrl) return; // on Postgres, which was reached before
   const redis = new Redis(redisUrl, {
@@ -100,7 +100,7 @@ export async function reachQueues({ redisUrl }: Pick<Config, 'redisUrl'>): Promi
   }
 }
 
-/** So long Redis has for an answer when we close. ms */
+/** How long Redis may take to answer when we close, ms. */
 const PING_MS = 1_000;
 
 export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Queues {
@@ -166,7 +166,7 @@ interface Bull {
     run: (job: Job, token?: string, signal?: AbortSignal) => Promise<void>,
     options: { concurrency: number; lockDuration: number; stalledInterval: number; maxStalledCount: number },
   ): BullWorker;
-  /** Whatever asks it now waits until it is back. */
+  /** True: whatever is asked of it now waits until it is back. */
   isAway(): Promise<boolean>;
   end(): Promise<void>;
 }
@@ -179,7 +179,7 @@ function parsePayload<K extends JobKind>(kind: K, data: unknown): Payload<K> {
   throw new TypeError(`Not a ${kind} job: ${faults.join('; ')}`);
 }
 
-/** Of a job in the queue. Trying a bad one again would change nothing. @throws {UnrecoverableError} */
+/** The payload of a job in the queue. Trying a bad one again would change nothing. @throws {UnrecoverableError} */
 function taken<K extends JobKind>(kind: K, data: unknown): Payload<K> {
   try {
     return parsePayload(kind, data);

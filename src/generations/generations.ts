@@ -14,7 +14,7 @@ import { changed } from '#src/deliveries.ts';
 import { type Batch, db, type Generation, type Prisma, type Transaction } from '#src/doors/db.ts';
 import type { Failure } from '#src/errors.ts';
 
-/** A generation is tried so often before it fails as `internal`. */
+/** How often a generation is tried before it fails as `internal`. */
 export const MAX_ATTEMPTS = 3;
 
 export type Drawing = Generation & { batch: Batch };
@@ -80,7 +80,7 @@ export type EndWithout =
   | { readonly state: 'failed'; readonly failure: Failure }
   | { readonly state: 'cancelled' };
 
-/** Ends those that are meant without a picture. @returns them */
+/** Ends without a picture those that `where` matches. @returns them */
 export async function markEnded(
   tx: Transaction,
   where: Prisma.GenerationWhereInput,
@@ -89,7 +89,7 @@ export async function markEnded(
   return tx.generation.updateManyAndReturn({ where, data: { ...end, endedAt: new Date() } });
 }
 
-/** Back to the backlog. `admitted`: BullMQ still has its job. @returns it, or null when it was no longer this worker's */
+/** Puts it back into the backlog. `admitted`: BullMQ still has its job. @returns null when it was no longer this worker's */
 export async function markQueued(
   tx: Transaction,
   id: string,
@@ -103,7 +103,7 @@ export async function markQueued(
   return given ?? null;
 }
 
-/** It is handed to BullMQ. @param at later than any before: the order of admission is read from it */
+/** Notes that it is handed to BullMQ. @param at later than any before: the order of admission is read from it */
 export async function markAdmitted(tx: Transaction, id: string, at: Date): Promise<boolean> {
   const { count } = await tx.generation.updateMany({
     where: { id, state: 'queued', admittedAt: null },
@@ -112,7 +112,7 @@ export async function markAdmitted(tx: Transaction, id: string, at: Date): Promi
   return count > 0;
 }
 
-/** BullMQ has lost them: back to the backlog. Returns how many. */
+/** Puts back into the backlog what BullMQ has lost. Returns how many. */
 export async function markNotAdmitted(ids: readonly string[]): Promise<number> {
   const { count } = await db.generation.updateMany({
     where: { id: { in: [...ids] }, state: 'queued' },

@@ -5,7 +5,7 @@
  *   private ──publish──▶ published ──unpublish, report, reject, delete──▶ private
  *   kept ──▶ deleted    its bytes are gone, its row stays
  *
- * Whether anyone but moderators may see an image is decided by `mayBeShown`: courier, gallery and bot ask here. The only file that
+ * `mayBeShown` decides whether anyone but moderators may see an image: courier, gallery and bot ask here. The only file that
  * writes Image.
  */
 import { audit } from '#src/audit.ts';
@@ -78,7 +78,7 @@ export async function deleteImage(actor: Actor, generationId: string): Promise<I
 
 const unpublished = { visibility: 'private', publishedAt: null } as const;
 
-/** Flagged, so that its bytes are not given to others who ask for the same picture. */
+/** Flags it, so that its bytes are not given to others who ask for the same picture. */
 export async function markReported(tx: Transaction, id: string): Promise<void> {
   await tx.image.update({ where: { id }, data: { verdict: 'flagged', rule: 'report', ...unpublished } });
 }
@@ -112,7 +112,7 @@ export async function markUnpublished(tx: Transaction, id: string): Promise<bool
   return count > 0;
 }
 
-/** Its copies in the gallery's storage are gone. */
+/** Notes that its copies in the gallery's storage are gone. */
 export async function leaveCollection(id: string): Promise<void> {
   await db.image.updateMany({ where: { id, visibility: 'private' }, data: { collection: null } });
 }

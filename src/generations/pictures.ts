@@ -1,4 +1,4 @@
-/** From what people see in Discord back to rows: which batch a message shows, and what of theirs is still to come. */
+/** Finds the rows behind what people see in Discord: which batch a message shows, and what is still to come for a person. */
 import { type Batch, type Delivery, db, type Prisma } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
@@ -32,14 +32,14 @@ export async function visiblePicture(
   return picture;
 }
 
-/** Whether the person is in it: false where none was found to draw, so that stage 2 was skipped; null where none was asked for. */
+/** Whether the person is in it: false where no face was found, so that stage 2 was skipped; null where none was asked for. */
 export function faceFound({ state, faceFolderId, image }: Picture): boolean | null {
   if (!image || state !== 'done' || !faceFolderId) return null;
   return image.likeness !== null;
 }
 
 /**
- * The bytes of a picture, for one who may see its card. The verdict is asked here, with the bytes at hand.
+ * The bytes of a picture, for a person who may see its card. The verdict is checked here, with the bytes at hand.
  *
  * @throws {UserError} `gone`, `image_flagged`
  */

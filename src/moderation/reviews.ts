@@ -4,7 +4,7 @@
  *   pending ──▶ approved   its bytes move to where they belong, and the asker gets the picture
  *      └──────▶ rejected   its bytes are deleted, and the asker gets a strike
  *
- * A flagged image opens one, and so does a member's report of a picture that was clear; until it is decided nobody sees the picture.
+ * A flagged image opens one, and so does a member's report of a clear picture; until it is decided nobody sees the picture.
  * An approved image stays `flagged`: the approval is of this one image, and its bytes do not stand for others of its key.
  *
  * A decision is made once, by a moderator, and kept for ever. The only file that writes Review.
@@ -51,7 +51,7 @@ export async function reviewFor(actor: Actor, reviewId: string) {
 
 export type Decision = 'approved' | 'rejected';
 
-/** Of a moderator's reason, characters. */
+/** Characters of a moderator's reason. */
 const REASON_LENGTH = 500;
 
 /**
@@ -72,7 +72,7 @@ export async function decide(
   const shown = kept.replace(/^quarantine\//, batch.production ? 'productions/' : 'tests/');
   const approved = decision === 'approved';
 
-  // Bytes first: a row must not name bytes that are not there. Moved and not decided, the next try finds them moved.
+  // Bytes first: a row must not name bytes that are not there. If nothing is decided after all, the next try finds them moved.
   if (approved && review.state === 'pending' && shown !== kept && (await hasFile(kept))) {
     await moveFile(kept, shown).catch((error: unknown) => {
       if (!isMissing(error)) throw error; // another moderator was faster by a hair

@@ -1,6 +1,6 @@
 /**
- * Which prompts may be asked: against the rules of config/safety.yaml, however their words are disguised. Pure: a text and the
- * rules, and nothing else.
+ * Which prompts the rules of config/safety.yaml allow, however their words are disguised. Pure: a text and the rules, and
+ * nothing else.
  */
 import { safety } from '#config/safety.ts';
 import { UserError } from '#src/errors.ts';
@@ -109,7 +109,7 @@ export function checkPrompt(text: string): void {
     if (has(any) && (!both || has(both))) throw new UserError('prompt_blocked', { rule: id, says });
 }
 
-/** Lower case, without accents and invisible characters, look-alikes as what they look like. */
+/** Lower case, without accents and invisible characters, and with look-alikes as the letters that they look like. */
 function fold(text: string): string {
   return [...text.normalize('NFKD').toLowerCase()]
     .filter((c) => !/[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]/u.test(c))

@@ -1,6 +1,6 @@
 /**
- * What parameters there are, and which values each takes: config/parameters.yaml with the choices that the program names. Pure: it
- * knows nobody's values.
+ * What parameters there are, and which values each takes: config/parameters.yaml with the choices that the program names.
+ * Pure: it knows nobody's values.
  */
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';

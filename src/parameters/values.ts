@@ -47,7 +47,7 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
   });
 }
 
-/** Back to the default: one, or all. Returns what was changed. @throws {UserError} `parameter_unknown` */
+/** Resets one parameter, or all, to the default. Returns what was changed. @throws {UserError} `parameter_unknown` */
 export async function resetParameter(actor: Actor, name: string | 'all'): Promise<Changed[]> {
   if (name !== 'all') definition(name);
   return db.$transaction(async (tx) => {
@@ -67,12 +67,12 @@ export async function resetParameter(actor: Actor, name: string | 'all'): Promis
   });
 }
 
-/** A person's changes one after another: else two at once would both note the same `before` in the audit log. */
+/** Makes a person's changes take turns: else two at once would both note the same `before` in the audit log. */
 async function lockOwner(tx: Transaction, userId: string): Promise<void> {
   await tx.$executeRaw`SELECT 1 FROM "User" WHERE id = ${userId} FOR UPDATE`;
 }
 
-/** What only operators may set is what others must be able to look up: who, when, from what to what. */
+/** Audits what only operators may set: others must be able to look up who changed it, when, and from what to what. */
 async function auditChange(tx: Transaction, actor: Actor, { name, before, after }: Changed): Promise<void> {
   if (!definition(name).operators) return;
   const { id: actorId, guildId } = actor;
@@ -110,7 +110,7 @@ export interface Described {
   readonly own: boolean;
 }
 
-/** For `/settings`: all, with the value now. */
+/** All parameters with their values now, for `/settings`. */
 export async function describeParameters(actor: Actor): Promise<Described[]> {
   const values = await resolveParameters(actor);
   const stored = await db.parameterValue.findMany({ where: { userId: actor.id }, select: { name: true } });

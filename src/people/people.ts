@@ -25,7 +25,7 @@ export interface Origin {
   readonly tokenExpiresAt: Date;
 }
 
-/** Their row, made at the first sight together with the welcome tokens. @throws {UserError} `blocked_until` */
+/** Their row, made with the welcome tokens when they are first seen. @throws {UserError} `blocked_until` */
 export async function admitUser({ id }: Actor): Promise<User> {
   const welcome = { amount: tokenGrants.welcome, reason: 'grant', once: 'welcome' } as const;
   const seen = () =>
@@ -41,7 +41,7 @@ export async function admitUser({ id }: Actor): Promise<User> {
   return user;
 }
 
-/** A moderator rejected a picture of theirs. */
+/** Counts a strike: a moderator rejected a picture of theirs. */
 export async function addStrike(tx: Transaction, userId: string): Promise<void> {
   await tx.user.update({ where: { id: userId }, data: { strikes: { increment: 1 } } });
 }

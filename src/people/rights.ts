@@ -1,14 +1,14 @@
 /**
  * May this person do this to that: asked here, and nowhere else.
  *
- * It is read again at every command and press, so a role taken away counts at once; and with the row at hand, as the id that a
- * button carries can be forged. Whoever manages a server is its operator and moderator.
+ * Rights are read again at every command and press, so a role taken away counts at once; and with the row at hand, as the id
+ * that a button carries can be forged. Whoever manages a server is its operator and moderator.
  */
 import { type Batch, db, type Role } from '#src/doors/db.ts';
 import { UserError, type UserErrorCode } from '#src/errors.ts';
 import type { Actor, Origin } from './people.ts';
 
-/** What can be done to what belongs to a batch: whether by its owner, and else by whom in the guild where it was asked for. */
+/** What can be done to a batch's belongings: whether its owner may, and who else may in the guild where it was asked for. */
 const deeds = {
   see: { owner: true, roles: ['operator', 'moderator'], refusal: 'gone' },
   end: { owner: true, roles: ['operator', 'moderator'], refusal: 'not_yours' },
@@ -35,7 +35,11 @@ export async function mustBeAllowed(
   throw new UserError(refusal, {});
 }
 
-/** Those in its channel or thread see a batch's messages; its owner and those who look after the place, from anywhere. @throws {UserError} `gone` */
+/**
+ * People in its channel or thread see a batch's messages; its owner and those who look after the guild see them from anywhere.
+ *
+ * @throws {UserError} `gone`
+ */
 export async function mustSee(
   { actor, channelId }: Pick<Origin, 'actor' | 'channelId'>,
   batch: Belonging & Pick<Batch, 'channelId' | 'threadId'>,
@@ -65,7 +69,7 @@ async function hasRole(actor: Actor, role: Exclude<Role, 'member'>): Promise<boo
   return roleIds.some((id) => actor.roleIds.includes(id));
 }
 
-/** The same person before what belongs to a guild: what another guild lets them do does not count for it. */
+/** The same person, with only the rights that count in this guild: what another guild gives them does not. */
 function actorIn(actor: Actor, guildId: string | null): Actor {
   if (guildId !== null && guildId === actor.guildId) return actor;
   return { ...actor, guildId: null, roleIds: [], managesGuild: false };

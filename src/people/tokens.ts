@@ -6,7 +6,7 @@ import { tokenGrants } from '#config/tiers.ts';
 import type { Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 
-/** Tokens. Adds today's grant first, so asking for it is what makes it come. */
+/** A person's tokens. Adds today's grant first: it is given when somebody asks for the balance. */
 export async function balanceOf(tx: Transaction, userId: string, now = new Date()): Promise<number> {
   const sum = await sumOf(tx, userId);
   const grant = Math.min(tokenGrants.daily, tokenGrants.max - sum);
@@ -34,7 +34,7 @@ export async function charge(tx: Transaction, userId: string, batchId: string, p
   });
 }
 
-/** Gives back what generations cost that ended without a picture. */
+/** Gives back what generations that ended without a picture cost. */
 export async function refund(
   tx: Transaction,
   generations: readonly { id: string; userId: string; batchId: string; price: number }[],

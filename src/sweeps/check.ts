@@ -1,6 +1,6 @@
 /**
  * Checks what a sweep asks for, beyond its shape: parameters and their ranges, prompts, names, and what does not go
- * together. Every fault is told at once, so what has not the right shape is left out and the rest is checked as well.
+ * together. Every fault is told at once, so parts of the wrong shape are left out and the rest is checked as well.
  */
 import type { ParameterJson } from '#config/parameters.ts';
 import { UserError } from '#src/errors.ts';
@@ -34,7 +34,7 @@ export interface SweepDefinition {
   readonly limit: number | null;
 }
 
-/** What only the rows of who asks can tell. */
+/** What only the asker's own rows can tell. */
 export interface SweepAsker {
   readonly operator: boolean;
   /** @throws {UserError} told beside what is wrong with the YAML itself */
@@ -56,7 +56,7 @@ export async function checkSweep(value: unknown, lines: Lines, asker: SweepAsker
   return definition;
 }
 
-/** All that has the right shape. What has not is noted, and left out, so that the rest can be checked as well. */
+/** Everything of the right shape. The rest is noted and left out, so that the checks can go on. */
 function shapeOf(value: unknown, faults: Faults): { raw: SweepShape; unread: ReadonlySet<string> } {
   const whole = Sweep.safeParse(value);
   if (whole.success) return { raw: whole.data, unread: new Set() };

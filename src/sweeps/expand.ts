@@ -16,7 +16,7 @@ export interface SweepCell {
   readonly faceName: string | null;
 }
 
-/** How many pictures are meant, `limit` apart. Counts, and makes none. */
+/** How many pictures are asked for, without `limit`. Counts them and makes none. */
 export function countCells(definition: SweepDefinition): bigint {
   const { method, axes, prompts, seeds, faces, cells, samples } = definition;
   const around = BigInt(prompts.length) * BigInt(seeds.length) * BigInt(Math.max(1, faces.length));

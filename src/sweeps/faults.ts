@@ -47,7 +47,7 @@ export class Faults {
     }
   }
 
-  /** `otherwise` where `work` throws what is told to people, and where more is wrong than would be told. */
+  /** Gives `otherwise` where `work` throws an error for people, and where more is wrong than would be told. */
   try<T>(path: Path, work: () => T, otherwise: T): T {
     if (this.#found.size >= FAULTS_MAX) return otherwise;
     try {

@@ -3,7 +3,7 @@
 /** Longest label of a coordinate, in characters. */
 export const LABEL_LENGTH = 60;
 
-/** The number keeps labels apart that begin alike. */
+/** The number tells labels apart that begin alike. */
 export function label(number: number, text: string): string {
   const letters = [...`${number}: ${text}`];
   if (letters.length <= LABEL_LENGTH) return letters.join('');

@@ -23,7 +23,7 @@ type ReadInThread = (text: string, withinMs: number) => Promise<Parsed>;
 const readInThread = keepThread(new URL('./yaml-thread.ts', import.meta.url));
 
 /**
- * @param withinMs of parsing alone, counted from when the thread says that it begins
+ * @param withinMs for parsing alone, counted from when the thread says that it begins
  * @throws {UserError} `yaml_broken`, also when it takes too long or too much memory; `busy` when too many texts wait, or
  *   no thread starts
  */
@@ -36,7 +36,7 @@ export async function parseInThread(
   return parsed;
 }
 
-/** @param file of the thread; tests have one that never comes to an end */
+/** @param file the thread's program; tests have one that never comes to an end */
 export function keepThread(file: URL): ReadInThread {
   let thread: Worker | undefined;
   let lastId = 0;

@@ -4,11 +4,11 @@ import { checkSweep, type SweepAsker, type SweepDefinition } from './check.ts';
 import { parseInThread } from './parse-in-thread.ts';
 
 export const SWEEP_BYTES_MAX = 64 * 1024;
-/** Of parsing alone: the thread has started by then. */
+/** How long parsing alone may take: the thread has started by then. */
 const PARSE_WITHIN_MS = 1_000;
 
 /**
- * @param withinMs of parsing, before it is given up
+ * @param withinMs how long parsing may take before it is given up
  * @throws {UserError} `file_large`, `yaml_broken`, `plan_faults` with every fault at once, each with its line
  */
 export async function parseSweep(

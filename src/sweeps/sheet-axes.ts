@@ -11,8 +11,8 @@ const SHEET_ASPECT = 1.2;
 const CELL_ASPECT = 0.8;
 
 /**
- * Some of the axes make the columns, the others the rows, faster ones inside slower ones; which is decided by the sheet's
- * shape, as a strip of 2 × 20 cells can't be read. Takes the stored coordinates of a batch in its order, so that a sheet
+ * Some of the axes make the columns, the others the rows, faster ones inside slower ones. The sheet's shape decides
+ * which, as a strip of 2 × 20 cells can't be read. Takes the stored coordinates of a batch in its order, so that a sheet
  * needs no YAML.
  *
  * Postgres forgets the order of keys (jsonb sorts them), so the order of the axes is read off the cells: the sooner an
@@ -42,6 +42,6 @@ export function sheetAxes(coordinates: readonly Readonly<Record<string, string>>
   ];
   const strain = ({ rows, columns }: (typeof layouts)[number]) =>
     Math.abs(Math.log((count(columns) * CELL_ASPECT) / count(rows) / SHEET_ASPECT));
-  // Of equally good ones the first: sorting keeps the order of equals.
+  // The first of equally good ones: sorting keeps the order of equals.
   return layouts.sort((a, b) => strain(a) - strain(b))[0] ?? { rows: [], columns: [] };
 }

@@ -36,7 +36,7 @@ export function readYaml(text: string): Parsed {
       prettyErrors: false,
       logLevel: 'error', // `silent` would let a second document pass
     });
-    // In a comment too: the text is kept as it is, to be edited.
+    // Comments are checked too: the text is kept as it is, to be edited.
     if (!isKeepable(text)) return fault(text.search(/\p{Cs}|\0/u), UNKEEPABLE);
     const [error] = document.errors;
     if (error) {
@@ -91,7 +91,7 @@ export function readYaml(text: string): Parsed {
     };
     return { value: document.toJS({ maxAliasCount: 0 }), lines: linesIn(document.contents, 1) };
   } catch {
-    // What the parser itself throws, and does not report, is the end of the stack.
+    // The only error that the parser throws instead of reporting it is the end of the stack.
     return { line: 1, column: 1, reason: TOO_DEEP };
   }
 }

@@ -103,7 +103,7 @@ async function paintState(canvas: Canvas, { state, code }: SheetCell, box: Box, 
   canvas.round(x, y, width, height, radiusOf(box));
 }
 
-/** In the middle of the box, on three lines at most. */
+/** Paints a word in the middle of the box, on three lines at most. */
 async function paintWord(canvas: Canvas, word: string, colour: Colour, box: Box, m: Metrics): Promise<void> {
   const size = Math.max(clamp(Math.round(box.width / 12), 10, 24), Math.min(m.fontSize, box.width / 9));
   const label = await setText(word, { size, width: box.width - 2 * m.gap, lines: 3, centre: true });
@@ -111,7 +111,7 @@ async function paintWord(canvas: Canvas, word: string, colour: Colour, box: Box,
   canvas.text(label, x, box.y + (box.height - label.height) / 2, colour);
 }
 
-/** A dash in each place that the plan leaves out, as a `limit` does. */
+/** Paints a dash in each place that the plan leaves out, as after a `limit`. */
 function paintHoles(canvas: Canvas, { rows, columns, placed }: SheetPlan, m: Metrics): void {
   const taken = new Set(placed.map(({ row, column }) => row * columns + column));
   for (let place = 0; place < rows * columns; place++) {
@@ -126,7 +126,7 @@ function boxAt(row: number, column: number, m: Metrics): Box {
   return { x, y, width: m.cellWidth, height: m.cellHeight };
 }
 
-/** px, of a box's corners */
+/** radius of a box's corners, px */
 function radiusOf({ width }: Box): number {
   return Math.max(3, Math.round(width / 50));
 }

@@ -26,7 +26,7 @@ export interface TextStyle {
   readonly centre?: boolean;
 }
 
-/** From one line to the next, in sizes of the text. */
+/** Distance from one line to the next, in sizes of the text. */
 export const LINE_HEIGHT = 1.35;
 
 const FONT = fileURLToPath(import.meta.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'));

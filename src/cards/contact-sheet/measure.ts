@@ -31,9 +31,9 @@ export interface Metrics {
 
 /** px; Discord scales larger pictures down, and viewers refuse much larger ones */
 const SIDE_MAX = 4_096;
-/** of all cells together: above, a sheet takes seconds and says no more */
+/** all cells together; a sheet with more takes seconds and says no more */
 const PIXELS_MAX = 9_000_000;
-/** px; of a picture on the sheet */
+/** width of a picture on the sheet, px */
 const CELL_MAX = 320;
 const CELL_MIN = 40;
 

@@ -41,7 +41,7 @@ export interface Header {
 const LINE_MAX = 10;
 /** Rows or columns of a grid; with more, cells would be too small to see. */
 const GRID_MAX = 48;
-/** A grid with fewer of its places taken than this is no grid. */
+/** Share of a grid's places that must be taken; with fewer it is no grid. */
 const FILLED_MIN = 0.5;
 
 export function planSheet(request: SheetRequest): SheetPlan {
@@ -74,7 +74,7 @@ function planGrid({ rows, columns, cells }: SheetRequest): SheetPlan | null {
   };
 }
 
-/** In lines, in the cells' own order, each with what sets it apart below. */
+/** Lays out the cells in lines, in their own order, each with a caption of what sets it apart. */
 function planFlow({ rows, columns, cells }: SheetRequest): SheetPlan {
   const axes = [...rows, ...columns];
   const [first] = cells;
@@ -109,7 +109,7 @@ function labelsOf(cell: SheetCell, axes: readonly Axis[]): string[] {
   return axes.map(({ name }) => cell.coordinates[name] ?? '');
 }
 
-/** Those that occur, in the axes' order, the first axis slowest. */
+/** The combinations that occur, in the axes' order, the first axis slowest. */
 function combinations(axes: readonly Axis[], cells: readonly SheetCell[]): string[][] {
   const found = new Map(cells.map((cell) => [labelsOf(cell, axes).join('\0'), labelsOf(cell, axes)]));
   const ranks = axes.map(({ labels }) => new Map(labels.map((label, i) => [label, i])));

@@ -2,8 +2,8 @@
  * Everything that people type and press comes through here, and everybody gets an answer.
  *
  * Discord drops an interaction that is not acknowledged within 3 s, so that comes before any code of ours that could
- * wait. Answers are for who asked alone; the picture itself is posted by the courier, as an ordinary message that
- * outlives the interaction.
+ * wait. Only the person who asked sees the answers; the courier posts the picture itself, as an ordinary message
+ * that outlives the interaction.
  */
 import {
   type AutocompleteInteraction,
@@ -144,12 +144,12 @@ async function suggest(interaction: AutocompleteInteraction): Promise<void> {
   await interaction.respond(choices.slice(0, SUGGESTIONS_MAX));
 }
 
-/** A sentence of its own, for who pressed alone. */
+/** A message of its own, for the person who pressed alone. */
 function below(error: unknown) {
   return { content: clip(sentenceFor(error)), flags: MessageFlags.Ephemeral } as const;
 }
 
-/** What discord.js throws of an option: the person's client still shows the command as it once was. */
+/** When discord.js throws over an option, the person's client still shows the command as it once was. */
 function sentenceFor(error: unknown): string {
   const isOld = error instanceof DiscordjsTypeError && error.code.startsWith('CommandInteractionOption');
   return explain(isOld ? new UserError('command_old', {}, { cause: error }) : error);

@@ -1,6 +1,6 @@
 /**
- * Tells Discord which commands there are. It remembers them, so it is asked first, and told only what is new: a
- * start of the bot is no reason to write.
+ * Tells Discord which commands there are. Discord remembers them, so it is asked first, and told only what is new:
+ * a start of the bot is no reason to write.
  */
 import {
   type APIApplicationCommand,
@@ -30,7 +30,7 @@ export function sameCommands(a: readonly Definition[], b: readonly Definition[])
   return text(a).join() === text(b).join();
 }
 
-/** Of a command or option: what we write. Discord adds ids and versions, and spells defaults out. */
+/** What we write of a command or option. Discord adds ids and versions, and spells defaults out. */
 const WRITTEN = new Set([
   ...['name', 'type', 'description', 'options', 'choices', 'value', 'required', 'autocomplete', 'nsfw'],
   ...['min_value', 'max_value', 'min_length', 'max_length', 'channel_types'],

@@ -16,7 +16,7 @@ const LOOK_EVERY_MS = 1_000;
 const AT_ONCE = 6;
 const REFRESH_EVERY_MS = 5_000;
 const WIPE_EVERY_MS = 60_000;
-/** Rows of one look; the others are due at the next. */
+/** Rows taken at one look; the others are due at the next. */
 const LOOK_AT = 60;
 
 export interface CourierOptions {

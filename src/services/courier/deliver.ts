@@ -24,13 +24,13 @@ import { log, withContext } from '#src/doors/log.ts';
 import { reviewChannel } from '#src/guilds.ts';
 import { type Destination, type Discord, faultOf, type Posted } from './discord.ts';
 
-/** ms until a message is looked at again that waits for the card, or for the command's own answer */
+/** ms until a message that waits for the card, or for the command's own answer, is looked at again */
 const NOT_READY_MS = 1_000;
 /** ms; a review without a channel is looked at this often at first, and less and less; `/guild` wakes it at once */
 const NO_CHANNEL_MS = 5_000;
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MOST_MS = 5 * 60_000;
-/** What Discord refuses is tried so often: by then the rows or the program may have changed. */
+/** How often something that Discord refuses is tried: by then the rows or the program may have changed. */
 const REFUSED_MAX = 6;
 /** ms; a token is not used in its last seconds */
 const TOKEN_MARGIN_MS = 10_000;
@@ -39,7 +39,7 @@ const ANSWER_WITHIN_MS = 20_000;
 /** Messages whose attachments are remembered: the others are asked for. */
 const REMEMBERED_MAX = 1_000;
 
-/** Does what is due of one delivery; nothing when it is not due, or another process has it. Never throws but for Postgres. */
+/** Does what is due for one delivery; nothing when it is not due, or another process has it. Throws only Postgres's errors. */
 export async function deliver(id: string, discord: Discord): Promise<void> {
   const delivery = await claimDelivery(id);
   if (!delivery) return;
@@ -154,7 +154,7 @@ async function answered({ batchId }: Delivery, channelId: string): Promise<strin
   return other?.messageId ?? undefined;
 }
 
-/** With a line that says where it was meant for, when that is not where it is. */
+/** The card, with a line that says where it was meant for when it goes somewhere else. */
 async function displacedIn(card: Card, { kind, batchId }: Delivery, place: Destination) {
   // Read now: placing it may have started the thread.
   const batch = batchId ? await db.batch.findUnique({ where: { id: batchId } }) : null;
@@ -202,7 +202,7 @@ async function destinationOf(
   return threadOf(batch, discord);
 }
 
-/** In a thread stand the status, then the pictures, then the manifest: each waits for those before it. */
+/** A thread holds the status, then the pictures, then the manifest: each waits for those before it. */
 const STANDS_AFTER: Partial<Record<DeliveryKind, DeliveryKind[]>> = {
   pictures: ['status'],
   manifest: ['status', 'pictures'],
@@ -244,7 +244,7 @@ async function threadOf(batch: Batch, discord: Discord): Promise<Destination | N
   return { by: 'bot', channelId: threadId };
 }
 
-/** The older a row that waits, the rarer it is looked at. */
+/** The longer a row has waited, the less often it is looked at. */
 function slower({ createdAt }: Delivery, firstMs: number): number {
   return Math.min(BACKOFF_MOST_MS, Math.max(firstMs, (Date.now() - createdAt.getTime()) / 4));
 }

@@ -20,7 +20,7 @@ import { config, required } from '#config/env.ts';
 export interface Content {
   readonly container: APIContainerComponent;
   readonly files: readonly { name: string; description?: string; spoiler?: boolean; data: Buffer }[];
-  /** of files that the message has already and keeps; ids */
+  /** ids of files that the message has already and keeps */
   readonly kept: readonly string[];
   /** Discord ids; nobody else is notified */
   readonly mentions: readonly string[];
@@ -46,7 +46,7 @@ export interface Discord {
   find(channelId: string, containerId: number): Promise<Posted | null>;
   /** Whether the interaction's first answer still says "thinking": a followup would fill it. */
   isThinking(token: string): Promise<boolean>;
-  /** From a message, to be named after it; one that is there already is taken. Returns its id. */
+  /** Starts a thread from a message, or takes the one that is there already. Returns its id. */
   startThread(channelId: string, messageId: string, name: string): Promise<string>;
   reopenThread(threadId: string): Promise<void>;
   directChannel(userId: string): Promise<string>;
@@ -60,7 +60,7 @@ export interface Discord {
  */
 export interface Fault {
   readonly kind: 'unreachable' | 'expired' | 'archived' | 'refused' | 'unknown';
-  /** Discord's own, or a word */
+  /** Discord's own code, or a word */
   readonly code: string;
 }
 
@@ -106,7 +106,7 @@ const RETRIES = 3;
 /** ms for one call with all its tries and waits for rate limits */
 const CALL_WITHIN_MS = 90_000;
 const THREAD_NAME_MAX = 100;
-/** As far back as one request sees. */
+/** How many messages one request sees back. */
 const LATEST = 100;
 
 export function makeRest(): REST {

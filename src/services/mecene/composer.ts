@@ -32,7 +32,7 @@ export function makeComposer(from: Vocabulary = vocabulary): Writer {
 }
 
 function compose(from: Vocabulary, words: string, seed: bigint): Made {
-  /** Two different ones of a list, the second for a little more colour. */
+  /** Two different entries of a list, the second for a little more colour. */
   const two = <T>(slot: string, list: readonly T[]): [T, T] => {
     const first = roll(words, seed, slot, list.length);
     const second = (first + 1 + roll(words, seed, `${slot}, again`, list.length - 1)) % list.length;
@@ -65,7 +65,7 @@ function compose(from: Vocabulary, words: string, seed: bigint): Made {
   const subject = named ? phrase : `${emotion} ${person}`;
   const about = named ? `${emotion} expression` : phrase;
 
-  // What the person said of hair or clothes stands, without a second one beside it.
+  // Hair or clothes that the person named stay, with no second ones beside them.
   const hairSaid = from.hair.cues.some((cue) => said.has(cue));
   const garmentSaid = from.garments.some((worn) => said.has(worn));
   const prompt = [

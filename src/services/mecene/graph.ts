@@ -131,7 +131,7 @@ export interface Made {
 
 /** Runs the four steps. @throws {UselessAnswer}, what the writer throws, or `signal`'s reason */
 export async function think(writer: Writer, begin: Beginning, signal: AbortSignal): Promise<Made> {
-  // Loaded with the first idea: it is the largest of all that a service imports, and most hours nobody asks for one.
+  // Loaded with the first idea: it is the largest import of any service, and most hours nobody asks for an idea.
   const { Annotation, END, START, StateGraph } = await import('@langchain/langgraph');
   const State = Annotation.Root({
     words: Annotation<string>,

@@ -22,9 +22,9 @@ const RECONCILE_MS = 5_000;
 export interface MeceneOptions {
   readonly settings?: Config['mecene'];
   readonly via?: Queues;
-  /** a model's one answer may take so long */
+  /** how long one answer of a model may take */
   readonly answerMs?: number;
-  /** a model's four answers may take so long */
+  /** how long a model's four answers may take together */
   readonly ideaMs?: number;
 }
 

@@ -20,7 +20,7 @@ export interface Page {
   readonly styleHash: string;
 }
 
-/** Of the first row, on a desktop: these are not lazy. */
+/** Pictures of the first row on a desktop, which are not loaded lazily. */
 const EAGER = 4;
 const STYLE = readFileSync(new URL('./style.css', import.meta.url), 'utf8')
   .replace(/\/\*[\s\S]*?\*\//g, '')
@@ -180,7 +180,7 @@ ${parts.body}
   return { html: text, styleHash: `sha256-${createHash('sha256').update(style).digest('base64')}` };
 }
 
-/** What differs from page to page: placeholders, and the proportions that occur. */
+/** Styles that differ from page to page: placeholders, and the proportions that occur. */
 async function stylesOf(pictures: readonly PublishedPicture[]): Promise<string> {
   const ratios = new Map(
     pictures.map((picture) => [
@@ -218,7 +218,7 @@ function pictureElement(picture: PublishedPicture, sizes: string, eager: boolean
   }} decoding="async"></picture>`;
 }
 
-/** As it stands in a link. */
+/** A cursor as it stands in a link. */
 export function writeCursor({ publishedAt, id }: Cursor): string {
   return Buffer.from(`${publishedAt.getTime()}.${id}`).toString('base64url');
 }

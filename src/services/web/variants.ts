@@ -2,8 +2,8 @@
  * Published pictures as browsers want them: in a few widths and formats, each made once, when it is first asked for, then
  * kept in storage and in memory.
  *
- * Whether a picture may be served is asked of Postgres and remembered for `recheck` seconds; what is remembered answers
- * without disk or SQL.
+ * Postgres says whether a picture may be served, and its answer is remembered for `recheck` seconds; what is remembered
+ * is served without disk or SQL.
  */
 import sharp from 'sharp';
 import { type GallerySettings, gallery } from '#config/gallery.ts';
@@ -117,7 +117,7 @@ async function encodeVariant(original: Buffer, { width, format }: Variant): Prom
   return image.toBuffer();
 }
 
-/** Runs so many at once; the others wait in order. */
+/** Runs at most `max` at once; the others wait in order. */
 function limited(max: number) {
   let running = 0;
   const waiting: (() => void)[] = [];

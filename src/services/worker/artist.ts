@@ -6,7 +6,7 @@ import type { SessionOptions } from '#src/doors/onnx.ts';
 import type { Ask, DrawResult, FacePhotos, ThreadMessage } from './protocol.ts';
 
 export interface Artist {
-  /** of the bundle: all that a picture depends on */
+  /** the bundle's files that a picture depends on */
   readonly files: readonly string[];
   /** Draws one portrait. `signal` ends it at its next step. */
   draw(

@@ -30,7 +30,7 @@ const say = (message: ThreadMessage, transfer: ArrayBuffer[] = []) => port.postM
 
 const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
 const identities = new Map<string, FaceIdentity>();
-/** The bundle with the LoRAs that were asked for last: one set beside the plain one, as each is a UNet in memory. */
+/** The bundle with the LoRAs that were asked for last. One set is kept beside the plain one, as each is a UNet in memory. */
 let merged: { readonly key: string; readonly bundle: PortraitBundle; close(): Promise<void> } | null = null;
 const aborts = new Map<number, AbortController>();
 

@@ -21,15 +21,15 @@ import type { FacePhotos } from './protocol.ts';
 import { portraitTask } from './requests/portrait.ts';
 import { everyMs } from './timers.ts';
 
-/** How far it is goes to Postgres this often; it is also how soon a cancel is seen. ms */
+/** How often progress goes to Postgres, and so how soon a cancel is seen. ms */
 const PROGRESS_EVERY_MS = 400;
 
 export interface Me {
-  /** of the Worker row */
+  /** the Worker row's */
   readonly id: string;
-  /** of the bundle */
+  /** the bundle's */
   readonly dir: string;
-  /** of the bundle */
+  /** the bundle's */
   readonly hash: string;
   readonly artist: Artist;
   readonly pace: Pace;
@@ -92,7 +92,7 @@ async function draw(
 }
 
 /**
- * Of all weights that draw a picture. @throws {UserError} `lora_unknown` when one was removed after it was asked for
+ * Hash of all weights that draw a picture. @throws {UserError} `lora_unknown` when one was removed after it was asked for
  */
 async function hashWith({ dir, hash }: Me, loras: readonly LoraChoice[]): Promise<string> {
   if (!loras.length) return hash;
@@ -103,7 +103,7 @@ async function hashWith({ dir, hash }: Me, loras: readonly LoraChoice[]): Promis
   return createHash('sha256').update(hash).update(added).digest('hex');
 }
 
-/** @throws {UserError} `folder_empty`, `gone` when its consent was withdrawn, or it was removed, after it was asked */
+/** @throws {UserError} `folder_empty`, `gone` when consent was withdrawn or the folder removed after it was asked for */
 async function faceOf({ faceFolderId, coordinates }: Drawing): Promise<FacePhotos | null> {
   if (!faceFolderId) {
     if (coordinates && typeof coordinates === 'object' && 'face' in coordinates)

@@ -1,12 +1,12 @@
 /** How fast this worker draws, measured while it does. */
 
-/** After so many steps a measurement counts half. */
+/** Steps after which a measurement counts half. */
 const HALF_LIFE_STEPS = 40;
 
 export interface Pace {
   /** null before anything was drawn */
   readonly msPerStep: number | null;
-  /** Time that went by, and the steps that were done in it; time beside the network belongs to steps too, with none of its own. */
+  /** Adds time that went by and the steps done in it. Time beside the network has no steps, and is spread over all of them. */
   measure(ms: number, steps: number): void;
 }
 

@@ -24,11 +24,11 @@ import { drawOne } from './draw.ts';
 import { makePace } from './pace.ts';
 import { repeat } from './timers.ts';
 
-/** A lock not renewed for so long is taken over: half of it is the longest pause of this process's event loop. ms */
+/** A lock not renewed for this long is taken over: this process's event loop may pause for half of it at most. ms */
 const LOCK_MS = 15_000;
 const ADMIT_EVERY_MS = 250;
 const RECONCILE_EVERY_MS = 5_000;
-/** Of the 100 s that a stopping machine gives. ms */
+/** How long drawing may go on while we stop, of the 100 s that a stopping machine gives. ms */
 const DRAIN_MS = 90_000;
 
 export interface WorkerOptions {
@@ -54,7 +54,7 @@ export async function startWorker(
       log.info(report, report.used.length ? 'a network runs' : 'a network is loaded');
     },
   });
-  // Last, as it reads every byte, and a bundle that can't be used is told at once.
+  // Last, as it reads every byte: a bundle that can't be used is to be told at once.
   const hash = await bundleHash(dir, artist.files);
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;

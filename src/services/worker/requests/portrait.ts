@@ -1,7 +1,7 @@
 /**
- * What the portrait pipeline takes of a generation: the one place that says which parameter means what to it. A parameter that changes
- * the picture and is missing here would be charged and draw the same picture: test/src/services/worker/requests/portrait.test.ts
- * fails then.
+ * What the portrait pipeline takes of a generation: the one place that says which parameter means what to it. A parameter that
+ * changes the picture and is missing here would be charged and draw the same picture:
+ * test/src/services/worker/requests/portrait.test.ts fails then.
  */
 import { z } from 'zod';
 import { guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
@@ -10,8 +10,8 @@ import { type LoraChoice, parseLoras } from '#src/bundles/lora-choice.ts';
 import type { Generation } from '#src/doors/db.ts';
 
 /**
- * More may be in the row; it is for others. A row that waited while Atelier was updated lacks what is new: defaults are what it was
- * asked with.
+ * The row may hold more, for others. A row that waited while Atelier was updated lacks new parameters: it was asked with
+ * their defaults.
  */
 const PortraitParameters = z.object({
   guidance_scale: z.number(),
@@ -34,10 +34,10 @@ const PortraitParameters = z.object({
   start_merge_step: z.number().int(),
 });
 
-/** A picture to be drawn, but for the face: whose photos those are is asked when it is drawn. */
+/** A picture to be drawn, without its face: the photos are fetched when it is drawn. */
 export interface PortraitTask {
   readonly request: Omit<PortraitRequest, 'face'>;
-  /** merged into the networks before */
+  /** merged into the networks beforehand */
   readonly loras: readonly LoraChoice[];
 }
 
