@@ -61,11 +61,7 @@ async function install() {
       writeFileSync(stamp, wanted);
       return;
     }
-    await quietly('Installing packages (about a minute, once)', 'npm', ['ci', '--no-audit', '--no-fund'], {
-      // Its install script fetches CUDA libraries of several GiB; GPU images run it on purpose.
-      ONNXRUNTIME_NODE_INSTALL: 'skip',
-      PRISMA_SKIP_POSTINSTALL_GENERATE: '1',
-    });
+    await quietly('Installing packages (about a minute, once)', 'npm', ['ci', '--no-audit', '--no-fund']);
     writeFileSync(stamp, wanted);
   });
 }
@@ -125,7 +121,7 @@ function run(command, commandArgs) {
 }
 
 /** Runs it without its output, with a line whenever it takes long, and its last lines when it fails. */
-async function quietly(what, command, commandArgs, env) {
+async function quietly(what, command, commandArgs, env = {}) {
   const startedAt = Date.now();
   const seconds = () => Math.round((Date.now() - startedAt) / 1000);
   const child = spawn(command, commandArgs, {

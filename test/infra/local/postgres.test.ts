@@ -1,12 +1,12 @@
 /** The Postgres from npm, as it is started on a machine that has nothing else. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type EmbeddedPostgres, startPostgres } from '#infra/local/postgres.ts';
+import { type EmbeddedPostgres, linkLibraries, startPostgres } from '#infra/local/postgres.ts';
 
 const asRoot = process.getuid?.() === 0;
 let dir: string;
@@ -114,6 +114,20 @@ it('makes its data folder anew when the first try was cut off', async () => {
   await mkdir(join(dir, 'postgres/data/base'), { recursive: true });
   const postgres = await start();
   expect(await ask(postgres.url('postgres'), 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+});
+
+it('links the libraries that npm’s archive could not, and leaves those that are there', async () => {
+  await mkdir(join(dir, 'native/lib'), { recursive: true });
+  await writeFile(join(dir, 'native/lib/libpq.so.5.18'), 'a library');
+  const links = ['libpq.so', 'libpq.so.5'].map((name) => ({
+    source: 'native/lib/libpq.so.5.18',
+    target: `native/lib/${name}`,
+  }));
+  await writeFile(join(dir, 'native/pg-symlinks.json'), JSON.stringify(links));
+  await Promise.all([linkLibraries(dir), linkLibraries(dir)]);
+  await linkLibraries(dir);
+  expect(await readlink(join(dir, 'native/lib/libpq.so'))).toBe('libpq.so.5.18');
+  expect(await readFile(join(dir, 'native/lib/libpq.so.5'), 'utf8')).toBe('a library');
 });
 
 it('tells when it ends by itself', async () => {
