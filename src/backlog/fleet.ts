@@ -4,13 +4,14 @@
  * Worker.
  */
 import { bundles } from '#config/bundles.ts';
-import { config } from '#config/env.ts';
 import { db, type Prisma, type Worker } from '#src/doors/db.ts';
 
 /** ms after which a worker that was not heard of counts as gone; it renews every third of that */
 export const WORKER_LOST_MS = 15_000;
 /** Steps of the picture that takes the `seconds` of config/bundles.yaml. */
 const USUAL_STEPS = 40;
+/** Pictures whose speed counts while no worker has measured its own. */
+const LATEST = 20;
 
 /** What a worker tells of itself each time it renews its row. */
 export interface WorkerState {
@@ -52,11 +53,26 @@ export async function workersAlive(bundle?: string, now = new Date()): Promise<W
   });
 }
 
-/** Mean of these workers, ms; what config/bundles.yaml says before any of them has drawn. */
-export function msPerStepOf(workers: readonly Pick<Worker, 'msPerStep'>[], bundle = config.bundle): number {
+/** ms; how fast the workers alive draw. Before any of them has drawn, how fast the latest pictures were, or what the bundle's entry says. */
+export async function msPerStepOf(
+  workers: readonly Pick<Worker, 'msPerStep'>[],
+  bundle: string,
+): Promise<number> {
   const measured = workers.flatMap(({ msPerStep }) => msPerStep ?? []);
-  if (measured.length) return measured.reduce((sum, ms) => sum + ms, 0) / measured.length;
+  if (measured.length) return sum(measured) / measured.length;
+  const latest = await db.generation.findMany({
+    where: { bundle, state: 'done', reused: false, admittedAt: { not: null } },
+    orderBy: { admittedAt: 'desc' },
+    take: LATEST,
+    select: { steps: true, startedAt: true, endedAt: true },
+  });
+  const steps = sum(latest.map((picture) => picture.steps));
+  if (steps) return sum(latest.map(({ startedAt, endedAt }) => Number(endedAt) - Number(startedAt))) / steps;
   return ((bundles.get(bundle)?.seconds ?? 10) * 1_000) / USUAL_STEPS;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
 }
 
 /** The hash of the weights that workers draw with now, or drew with last. null: no worker was ever seen. */

@@ -68,5 +68,5 @@ async function stateNow(bundle: string, now: Date) {
   const admitted: Waiting[] = inHand.filter(({ state }) => state === 'queued');
   const alive = await workersAlive(bundle, now);
   const backlog = await readBacklog(db, bundle, now);
-  return { running, admitted, backlog, workers: alive.length, msPerStep: msPerStepOf(alive, bundle) };
+  return { running, admitted, backlog, workers: alive.length, msPerStep: await msPerStepOf(alive, bundle) };
 }

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { admit } from '#src/backlog/admission.ts';
-import { joinFleet, renewWorker } from '#src/backlog/fleet.ts';
+import { joinFleet, msPerStepOf, renewWorker } from '#src/backlog/fleet.ts';
 import { forecastOf, placeOf } from '#src/backlog/place.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { handBack } from '#src/batches/ending.ts';
@@ -133,5 +133,25 @@ describe('a told place', () => {
     expect(await placeOf(batchId)).toEqual(planned);
     // Nine pictures of ten steps, 10 ms each; its last one is the last of all.
     expect(planned.readyMs).toBe(800);
+  });
+});
+
+describe('the fleet’s speed', () => {
+  it('is measured; or that of the latest pictures; or what the bundle’s entry says', async () => {
+    await emptied();
+    expect(await msPerStepOf([], BUNDLE)).toBe(150); // 6 s for 40 steps
+    const batchId = await ask(0, 'fast', 2, 10);
+    const now = Date.now();
+    await db.generation.updateMany({
+      where: { batchId },
+      data: {
+        state: 'done',
+        admittedAt: new Date(now),
+        startedAt: new Date(now - 500),
+        endedAt: new Date(now),
+      },
+    });
+    expect(await msPerStepOf([{ msPerStep: null }], BUNDLE)).toBe(50);
+    expect(await msPerStepOf([{ msPerStep: 20 }, { msPerStep: null }, { msPerStep: 40 }], BUNDLE)).toBe(30);
   });
 });
