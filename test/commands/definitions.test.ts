@@ -1,3 +1,4 @@
+import { globSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { messageCommands, presses, slashCommands } from '#commands/index.ts';
 import { oneLine } from '#commands/sweep.ts';
@@ -23,6 +24,16 @@ describe('the commands', () => {
       ]),
     );
     expect([...messageCommands.keys()]).toEqual(['Details', 'Rerun', 'Cancel', 'Report']);
+  });
+
+  it('are all that have a file', async () => {
+    const modules = await Promise.all(
+      globSync('commands/*.ts').map(async (file) => (await import(`../../${file}`)) as { default?: unknown }),
+    );
+    const listed = new Set<unknown>(slashCommands.values());
+    const missing = modules.map((module) => module.default).filter((one) => one && !listed.has(one));
+    expect(missing).toEqual([]);
+    expect(modules.length).toBeGreaterThan(listed.size);
   });
 
   it('say where they may be used, each on purpose', () => {
