@@ -65,9 +65,15 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
     ]);
     const webUrl = config.web.publicUrl ?? web.origin;
     return {
-      ...{ dir, webUrl, sandbox: discord?.sandbox, close },
+      dir,
+      webUrl,
+      sandbox: discord?.sandbox,
+      close,
       env: {
-        ...{ DATABASE_URL: databaseUrl, DATA_DIR: dir, PUBLIC_URL: webUrl, WEB_PORT: web.port },
+        DATABASE_URL: databaseUrl,
+        DATA_DIR: dir,
+        PUBLIC_URL: webUrl,
+        WEB_PORT: web.port,
         ...discord?.env,
       },
     };

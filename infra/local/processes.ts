@@ -66,7 +66,8 @@ export function serviceProcess(
     const startedAt = Date.now();
     const lastLines: string[] = [];
     const launched = fork(MAIN, names, {
-      ...{ env: childEnv(env), execArgv: [NEW_SPACE, ...execArgv] },
+      env: childEnv(env),
+      execArgv: [NEW_SPACE, ...execArgv],
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     child = launched;

@@ -36,7 +36,8 @@ async function startShards(): Promise<Service> {
   const client = new Client({
     // Interactions belong to no intent; guilds tell roles and channels.
     intents: [GatewayIntentBits.Guilds],
-    ...{ shards, shardCount },
+    shards,
+    shardCount,
     rest: { api: config.discord.apiUrl },
     // A prompt may say @everyone: nobody is ever called by what a person wrote.
     allowedMentions: { parse: [], repliedUser: false },

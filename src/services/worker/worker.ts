@@ -19,6 +19,7 @@ import { log, withContext } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { finishFaceCheck, photoToCheck, removeStalePhotos } from '#src/faces.ts';
+import { endProcess } from '../run.ts';
 import { type Artist, startArtist } from './artist.ts';
 import { drawOne } from './draw.ts';
 import { makePace } from './pace.ts';
@@ -94,8 +95,7 @@ export async function startWorker(
   artist.broken.catch((error: unknown) => {
     // Jobs in hand were rejected and are tried again by others. Without sessions this process is of no use.
     log.error({ err: error }, 'draw thread lost');
-    process.exitCode = 1;
-    process.kill(process.pid, 'SIGTERM');
+    endProcess();
   });
   log.info({ workerId: id, bundle }, 'worker ready');
 

@@ -17,7 +17,10 @@ it.each([
   [
     'an error, with its stack below',
     line({
-      ...{ level: 50, service: 'web', errorId: 'a1', msg: 'unexpected error' },
+      level: 50,
+      service: 'web',
+      errorId: 'a1',
+      msg: 'unexpected error',
       err: { type: 'TypeError', message: 'no', stack: 'TypeError: no\n    at web.ts:1:2' },
     }),
     "12:03:04 web     error  unexpected error { errorId: 'a1' }\n    TypeError: no\n        at web.ts:1:2",
