@@ -53,7 +53,8 @@ async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise
     ['running', 'waiting', 'held', 'failed', 'cancelled', 'gone'] as const
   ).map(of) as [Picture[], Picture[], Picture[], Picture[], Picture[], Picture[]];
 
-  const place = running.length || waiting.length ? await placeOf(batch.id) : { ahead: 0, readyMs: 0 };
+  const goesOn = (running.length || waiting.length) && batch.state !== 'cancelled';
+  const place = goesOn ? await placeOf(batch.id) : { ahead: 0, readyMs: 0 };
   if (running.length) {
     const share = running.reduce((sum, { progress }) => sum + progress, 0) / running.length;
     lines.push(`${many(running)}Drawing ${bar(share)} ${Math.floor(share * 100)} %`);

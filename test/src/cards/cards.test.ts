@@ -5,11 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { readComponents, walk } from '#infra/local/discord/components.ts';
 import { Faults } from '#infra/local/discord/discord-error.ts';
 import { openBatch } from '#src/batches/batches.ts';
+import { endBatch } from '#src/batches/ending.ts';
 import { renderCard } from '#src/cards/cards.ts';
 import { buildManifest } from '#src/cards/manifest.ts';
 import type { Card } from '#src/cards/parts.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
 import { publishImage } from '#src/gallery.ts';
+import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { picturesOf } from '#src/generations/pictures.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
@@ -92,6 +94,16 @@ describe('the card of /imagine', () => {
     expect(words(card)).toMatch(/Waiting, #\d+ in line\nReady about <t:\d+:R>/);
     expect(buttons(card)).toEqual(['batch.cancel']);
     expect(card.mentions).toEqual([]);
+  });
+
+  it('tells no time of a batch that is cancelled while a picture is being drawn', async () => {
+    const { batch } = await opened([{}, {}]);
+    const first = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
+    await startGeneration(first.id, 'w1');
+    await endBatch(batch.id, 'cancelled');
+    const said = words(await render({ batchId: batch.id }, 'card'));
+    expect(said).toContain('Drawing');
+    expect(said).not.toContain('Ready about');
   });
 
   it('has each picture with its buttons; Publish in production alone', async () => {
