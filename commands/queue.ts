@@ -1,6 +1,6 @@
 /** `/queue`: a person's batches that are still being drawn, and messages that could not be delivered. */
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
-import { placeOf } from '#src/backlog/place.ts';
+import { type Place, placesOf } from '#src/backlog/place.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
@@ -64,10 +64,13 @@ export default {
 
 async function card(userId: string, above?: string): Promise<Answer> {
   const [batches, undelivered] = await Promise.all([unfinishedBatches(userId), undeliveredTo(userId)]);
+  const shown = batches.slice(0, SHOWN_MAX);
+  const waiting = shown.filter(({ counts: { queued, running } }) => queued && !running);
+  const places = await placesOf(waiting.map(({ id }) => id));
   const lines = [
     ...(above ? [above] : []),
-    ...(batches.length
-      ? await Promise.all(batches.slice(0, SHOWN_MAX).map(lineOf))
+    ...(shown.length
+      ? shown.map((batch) => lineOf(batch, places[waiting.indexOf(batch)]))
       : ['Nothing of yours waits.']),
     ...(batches.length > SHOWN_MAX ? [`… and ${batches.length - SHOWN_MAX} more`] : []),
     ...(undelivered.length
@@ -105,14 +108,14 @@ function select(
   );
 }
 
-async function lineOf(batch: UnfinishedBatch): Promise<string> {
+/** @param place of one that only waits */
+function lineOf(batch: UnfinishedBatch, place: Place | undefined): string {
   const { queued = 0, running = 0, done = 0 } = batch.counts;
   const where = link(batch.guildId, batch.channelId, batch.messageId);
   const counts = `${done} done, ${running} being drawn, ${queued} waiting`;
   const name = `${quote(batch.title)}${where ? ` ${where}` : ''}`;
-  if (!queued && !running) return `- ${name}: ${counts}`;
-  if (running) return `- ${name}: ${counts}`;
-  const { ahead } = await placeOf(batch.id);
+  if (!place) return `- ${name}: ${counts}`;
+  const { ahead } = place;
   return `- ${name}: ${counts}; ${ahead === 0 ? 'next' : `${counted(ahead, 'picture')} before it`}`;
 }
 

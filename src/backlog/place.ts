@@ -16,15 +16,17 @@ export interface Place {
 
 /** Where an accepted batch stands. */
 export async function placeOf(batchId: string, now = new Date()): Promise<Place> {
-  const { running, admitted, backlog, workers, msPerStep } = await stateNow(config.bundle, now);
-  const waiting = [...admitted, ...inOrder(backlog, [...tiers.keys()])];
-  const isRunning = running.some((picture) => picture.batchId === batchId);
-  const first = waiting.findIndex((picture) => picture.batchId === batchId);
-  return {
-    ahead: isRunning || first < 0 ? 0 : first,
-    readyMs: readyInMs(batchId, { running, waiting, workers, msPerStep }),
-  };
+  return placeIn(await stateNow(config.bundle, now), batchId);
 }
+
+/** Where several stand, in the order of `batchIds`: the backlog is read once for all of them. */
+export async function placesOf(batchIds: readonly string[], now = new Date()): Promise<Place[]> {
+  if (!batchIds.length) return [];
+  const state = await stateNow(config.bundle, now);
+  return batchIds.map((id) => placeIn(state, id));
+}
+
+const PLANNED = 'planned';
 
 /** Where a batch that is only planned would stand. */
 export async function forecastOf(
@@ -32,10 +34,10 @@ export async function forecastOf(
   now = new Date(),
 ): Promise<Place> {
   if (!plan.pictures) return { ahead: 0, readyMs: 0 };
-  const { running, admitted, backlog, workers, msPerStep } = await stateNow(config.bundle, now);
+  const state = await stateNow(config.bundle, now);
   const { userId, tier, ...run } = plan;
   const isTheirs = (flow: Flow) => flow.userId === userId && flow.tier === tier;
-  const own = backlog.flows.find(isTheirs) ?? {
+  const own = state.backlog.flows.find(isTheirs) ?? {
     userId,
     tier,
     servedAt: null,
@@ -43,13 +45,22 @@ export async function forecastOf(
     runs: [],
   };
   const flows = [
-    ...backlog.flows.filter((flow) => !isTheirs(flow)),
-    { ...own, runs: [...own.runs, { ...run, batchId: 'planned' }] },
+    ...state.backlog.flows.filter((flow) => !isTheirs(flow)),
+    { ...own, runs: [...own.runs, { ...run, batchId: PLANNED }] },
   ];
-  const waiting = [...admitted, ...inOrder({ ...backlog, flows }, [...tiers.keys()])];
+  return placeIn({ ...state, backlog: { ...state.backlog, flows } }, PLANNED);
+}
+
+function placeIn(
+  { running, admitted, backlog, workers, msPerStep }: Awaited<ReturnType<typeof stateNow>>,
+  batchId: string,
+): Place {
+  const waiting = [...admitted, ...inOrder(backlog, [...tiers.keys()])];
+  const isRunning = running.some((picture) => picture.batchId === batchId);
+  const first = waiting.findIndex((picture) => picture.batchId === batchId);
   return {
-    ahead: waiting.findIndex(({ batchId }) => batchId === 'planned'),
-    readyMs: readyInMs('planned', { running, waiting, workers, msPerStep }),
+    ahead: isRunning || first < 0 ? 0 : first,
+    readyMs: readyInMs(batchId, { running, waiting, workers, msPerStep }),
   };
 }
 
