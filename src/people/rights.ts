@@ -31,7 +31,7 @@ export async function mustBeAllowed(
   const { owner, roles, refusal } = deeds[deed];
   if (owner && actor.id === ownerId) return;
   const here = actorIn(actor, guildId);
-  for (const role of roles) if (await hasRole(here, role)) return;
+  if (await hasRole(here, roles)) return;
   throw new UserError(refusal, {});
 }
 
@@ -50,7 +50,7 @@ export async function mustSee(
 
 /** Whether parameters for operators count for them. */
 export async function isOperator(actor: Actor): Promise<boolean> {
-  return hasRole(actor, 'operator');
+  return hasRole(actor, ['operator']);
 }
 
 /** @returns the guild that they administer. @throws {UserError} `administrators_only` */
@@ -59,14 +59,15 @@ export function mustAdminister({ guildId, managesGuild }: Actor): string {
   return guildId;
 }
 
-async function hasRole(actor: Actor, role: Exclude<Role, 'member'>): Promise<boolean> {
+/** Whether they have one of these roles: given by us, or by the guild. */
+async function hasRole(actor: Actor, roles: readonly Exclude<Role, 'member'>[]): Promise<boolean> {
   if (actor.managesGuild) return true;
   const user = await db.user.findUnique({ where: { id: actor.id }, select: { role: true } });
-  if (user?.role === role) return true;
+  if (roles.some((role) => role === user?.role)) return true;
   const guild = actor.guildId && (await db.guildSettings.findUnique({ where: { id: actor.guildId } }));
   if (!guild) return false;
-  const roleIds = role === 'operator' ? guild.operatorRoleIds : guild.moderatorRoleIds;
-  return roleIds.some((id) => actor.roleIds.includes(id));
+  const given = { operator: guild.operatorRoleIds, moderator: guild.moderatorRoleIds };
+  return roles.some((role) => given[role].some((id) => actor.roleIds.includes(id)));
 }
 
 /** The same person, with only the rights that count in this guild: what another guild gives them does not. */
