@@ -1,15 +1,19 @@
 /** What is done again and again, one at a time. */
 import { log } from '#src/doors/log.ts';
 
-/** Runs `work` again and again, `ms` after it ended. The returned function ends it and waits for the run in hand. */
-export function repeat(ms: number, work: () => Promise<unknown>): () => Promise<void> {
+/** Runs `work` again and again, `ms` after it ended; `failed` is logged when it threw. The returned function ends it and waits for the run in hand. */
+export function repeat(
+  ms: number,
+  work: () => Promise<unknown>,
+  failed = 'will be tried again',
+): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
   let stopped = false;
   const turn = () => {
     running = work()
       .then(() => {})
-      .catch((error: unknown) => log.warn({ err: error }, 'will be tried again'))
+      .catch((error: unknown) => log.warn({ err: error }, failed))
       .finally(() => {
         if (!stopped) timer = setTimeout(turn, ms);
       });

@@ -8,6 +8,7 @@ import type { REST } from '@discordjs/rest';
 import { dueDeliveries, refreshWaiting, wipeTokens } from '#src/deliveries.ts';
 import { log } from '#src/doors/log.ts';
 import { queues as ourQueues, type Queues } from '#src/doors/queue.ts';
+import { repeat } from '../timers.ts';
 import { deliver } from './deliver.ts';
 import { makeRest, openDiscord } from './discord.ts';
 
@@ -47,8 +48,6 @@ export async function startCourier({
   const worker = queues.work('delivery', ({ deliveryId }) => take(deliveryId), { concurrency: AT_ONCE });
 
   let closed = false;
-  let timer: NodeJS.Timeout | undefined;
-  let looking: Promise<void> = Promise.resolve();
   const refresh = every(REFRESH_EVERY_MS, refreshWaiting);
   const wipe = every(WIPE_EVERY_MS, wipeTokens);
   const look = async () => {
@@ -60,21 +59,13 @@ export async function startCourier({
     });
     await Promise.all(lanes);
   };
-  const turn = () => {
-    looking = look()
-      .catch((error: unknown) => log.warn({ err: error }, 'could not look for deliveries'))
-      .finally(() => {
-        if (!closed) timer = setTimeout(turn, LOOK_EVERY_MS);
-      });
-  };
-  turn();
+  const stopLooking = repeat(LOOK_EVERY_MS, look, 'could not look for deliveries');
   log.info('courier ready');
 
   return {
     async close() {
       closed = true;
-      clearTimeout(timer);
-      await Promise.all([worker.close(), looking]);
+      await Promise.all([worker.close(), stopLooking()]);
       await Promise.all(inHand.values());
     },
   };

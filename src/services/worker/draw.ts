@@ -15,11 +15,11 @@ import { failureOf, UserError } from '#src/errors.ts';
 import { folderHash, folderPhotos } from '#src/faces.ts';
 import { type Drawing, reportProgress, startGeneration } from '#src/generations/generations.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
+import { everyMs } from '../timers.ts';
 import type { Artist } from './artist.ts';
 import { measurePicture, type Pace } from './pace.ts';
 import type { FacePhotos } from './protocol.ts';
 import { portraitTask } from './requests/portrait.ts';
-import { everyMs } from './timers.ts';
 
 /** How often progress goes to Postgres, and so how soon a cancel is seen. ms */
 const PROGRESS_EVERY_MS = 400;

@@ -20,10 +20,10 @@ import type { SessionReport } from '#src/doors/onnx.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { finishFaceCheck, photoToCheck, removeStalePhotos } from '#src/faces.ts';
 import { endProcess } from '../run.ts';
+import { repeat } from '../timers.ts';
 import { type Artist, startArtist } from './artist.ts';
 import { drawOne } from './draw.ts';
 import { makePace } from './pace.ts';
-import { repeat } from './timers.ts';
 
 /** A lock not renewed for this long is taken over: this process's event loop may pause for half of it at most. ms */
 const LOCK_MS = 15_000;
