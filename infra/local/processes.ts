@@ -9,12 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { childEnv } from '#config/env.ts';
+import { restarts } from '#src/services/restarts.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 30_000;
-/** One that ran so long was well: the next pause is a short one again. ms */
-const HEALTHY_MS = 60_000;
 /** Ended so often in a row without a healthy run: its reason will not go away by itself. */
 const FAILURES_MAX = 5;
 const KILL_AFTER_MS = 100_000;
@@ -58,7 +55,7 @@ export function serviceProcess(
   let isWanted = false;
   /** since it was wanted */
   let wasReady = false;
-  let failures = 0;
+  let again = restarts();
   let retry: NodeJS.Timeout | undefined;
 
   /** Resolves when it is ready, rejects when it ends before. */
@@ -95,14 +92,13 @@ export function serviceProcess(
   }
 
   function startAgain(how: string, ranMs: number): void {
-    failures = ranMs > HEALTHY_MS ? 1 : failures + 1;
+    const { failures, pauseMs } = again(ranMs);
     if (failures > FAILURES_MAX) {
       say(`${name} ended ${failures} times in a row: see its log`);
       return;
     }
-    const pause = Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-    say(`${name} ended (${how}), starting it again in ${pause / 1000} s`);
-    retry = setTimeout(() => void launch().catch(() => {}), pause);
+    say(`${name} ended (${how}), starting it again in ${pauseMs / 1000} s`);
+    retry = setTimeout(() => void launch().catch(() => {}), pauseMs);
   }
 
   return {
@@ -113,7 +109,7 @@ export function serviceProcess(
     async start() {
       isWanted = true;
       wasReady = false;
-      failures = 0;
+      again = restarts();
       await launch();
       wasReady = true;
     },

@@ -20,15 +20,12 @@ import {
 } from 'discord.js';
 import { config, required } from '#config/env.ts';
 import { log } from '#src/doors/log.ts';
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, restarts } from '../restarts.ts';
 import { endProcess } from '../run.ts';
 import { ShardMessage, sentenceOf } from './protocol.ts';
 import { registerCommands } from './register.ts';
 
 const SHARD = fileURLToPath(new URL('./shard.ts', import.meta.url));
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 30_000;
-/** A process that ran so long was well. */
-const HEALTHY_MS = 60_000;
 const SHARDS_PER_PROCESS = 16;
 /** A process ends what it has in hand within 20 s. */
 const KILL_AFTER_MS = 25_000;
@@ -134,7 +131,8 @@ function keepAlive({ shards, pauseMs, closing, start, onFatal }: KeptProcess) {
   const { promise: ready, resolve: becameReady } = Promise.withResolvers<void>();
 
   const ended = (async () => {
-    for (let failures = 0; !closing.aborted; ) {
+    const again = restarts(pauseMs);
+    while (!closing.aborted) {
       const startedAt = Date.now();
       child = await start().catch(() => undefined);
       if (!child || closing.aborted) return void child?.kill('SIGTERM');
@@ -150,10 +148,9 @@ function keepAlive({ shards, pauseMs, closing, start, onFatal }: KeptProcess) {
       if (closing.aborted) return;
       if (fatal !== undefined) return onFatal(fatal);
 
-      failures = Date.now() - startedAt > HEALTHY_MS ? 1 : failures + 1;
-      const pause = Math.min(pauseMs * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-      log.warn({ shards, how, failures, pauseMs: pause }, 'shards ended, starting them again');
-      await sleep(pause, undefined, { signal: closing }).catch(() => {});
+      const restart = again(Date.now() - startedAt);
+      log.warn({ shards, how, ...restart }, 'shards ended, starting them again');
+      await sleep(restart.pauseMs, undefined, { signal: closing }).catch(() => {});
     }
   })();
   return { ready, ended, pid: () => child?.pid };
