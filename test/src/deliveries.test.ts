@@ -15,6 +15,7 @@ import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
 import type { Actor } from '#src/people/people.ts';
+import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 interface Scene {
@@ -44,19 +45,7 @@ const imageOf = ({ generationId }: Scene) => db.image.findUniqueOrThrow({ where:
 
 async function draw(scene: Scene, verdict: Verdict = 'clear'): Promise<string> {
   const drawing = await begin(scene);
-  await finishGeneration(drawing!, 'w', {
-    png: Buffer.from('the bytes'),
-    width: 512,
-    height: 640,
-    sha256: 'aa',
-    thumbhash: new Uint8Array([1]),
-    verdict,
-    scores: {},
-    rule: null,
-    likeness: null,
-    bundleHash: 'weights',
-    timings: {},
-  });
+  await finishGeneration(drawing!, 'w', drawn({ verdict }));
   return (await imageOf(scene)).id;
 }
 

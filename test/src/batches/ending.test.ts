@@ -3,7 +3,6 @@ import { WORKER_LOST_MS } from '#src/backlog/fleet.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import {
   abandonGeneration,
-  type Drawn,
   endBatch,
   failGeneration,
   finishGeneration,
@@ -16,22 +15,8 @@ import { getFile, hasFile } from '#src/doors/storage.ts';
 import { MAX_ATTEMPTS, reportProgress, startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { balanceOf } from '#src/people/tokens.ts';
+import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
-
-const drawn = (changes: Partial<Drawn> = {}): Drawn => ({
-  png: Buffer.from('the bytes'),
-  width: 512,
-  height: 640,
-  sha256: 'aa',
-  thumbhash: new Uint8Array([1, 2, 3]),
-  verdict: 'clear',
-  scores: { normal: 0.99, flagged: 0.01 },
-  rule: null,
-  likeness: null,
-  bundleHash: 'weights',
-  timings: { base: 100 },
-  ...changes,
-});
 
 /** A batch of one by a new person, and its generation's id. */
 async function opened(changes: Parameters<typeof cell>[0] = {}, person = actor()) {

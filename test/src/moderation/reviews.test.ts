@@ -7,6 +7,7 @@ import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage, mayBeShown, reusable } from '#src/generations/images.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
+import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 
 const code = (code: string) => expect.objectContaining({ code });
@@ -20,17 +21,8 @@ async function picture(verdict: 'clear' | 'flagged' = 'flagged', guildId: string
   );
   const generation = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
   const drawing = await startGeneration(generation.id, 'w');
-  await finishGeneration(drawing!, 'w', {
-    png: Buffer.from('the bytes'),
-    width: 512,
-    height: 640,
-    sha256: 'aa',
-    thumbhash: new Uint8Array([1]),
-    ...verdictOf({ flagged: verdict === 'flagged' ? 0.9 : 0.1 }),
-    likeness: null,
-    bundleHash: 'weights',
-    timings: {},
-  });
+  const scores = { flagged: verdict === 'flagged' ? 0.9 : 0.1 };
+  await finishGeneration(drawing!, 'w', drawn(verdictOf(scores)));
   const image = await db.image.findUniqueOrThrow({
     where: { generationId: generation.id },
     include: { review: true },

@@ -1,0 +1,19 @@
+/** A finished picture, as a worker hands it over: with every fact in place, to be changed where a test cares. */
+import type { Drawn } from '#src/batches/ending.ts';
+
+export function drawn(changes: Partial<Drawn> = {}): Drawn {
+  return {
+    png: Buffer.from('the bytes'),
+    width: 512,
+    height: 640,
+    sha256: 'aa',
+    thumbhash: new Uint8Array([1, 2, 3]),
+    verdict: 'clear',
+    scores: { normal: 0.99, flagged: 0.01 },
+    rule: null,
+    likeness: null,
+    bundleHash: 'weights',
+    timings: { base: 100 },
+    ...changes,
+  };
+}
