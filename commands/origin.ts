@@ -1,6 +1,7 @@
 /** Reads who asks, and where, from an interaction. Nothing below `src/services/bot/` and `commands/` knows of interactions. */
 import { type BaseInteraction, GuildMember, InteractionContextType, PermissionFlagsBits } from 'discord.js';
 import type { Actor, Origin } from '#src/people/people.ts';
+import { languageOf, type Say, sayIn } from '#src/say.ts';
 
 /** Discord forgets an interaction's token after this. */
 const TOKEN_LIFE_MS = 15 * 60_000;
@@ -12,10 +13,17 @@ export function originOf(interaction: BaseInteraction): Origin {
     actor: actorOf(interaction),
     interactionId: id,
     channelId,
+    channelLocale: interaction.guildLocale ?? interaction.locale,
+    say: sayTo(interaction),
     botInside: isBotInside(interaction),
     token,
     tokenExpiresAt: new Date(createdTimestamp + TOKEN_LIFE_MS),
   };
+}
+
+/** Says things in the language of the person who typed or pressed. */
+export function sayTo({ locale }: BaseInteraction): Say {
+  return sayIn(languageOf(locale));
 }
 
 /** Sweeps and face tests open a thread, and a thread can't hold another: asked for in a thread, they go to its channel. */
@@ -25,12 +33,13 @@ export function outsideThreads(interaction: BaseInteraction, origin: Origin): Or
 }
 
 export function actorOf(interaction: BaseInteraction): Actor {
-  const { user, guildId, member, memberPermissions } = interaction;
+  const { user, guildId, member, memberPermissions, locale } = interaction;
   const roleIds = member instanceof GuildMember ? [...member.roles.cache.keys()] : (member?.roles ?? []);
   return {
     id: user.id,
     guildId,
     roleIds,
+    locale,
     // Counts only where the bot was let in: else anyone could become an operator in a guild made for that.
     managesGuild:
       isBotInside(interaction) && (memberPermissions?.has(PermissionFlagsBits.ManageGuild) ?? false),

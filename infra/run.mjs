@@ -1,7 +1,7 @@
 // Runs Atelier on a machine that has only Node ≥ 20 and npm: installs what is missing, generates the Prisma client, and
 // goes on with the Node that Atelier is written for. Plain JavaScript without dependencies, as nothing is installed yet.
 //
-//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|golden|bundle [arguments]
+//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|golden|bundle|words [arguments]
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,6 +32,7 @@ const tasks = {
   bundle: () => [join(root, 'infra/bundle/bundle.ts'), ...args],
   migrate: () => [join(root, 'infra/database/migrate-dev.ts'), ...args],
   'check-migrations': () => [join(root, 'infra/database/check-migrations.ts'), ...args],
+  words: () => [join(root, 'infra/words.ts'), ...args],
   imports: () => [join(root, 'infra/imports.ts'), ...args],
   generate: () => null,
 };

@@ -128,7 +128,7 @@ async function openPlan(
 
 export async function createBatch(
   tx: Transaction,
-  { actor, channelId, botInside, interactionId }: Origin,
+  { actor, channelId, channelLocale, botInside, interactionId }: Origin,
   { kind, title, tier, production }: BatchRequest,
   more: Pick<Prisma.BatchUncheckedCreateInput, 'state' | 'config' | 'planHash' | 'charged' | 'openedAt'>,
 ): Promise<Batch> {
@@ -139,6 +139,7 @@ export async function createBatch(
       ownerId: actor.id,
       guildId: actor.guildId,
       channelId,
+      locale: channelLocale,
       botInside,
       interactionId,
       tier,

@@ -2,6 +2,7 @@
 import { tokenGrants } from '#config/tiers.ts';
 import { db, isDuplicate, type Transaction, type User } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
+import type { Say } from '#src/say.ts';
 
 /** Somebody who typed or pressed, as Discord's interaction tells it. Made in `commands/origin.ts`. */
 export interface Actor {
@@ -11,6 +12,8 @@ export interface Actor {
   readonly roleIds: readonly string[];
   /** they may Manage Server there */
   readonly managesGuild: boolean;
+  /** what their Discord is set to, as `en-US` */
+  readonly locale: string;
 }
 
 /** Where and by whom something was asked. */
@@ -18,6 +21,10 @@ export interface Origin {
   readonly actor: Actor;
   readonly interactionId: string;
   readonly channelId: string;
+  /** of what everybody in the channel reads: the guild's, or the person's own where there is none */
+  readonly channelLocale: string;
+  /** answers them in their language */
+  readonly say: Say;
   /** false: the app is only user-installed here */
   readonly botInside: boolean;
   /** needed only where the bot is no member */
@@ -25,16 +32,17 @@ export interface Origin {
   readonly tokenExpiresAt: Date;
 }
 
-/** Their row, made with the welcome tokens when they are first seen. @throws {UserError} `blocked_until` */
-export async function admitUser({ id }: Actor): Promise<User> {
+/** Their row, made with the welcome tokens when they are first seen; it keeps the language of what is sent to them later. @throws {UserError} `blocked_until` */
+export async function admitUser({ id, locale }: Actor): Promise<User> {
   const welcome = { amount: tokenGrants.welcome, reason: 'grant', once: 'welcome' } as const;
   const seen = () =>
-    db.user.upsert({ where: { id }, create: { id, tokens: { create: welcome } }, update: {} });
+    db.user.upsert({ where: { id }, create: { id, locale, tokens: { create: welcome } }, update: {} });
   // Two first commands at once both find no row, and one of them comes second: now it finds one.
   const user = await seen().catch((error: unknown) => {
     if (!isDuplicate(error)) throw error;
     return seen();
   });
+  if (user.locale !== locale) await db.user.update({ where: { id }, data: { locale } });
   if (user.blockedUntil && user.blockedUntil > new Date()) {
     throw new UserError('blocked_until', { until: user.blockedUntil });
   }

@@ -5,6 +5,7 @@ import type { BatchRequest } from '#src/batches/batches.ts';
 import type { Cell } from '#src/batches/cells.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import type { Actor, Origin } from '#src/people/people.ts';
+import { sayIn } from '#src/say.ts';
 
 let last = 0;
 const DISCORD_EPOCH_BASE = 1_200_000_000_000_000_000n;
@@ -21,6 +22,7 @@ export function actor(changes: Partial<Actor> = {}): Actor {
     guildId: snowflake(),
     roleIds: [],
     managesGuild: false,
+    locale: 'en-US',
     ...changes,
   };
 }
@@ -30,6 +32,8 @@ export function origin(changes: Partial<Origin> = {}): Origin {
     actor: actor(),
     interactionId: snowflake(),
     channelId: snowflake(),
+    channelLocale: 'en-US',
+    say: sayIn('en'),
     botInside: true,
     token: randomUUID(),
     tokenExpiresAt: new Date(Date.now() + 15 * 60_000),

@@ -11,12 +11,18 @@ import {
 import { messageCommands, slashCommands } from '#commands/index.ts';
 import { canonicalJson } from '#src/canonical.ts';
 import { log } from '#src/doors/log.ts';
+import { localised } from './localised.ts';
+
+/** Discord leaves them out unless asked. */
+const WITH_LOCALES = new URLSearchParams({ with_localizations: 'true' });
 
 /** @returns whether anything was new */
 export async function registerCommands(rest: REST, applicationId: string): Promise<boolean> {
-  const wanted = [...slashCommands.values(), ...messageCommands.values()].map(({ data }) => data.toJSON());
+  const wanted = [...slashCommands.values(), ...messageCommands.values()].map(({ data }) =>
+    localised(data.toJSON()),
+  );
   const route = Routes.applicationCommands(applicationId);
-  const there = (await rest.get(route)) as APIApplicationCommand[];
+  const there = (await rest.get(route, { query: WITH_LOCALES })) as APIApplicationCommand[];
   if (sameCommands(wanted, there)) return false;
   await rest.put(route, { body: wanted });
   log.info({ commands: wanted.length }, 'commands registered');
@@ -34,6 +40,7 @@ export function sameCommands(a: readonly Definition[], b: readonly Definition[])
 const WRITTEN = new Set([
   ...['name', 'type', 'description', 'options', 'choices', 'value', 'required', 'autocomplete', 'nsfw'],
   ...['min_value', 'max_value', 'min_length', 'max_length', 'channel_types'],
+  ...['name_localizations', 'description_localizations'],
   ...['default_member_permissions', 'contexts', 'integration_types'],
 ]);
 
@@ -43,7 +50,7 @@ function essence(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value)
       .filter(([key, inner]) => WRITTEN.has(key) && !isDefault(key, inner))
-      .map(([key, inner]) => [key, essence(inner)]),
+      .map(([key, inner]) => [key, key.endsWith('_localizations') ? inner : essence(inner)]),
   );
 }
 
@@ -51,5 +58,5 @@ function essence(value: unknown): unknown {
 function isDefault(key: string, value: unknown): boolean {
   if (value === null || value === undefined || value === false || value === '') return true;
   if (key === 'type' && value === 1) return true;
-  return Array.isArray(value) && value.length === 0;
+  return typeof value === 'object' && Object.keys(value).length === 0;
 }
