@@ -9,7 +9,7 @@
 import { defineConfig } from 'vitest/config';
 
 const pure = [
-  'test/config/{gallery,load,mecene,safety}.test.ts',
+  'test/config/{gallery,load,locales,mecene,safety}.test.ts',
   'test/commands/definitions.test.ts',
   'test/infra/tables.test.ts',
   'test/infra/local/{sources,pretty}.test.ts',

@@ -5,6 +5,7 @@ import { endingPresses } from './ending.ts';
 import faces from './faces.ts';
 import gallery from './gallery.ts';
 import guild from './guild.ts';
+import help from './help.ts';
 import imagine from './imagine.ts';
 import { cancelEntry, detailsEntry, reportEntry, rerunEntry } from './messages.ts';
 import { picturePresses } from './pictures.ts';
@@ -26,6 +27,7 @@ export const slashCommands = byName<SlashCommand>([
   queue,
   gallery,
   guild,
+  help,
 ]);
 
 export const messageCommands = byName<MessageCommand>([detailsEntry, rerunEntry, cancelEntry, reportEntry]);

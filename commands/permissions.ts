@@ -1,5 +1,10 @@
 /** What the bot must be allowed to do in a channel, checked before anything is charged or queued. */
-import type { BaseInteraction, PermissionResolvable, PermissionsBitField } from 'discord.js';
+import {
+  type BaseInteraction,
+  OAuth2Scopes,
+  type PermissionResolvable,
+  type PermissionsBitField,
+} from 'discord.js';
 import type { BatchKind } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 
@@ -25,6 +30,12 @@ export const POSTING = [
 ] as const satisfies Needed[];
 /** Face tests and sweeps report in a thread of their own. */
 const THREADS = ['CreatePublicThreads', 'SendMessagesInThreads'] as const satisfies Needed[];
+
+/** What the link that adds the bot to a server asks for: no more than is used. */
+export const INSTALL = {
+  scopes: [OAuth2Scopes.Bot, OAuth2Scopes.ApplicationsCommands],
+  permissions: [...POSTING, ...THREADS],
+} as const;
 
 /** @throws {UserError} `channel_permissions`, naming what is missing */
 export function mustPost(interaction: BaseInteraction, kind: BatchKind, botInside: boolean): void {
