@@ -71,9 +71,9 @@ export const rerunEntry: MessageCommand = {
 
 export const cancelEntry: MessageCommand = {
   data: entry('Cancel'),
-  async run({ targetId }, { actor }) {
+  async run({ targetId }, origin) {
     const { batchId } = await shownBy(targetId);
-    return end(actor, batchId, 'cancelled');
+    return end(origin, batchId, 'cancelled');
   },
 };
 

@@ -3,6 +3,7 @@ import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from '
 import { type Place, placesOf } from '#src/backlog/place.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
+import type { Delivery } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import {
   type Undelivered,
@@ -10,12 +11,23 @@ import {
   undeliveredTo,
   unfinishedBatches,
 } from '#src/generations/pictures.ts';
-import { counted, quote, relative, unmarked } from '#src/text.ts';
+import { message, type Say } from '#src/say.ts';
+import { quote, relative, unmarked } from '#src/text.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { end } from './ending.ts';
 import { Context, Install } from './options.ts';
+import { sayTo } from './origin.ts';
 
 const LABEL_MAX = 100;
+/** What a message was to be. */
+const deliveryWords = {
+  card: message('card'),
+  status: message('status'),
+  pictures: message('pictures'),
+  manifest: message('manifest'),
+  review: message('review'),
+  notice: message('notice'),
+} as const satisfies Record<Delivery['kind'], string>;
 /** A message takes 2,000 characters, and a batch takes about 150. */
 const SHOWN_MAX = 8;
 
@@ -27,42 +39,45 @@ export default {
     .setIntegrationTypes(Install.GuildInstall, Install.UserInstall)
     .addStringOption((o) => o.setName('cancel').setDescription('Cancel this one.').setAutocomplete(true)),
 
-  async run({ options }, { actor }) {
+  async run({ options }, origin) {
+    const { actor, say } = origin;
     const wanted = options.getString('cancel');
-    if (wanted === null) return card(actor.id);
+    if (wanted === null) return card(say, actor.id);
     const batch = (await unfinishedBatches(actor.id)).find(({ id }) => id === wanted);
     if (!batch) throw new UserError('gone', {});
-    return end(actor, batch.id, 'cancelled');
+    return end(origin, batch.id, 'cancelled');
   },
 
-  async autocomplete({ options, user }) {
+  async autocomplete(interaction) {
+    const { options, user } = interaction;
     const typed = options.getFocused().toLowerCase();
     return (await unfinishedBatches(user.id))
-      .map((batch) => ({ name: labelOf(batch), value: batch.id }))
+      .map((batch) => ({ name: labelOf(sayTo(interaction), batch), value: batch.id }))
       .filter(({ name }) => name.toLowerCase().includes(typed));
   },
 
   press: {
     'queue.cancel': {
       answers: 'update',
-      async run({ id, values, origin: { actor } }) {
+      async run({ id, values, origin }) {
+        const { actor, say } = origin;
         if (id !== actor.id) throw new UserError('not_yours', {});
-        for (const batchId of values) await end(actor, batchId, 'cancelled');
-        return card(actor.id, 'Cancelled; the tokens of what was not finished come back.');
+        for (const batchId of values) await end(origin, batchId, 'cancelled');
+        return card(say, actor.id, say('Cancelled; the tokens of what was not finished come back.'));
       },
     },
     'queue.post': {
       answers: 'update',
-      async run({ id, values, origin: { actor, channelId } }) {
+      async run({ id, values, origin: { actor, channelId, say } }) {
         if (id !== actor.id) throw new UserError('not_yours', {});
         for (const deliveryId of values) await deliverAgain(actor.id, deliveryId, channelId);
-        return card(actor.id, 'It will be posted in this channel.');
+        return card(say, actor.id, say('It will be posted in this channel.'));
       },
     },
   },
 } satisfies SlashCommand;
 
-async function card(userId: string, above?: string): Promise<Answer> {
+async function card(say: Say, userId: string, above?: string): Promise<Answer> {
   const [batches, undelivered] = await Promise.all([unfinishedBatches(userId), undeliveredTo(userId)]);
   const shown = batches.slice(0, SHOWN_MAX);
   const waiting = shown.filter(({ counts: { queued, running } }) => queued && !running);
@@ -70,24 +85,27 @@ async function card(userId: string, above?: string): Promise<Answer> {
   const lines = [
     ...(above ? [above] : []),
     ...(shown.length
-      ? shown.map((batch) => lineOf(batch, places[waiting.indexOf(batch)]))
-      : ['Nothing of yours waits.']),
-    ...(batches.length > SHOWN_MAX ? [`… and ${batches.length - SHOWN_MAX} more`] : []),
+      ? shown.map((batch) => lineOf(say, batch, places[waiting.indexOf(batch)]))
+      : [say('Nothing of yours waits.')]),
+    ...(batches.length > SHOWN_MAX ? [say('… and {more} more', { more: batches.length - SHOWN_MAX })] : []),
     ...(undelivered.length
-      ? ['**Not delivered**', ...undelivered.slice(0, SHOWN_MAX).map(undeliveredLine)]
+      ? [say('**Not delivered**'), ...undelivered.slice(0, SHOWN_MAX).map((one) => undeliveredLine(say, one))]
       : []),
   ];
   const components = [];
   if (batches.length) {
-    const options = batches.map((batch) => ({ label: labelOf(batch), value: batch.id }));
-    components.push(select('queue.cancel', userId, 'Cancel …', options));
+    const options = batches.map((batch) => ({ label: labelOf(say, batch), value: batch.id }));
+    components.push(select('queue.cancel', userId, say('Cancel …'), options));
   }
   if (undelivered.length) {
     const options = undelivered.map(({ id, batch, kind }) => ({
-      label: `${unmarked(batch?.title ?? kind)} (${kind})`.slice(0, LABEL_MAX),
+      label: `${unmarked(batch?.title ?? say(deliveryWords[kind]))} (${say(deliveryWords[kind])})`.slice(
+        0,
+        LABEL_MAX,
+      ),
       value: id,
     }));
-    components.push(select('queue.post', userId, 'Post in this channel …', options));
+    components.push(select('queue.post', userId, say('Post in this channel …'), options));
   }
   return { content: lines.join('\n'), components };
 }
@@ -109,23 +127,35 @@ function select(
 }
 
 /** @param place of one that only waits */
-function lineOf(batch: UnfinishedBatch, place: Place | undefined): string {
+function lineOf(say: Say, batch: UnfinishedBatch, place: Place | undefined): string {
   const { queued = 0, running = 0, done = 0 } = batch.counts;
   const where = link(batch.guildId, batch.channelId, batch.messageId);
-  const counts = `${done} done, ${running} being drawn, ${queued} waiting`;
+  const counts = say('{done} done, {running} being drawn, {queued} waiting', { done, running, queued });
   const name = `${quote(batch.title)}${where ? ` ${where}` : ''}`;
   if (!place) return `- ${name}: ${counts}`;
   const { ahead } = place;
-  return `- ${name}: ${counts}; ${ahead === 0 ? 'next' : `${counted(ahead, 'picture')} before it`}`;
+  const before =
+    ahead === 0
+      ? say('next')
+      : say('{ahead, plural, one {# picture} other {# pictures}} before it', { ahead });
+  return `- ${name}: ${counts}; ${before}`;
 }
 
-function undeliveredLine({ kind, batch, lastError, createdAt }: Undelivered): string {
-  const title = quote(batch?.title ?? kind);
-  return `- ${title} (${kind}) of ${relative(createdAt)}: ${quote(lastError ?? 'nobody could be reached')}`;
+function undeliveredLine(say: Say, { kind, batch, lastError, createdAt }: Undelivered): string {
+  const what = say(deliveryWords[kind]);
+  return say('- {title} ({what}), {when}: {why}', {
+    title: quote(batch?.title ?? what),
+    what,
+    when: relative(createdAt),
+    why: quote(lastError ?? say('nobody could be reached')),
+  });
 }
 
-function labelOf({ title, counts: { queued = 0, running = 0 } }: UnfinishedBatch): string {
-  return `${unmarked(title)}: ${queued + running} to come`.slice(0, LABEL_MAX);
+function labelOf(say: Say, { title, counts: { queued = 0, running = 0 } }: UnfinishedBatch): string {
+  return say('{title}: {going} to come', { title: unmarked(title), going: queued + running }).slice(
+    0,
+    LABEL_MAX,
+  );
 }
 
 function link(guildId: string | null, channelId: string, messageId: string | null): string | null {
