@@ -5,7 +5,7 @@
 import { WORKER_LOST_MS } from '#src/backlog/fleet.ts';
 import { changed, together, type Wake } from '#src/deliveries.ts';
 import { db, type Generation, type Prisma, type Transaction, type Verdict } from '#src/doors/db.ts';
-import { deleteFile, getFile, putFile } from '#src/doors/storage.ts';
+import { getFile, isMissing } from '#src/doors/storage.ts';
 import type { Failure } from '#src/errors.ts';
 import {
   type Drawing,
@@ -15,7 +15,7 @@ import {
   markEnded,
   markQueued,
 } from '#src/generations/generations.ts';
-import { createImage, imageKey, reusable } from '#src/generations/images.ts';
+import { createImage, newImageKey, reusable, staysReusable, storeBytes } from '#src/generations/images.ts';
 import { openReview } from '#src/moderation/reviews.ts';
 import { refund } from '#src/people/tokens.ts';
 import { endBatchIfDone, markEnding } from './batches.ts';
@@ -38,12 +38,12 @@ export interface Drawn {
   readonly timings: Record<string, number>;
 }
 
-/** Bytes first, then the row: a row never names bytes that are not there. False when it was no longer this worker's. */
+/** False when it was no longer this worker's. */
 export async function finishGeneration(drawing: Drawing, workerId: string, drawn: Drawn): Promise<boolean> {
-  return finish(drawing, workerId, drawn, false);
+  return finish(drawing, workerId, drawn, null);
 }
 
-/** Ends a generation with the bytes of a picture that was drawn before under the same key and weights, if there is one. */
+/** Ends a generation with the bytes of a picture that was drawn before under the same key and weights. False when there is none. */
 export async function reuseImage(drawing: Drawing, workerId: string, bundleHash: string): Promise<boolean> {
   const earlier = await db.image.findFirst({
     where: { key: drawing.key, bundleHash, ...reusable },
@@ -53,20 +53,29 @@ export async function reuseImage(drawing: Drawing, workerId: string, bundleHash:
   let png: Buffer;
   try {
     png = await getFile(earlier.storageKey);
-  } catch {
-    return false; // deleted between the two lines: draw it
+  } catch (error) {
+    if (isMissing(error)) return false; // deleted between the two lines: draw it
+    throw error;
   }
   const { width, height, sha256, thumbhash, verdict, scores, rule, likeness } = earlier;
   const drawn = { png, width, height, sha256, thumbhash, verdict, rule, likeness, bundleHash, timings: {} };
-  return finish(drawing, workerId, { ...drawn, scores: scores as Record<string, number> }, true);
+  return finish(drawing, workerId, { ...drawn, scores: scores as Record<string, number> }, earlier.id);
 }
 
-async function finish(drawing: Drawing, workerId: string, drawn: Drawn, reused: boolean): Promise<boolean> {
+/** @param copiedFrom id of the image whose bytes these are; null: drawn */
+async function finish(
+  drawing: Drawing,
+  workerId: string,
+  drawn: Drawn,
+  copiedFrom: string | null,
+): Promise<boolean> {
   const { png, timings, ...columns } = drawn;
-  const storageKey = imageKey(drawing, drawn.verdict);
-  await putFile(storageKey, png);
+  const reused = copiedFrom !== null;
+  const storageKey = newImageKey(drawing, drawn.verdict === 'clear' ? 'shown' : 'quarantine');
 
-  const wake = await db.$transaction(async (tx) => {
+  const wake = await storeBytes(drawing.id, storageKey, png, async (tx) => {
+    // Reported or deleted since it was read: drawn anew instead.
+    if (reused && !(await staysReusable(tx, copiedFrom))) return null;
     const done = { bundleHash: drawn.bundleHash, timings, reused };
     if (!(await markDone(tx, drawing.id, workerId, done))) return null;
     const image = await createImage(tx, {
@@ -89,8 +98,7 @@ async function finish(drawing: Drawing, workerId: string, drawn: Drawn, reused: 
     // A copied picture is free: if it was paid for, because it was not promised as a reuse, its tokens come back.
     return together(...wakes, await ended(tx, drawing.batchId, reused ? [drawing] : []));
   });
-  if (wake) await wake();
-  else await deleteFile(storageKey).catch(() => {});
+  await wake?.();
   return wake !== null;
 }
 

@@ -7,11 +7,17 @@
  *
  * `mayBeShown` decides whether anyone but moderators may see an image: courier, gallery and bot ask here. The only file that
  * writes Image.
+ *
+ * Bytes never change their key, and no key is used twice. A row comes to name bytes that are there, and whoever makes it name
+ * them no longer deletes them, once that is committed. So whatever races, a row's bytes are where it says; what a killed process
+ * leaves is removed by `file-check.ts`.
  */
+import { randomBytes } from 'node:crypto';
 import { audit } from '#src/audit.ts';
 import { changed } from '#src/deliveries.ts';
-import { db, type Image, type Prisma, type Review, type Transaction, type Verdict } from '#src/doors/db.ts';
-import { deleteFile } from '#src/doors/storage.ts';
+import { db, type Image, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import { log } from '#src/doors/log.ts';
+import { deleteFile, putFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
 import type { Actor } from '#src/people/people.ts';
 import { mustBeAllowed } from '#src/people/rights.ts';
@@ -35,14 +41,70 @@ export const showable = {
 } as const satisfies Prisma.ImageWhereInput;
 
 /** Where a picture is kept: mirrors its way. Flagged ones stay apart until a moderator decides. */
-export function imageKey(drawing: Drawing, verdict: Verdict): string {
-  const folder = verdict === 'clear' ? (drawing.batch.production ? 'productions' : 'tests') : 'quarantine';
-  const day = drawing.batch.createdAt.toISOString().slice(0, 10);
-  return `${folder}/${day}/${drawing.batchId}/${drawing.id}.png`;
+type Place = 'shown' | 'quarantine';
+
+/** A key for bytes that are to be stored, never given before. */
+export function newImageKey({ id, batchId, batch }: Drawing, place: Place): string {
+  const folder = place === 'quarantine' ? place : batch.production ? 'productions' : 'tests';
+  const day = batch.createdAt.toISOString().slice(0, 10);
+  return `${folder}/${day}/${batchId}/${id}-${randomBytes(6).toString('hex')}.png`;
+}
+
+export const isQuarantined = ({ storageKey }: Pick<Image, 'storageKey'>) =>
+  storageKey.startsWith('quarantine/');
+
+/**
+ * Stores bytes, then has `name` write the row that names them. Where none comes to do so, the bytes go again.
+ *
+ * @param name returns null where it wrote nothing
+ */
+export async function storeBytes<T>(
+  generationId: string,
+  key: string,
+  png: Uint8Array,
+  name: (tx: Transaction) => Promise<T | null>,
+): Promise<T | null> {
+  await putFile(key, png);
+  let named: T | null;
+  try {
+    named = await db.$transaction(name);
+  } catch (error) {
+    if (await isUnnamed(generationId, key)) await dropBytes(key);
+    throw error;
+  }
+  if (named === null) await dropBytes(key);
+  return named;
+}
+
+/** Deletes bytes that no row names. Where that fails, the file check does it later. */
+export async function dropBytes(key: string): Promise<void> {
+  await deleteFile(key).catch((error: unknown) => log.warn({ err: error, key }, 'bytes not deleted yet'));
+}
+
+/**
+ * A transaction that threw may have been committed all the same: its answer was lost. While it is open it holds one of these
+ * rows, so once they are ours it is decided. False when Postgres is away.
+ */
+async function isUnnamed(generationId: string, storageKey: string): Promise<boolean> {
+  try {
+    return await db.$transaction(async (tx) => {
+      await tx.$executeRaw`SELECT 1 FROM "Generation" WHERE id = ${generationId} FOR UPDATE`;
+      await tx.$executeRaw`SELECT 1 FROM "Image" WHERE "generationId" = ${generationId} FOR UPDATE`;
+      return (await tx.image.count({ where: { storageKey } })) === 0;
+    });
+  } catch {
+    return false;
+  }
 }
 
 export async function createImage(tx: Transaction, image: Prisma.ImageUncheckedCreateInput): Promise<Image> {
   return tx.image.create({ data: image });
+}
+
+/** Whether its bytes may still stand for another. It stays so until the transaction ends. */
+export async function staysReusable(tx: Transaction, id: string): Promise<boolean> {
+  await tx.$executeRaw`SELECT 1 FROM "Image" WHERE id = ${id} FOR SHARE`;
+  return (await tx.image.count({ where: { id, ...reusable } })) > 0;
 }
 
 /** Deletes a picture's bytes; its row and its generation's stay. @throws {UserError} `gone`, `not_yours` */
@@ -55,25 +117,22 @@ export async function deleteImage(actor: Actor, generationId: string): Promise<I
   const { batch } = image.generation;
   await mustBeAllowed(actor, 'delete', batch);
 
-  const wake = await db.$transaction(async (tx) => {
-    const { count } = await tx.image.updateMany({
-      where: { id: image.id, deletedAt: null },
-      data: { deletedAt: new Date(), ...unpublished },
-    });
-    if (!count) return null;
+  const deleted = await db.$transaction(async (tx) => {
+    const was = await markDeleted(tx, image.id);
+    if (!was) return null;
     await audit(tx, {
       actorId: actor.id,
       action: 'image.delete',
       subject: `image:${image.id}`,
       guildId: actor.guildId,
     });
-    return changed(tx, { batchId: batch.id });
+    return { was, wake: await changed(tx, { batchId: batch.id }) };
   });
-  if (!wake) throw new UserError('gone', {});
+  if (!deleted) throw new UserError('gone', {});
   // Row first here: a picture that is to go must not be served while its bytes go.
-  await deleteFile(image.storageKey);
-  await wake();
-  return image;
+  await dropBytes(deleted.was.storageKey);
+  await deleted.wake();
+  return deleted.was;
 }
 
 const unpublished = { visibility: 'private', publishedAt: null } as const;
@@ -83,13 +142,22 @@ export async function markReported(tx: Transaction, id: string): Promise<void> {
   await tx.image.update({ where: { id }, data: { verdict: 'flagged', rule: 'report', ...unpublished } });
 }
 
-/** @param storageKey where its bytes are now */
-export async function markApproved(tx: Transaction, id: string, storageKey: string): Promise<void> {
-  await tx.image.update({ where: { id }, data: { storageKey } });
+/** Takes it out of quarantine. @returns the one of the two keys that no row names now: of a deleted picture that is `to` */
+export async function markApproved(tx: Transaction, id: string, from: string, to: string): Promise<string> {
+  const { count } = await tx.image.updateMany({
+    where: { id, storageKey: from, deletedAt: null },
+    data: { storageKey: to },
+  });
+  return count ? from : to;
 }
 
-export async function markRejected(tx: Transaction, { id, deletedAt }: Image): Promise<void> {
-  await tx.image.update({ where: { id }, data: { deletedAt: deletedAt ?? new Date(), ...unpublished } });
+/** @returns it, whose bytes are to be deleted now; null when it was deleted before */
+export async function markDeleted(tx: Transaction, id: string): Promise<Image | null> {
+  const [deleted] = await tx.image.updateManyAndReturn({
+    where: { id, deletedAt: null },
+    data: { deletedAt: new Date(), ...unpublished },
+  });
+  return deleted ?? null;
 }
 
 /** @returns false when it may not be shown any more, or is published already */
@@ -115,4 +183,20 @@ export async function markUnpublished(tx: Transaction, id: string): Promise<bool
 /** Notes that its copies in the gallery's storage are gone. */
 export async function leaveCollection(id: string): Promise<void> {
   await db.image.updateMany({ where: { id, visibility: 'private' }, data: { collection: null } });
+}
+
+/** Notes that its bytes are not where its row says, or are again. @returns false when the row has changed since it was read */
+export async function noteMissing(
+  { id, storageKey }: Pick<Image, 'id' | 'storageKey'>,
+  missingAt: Date | null,
+): Promise<boolean> {
+  const { count } = await db.image.updateMany({
+    where: { id, storageKey, deletedAt: null },
+    data: { missingAt },
+  });
+  return count > 0;
+}
+
+export async function countMissing(): Promise<number> {
+  return db.image.count({ where: { missingAt: { not: null }, deletedAt: null } });
 }

@@ -1,7 +1,7 @@
 /**
  * The life of one review, a question to the moderators about an image:
  *
- *   pending ──▶ approved   its bytes move to where they belong, and the asker gets the picture
+ *   pending ──▶ approved   its bytes move out of quarantine, and the asker gets the picture
  *      └──────▶ rejected   its bytes are deleted, and the asker gets a strike
  *
  * A flagged image opens one, and so does a member's report of a clear picture; until it is decided nobody sees the picture.
@@ -11,10 +11,18 @@
  */
 import { audit } from '#src/audit.ts';
 import { addDelivery, changed, together, type Wake } from '#src/deliveries.ts';
-import { db, isDuplicate, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
-import { deleteFile, hasFile, isMissing, moveFile } from '#src/doors/storage.ts';
+import { db, type Image, isDuplicate, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import { getFile, isMissing } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
-import { markApproved, markRejected, markReported } from '#src/generations/images.ts';
+import {
+  dropBytes,
+  isQuarantined,
+  markApproved,
+  markDeleted,
+  markReported,
+  newImageKey,
+  storeBytes,
+} from '#src/generations/images.ts';
 import { type Actor, addStrike } from '#src/people/people.ts';
 import { mustBeAllowed } from '#src/people/rights.ts';
 
@@ -68,17 +76,11 @@ export async function decide(
   const review = await reviewFor(actor, reviewId);
   const { image } = review;
   const { batch, userId } = image.generation;
-  const kept = image.storageKey;
-  const shown = kept.replace(/^quarantine\//, batch.production ? 'productions/' : 'tests/');
   const approved = decision === 'approved';
+  const held = approved && review.state === 'pending' && isQuarantined(image) ? await heldBytes(image) : null;
+  const shownKey = newImageKey(image.generation, 'shown');
 
-  // Bytes first: a row must not name bytes that are not there. If nothing is decided after all, the next try finds them moved.
-  if (approved && review.state === 'pending' && shown !== kept && (await hasFile(kept))) {
-    await moveFile(kept, shown).catch((error: unknown) => {
-      if (!isMissing(error)) throw error; // another moderator was faster by a hair
-    });
-  }
-  const wake = await db.$transaction(async (tx) => {
+  const decideIn = async (tx: Transaction) => {
     const { count } = await tx.review.updateMany({
       where: { id: reviewId, state: 'pending' },
       data: {
@@ -89,9 +91,11 @@ export async function decide(
       },
     });
     if (!count) return null;
-    if (approved) await markApproved(tx, image.id, shown);
-    else {
-      await markRejected(tx, image);
+    let unnamed: string | undefined;
+    if (approved) {
+      if (held) unnamed = await markApproved(tx, image.id, image.storageKey, shownKey);
+    } else {
+      unnamed = (await markDeleted(tx, image.id))?.storageKey;
       await addStrike(tx, userId);
     }
     await audit(tx, {
@@ -111,14 +115,28 @@ export async function decide(
       batchId: batch.id,
       reviewId,
     });
-    return together(anew, notice);
-  });
+    return { unnamed, wake: together(anew, notice) };
+  };
+  const decided = held
+    ? await storeBytes(image.generationId, shownKey, held, decideIn)
+    : await db.$transaction(decideIn);
 
-  const { state, moderatorId } = await db.review.findUniqueOrThrow({ where: { id: reviewId } });
-  // Under either key: somebody may have been about to approve it.
-  if (state === 'rejected') for (const key of [kept, shown]) await deleteFile(key);
-  if (!wake) throw new UserError('already_done', { what: `${state} by <@${moderatorId}>` });
-  await wake();
+  if (!decided) {
+    const { state, moderatorId } = await db.review.findUniqueOrThrow({ where: { id: reviewId } });
+    throw new UserError('already_done', { what: `${state} by <@${moderatorId}>` });
+  }
+  if (decided.unnamed) await dropBytes(decided.unnamed);
+  await decided.wake();
+}
+
+/** Null when they are gone: it was deleted, or another moderator was faster by a hair. */
+async function heldBytes({ storageKey }: Image): Promise<Buffer | null> {
+  try {
+    return await getFile(storageKey);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
 }
 
 /** A member's report takes a picture out of sight until a moderator decides. @throws {UserError} `gone`, `already_done` */

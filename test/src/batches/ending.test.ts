@@ -16,6 +16,7 @@ import { MAX_ATTEMPTS, reportProgress, startGeneration } from '#src/generations/
 import { deleteImage } from '#src/generations/images.ts';
 import { balanceOf } from '#src/people/tokens.ts';
 import { drawn } from '#test/support/drawn.ts';
+import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 
 /** A batch of one by a new person, and its generation's id. */
@@ -79,6 +80,12 @@ describe('a generation', () => {
     expect(await finishGeneration(drawing, 'w1', drawn())).toBe(false);
     expect(await stateOf(id)).toBe('running');
     expect(await db.image.count({ where: { generationId: id } })).toBe(0);
+  });
+
+  it('whose row could not be written leaves no bytes', async () => {
+    const { drawing, batch } = await started();
+    await expect(finishGeneration(drawing, 'w1', drawn({ width: 2 ** 40 }))).rejects.toThrow();
+    expect((await filesIn('tests')).filter((key) => key.includes(batch.id))).toEqual([]);
   });
 
   it('that fails gives its tokens back once', async () => {
