@@ -53,6 +53,12 @@ export async function workersAlive(bundle?: string, now = new Date()): Promise<W
   });
 }
 
+/** Whether it is the worker that does what one of them all has to do. Rarely two are: what they do must bear that. */
+export async function isFirst(id: string): Promise<boolean> {
+  const [first] = await workersAlive();
+  return first?.id === id;
+}
+
 /** ms; how fast the workers alive draw. Before any of them has drawn, how fast the latest pictures were, or what the bundle's entry says. */
 export async function msPerStepOf(
   workers: readonly Pick<Worker, 'msPerStep'>[],

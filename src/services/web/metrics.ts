@@ -1,6 +1,7 @@
-/** `/metrics`, in Prometheus' text format: what the workers that are alive said of their networks. */
+/** `/metrics`, in Prometheus' text format: what the workers that are alive said of their networks, and pictures without bytes. */
 import { z } from 'zod';
 import { workersAlive } from '#src/backlog/fleet.ts';
+import { countMissing } from '#src/generations/images.ts';
 
 /** What `src/doors/onnx.ts` reports of each network, as far as it is shown. */
 const Sessions = z.array(
@@ -24,7 +25,9 @@ export async function metrics(now = new Date()): Promise<string> {
   const provider = gauge('Workers that run nodes of this network on this execution provider.');
   const nodes = gauge('Nodes of this network that the execution provider ran, where there was a choice.');
   const load = gauge('Longest time that a worker took to load this network.');
+  const missing = gauge('Pictures whose bytes are not in storage, though their row says so.');
 
+  missing.values.set('', await countMissing());
   for (const { bundle, sessions } of workers) {
     add(alive, { bundle });
     for (const { network, loadSeconds, used } of Sessions.catch([]).parse(sessions)) {
@@ -40,11 +43,12 @@ export async function metrics(now = new Date()): Promise<string> {
     atelier_session_provider: provider,
     atelier_session_nodes: nodes,
     atelier_session_load_seconds: load,
+    atelier_pictures_without_bytes: missing,
   })
     .flatMap(([name, { help, values }]) => [
       `# HELP ${name} ${help}`,
       `# TYPE ${name} gauge`,
-      ...[...values].map(([labels, value]) => `${name}{${labels}} ${value}`),
+      ...[...values].map(([labels, value]) => `${name}${labels && `{${labels}}`} ${value}`),
     ])
     .join('\n')
     .concat('\n');

@@ -11,7 +11,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import { admit, readmitLost } from '#src/backlog/admission.ts';
-import { joinFleet, leaveFleet, renewWorker, WORKER_LOST_MS, type WorkerState } from '#src/backlog/fleet.ts';
+import {
+  isFirst,
+  joinFleet,
+  leaveFleet,
+  renewWorker,
+  WORKER_LOST_MS,
+  type WorkerState,
+} from '#src/backlog/fleet.ts';
 import { handBack, rescueOrphans } from '#src/batches/ending.ts';
 import { bundleHash } from '#src/bundles/inspect.ts';
 import { listLoras } from '#src/bundles/loras.ts';
@@ -19,6 +26,7 @@ import { log, withContext } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { finishFaceCheck, photoToCheck, removeStalePhotos } from '#src/faces.ts';
+import { fileCheck } from '#src/file-check.ts';
 import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
 import { type Artist, startArtist } from './artist.ts';
@@ -29,6 +37,8 @@ import { makePace } from './pace.ts';
 const LOCK_MS = 15_000;
 const ADMIT_EVERY_MS = 250;
 const RECONCILE_EVERY_MS = 5_000;
+/** ms; a page of files each time */
+const CHECK_FILES_EVERY_MS = 1_000;
 /** How long drawing may go on while we stop, of the 100 s that a stopping machine gives. ms */
 const DRAIN_MS = 90_000;
 
@@ -92,6 +102,10 @@ export async function startWorker(
     if (rescued) log.info({ rescued }, 'generations put back');
     await removeStalePhotos();
   });
+  const stopCheckingFiles = repeat(
+    CHECK_FILES_EVERY_MS,
+    fileCheck(() => isFirst(id)),
+  );
   artist.broken.catch((error: unknown) => {
     // Jobs in hand were rejected and are tried again by others. Without sessions this process is of no use.
     log.error({ err: error }, 'draw thread lost');
@@ -103,7 +117,7 @@ export async function startWorker(
     id,
     async close() {
       await stopAdmitting();
-      await stopReconciling();
+      await Promise.all([stopReconciling(), stopCheckingFiles()]);
       const drained = Promise.all([draw.close(), faceChecks.close()]);
       const late = sleep(DRAIN_MS, false, { ref: false });
       if (!(await Promise.race([drained.then(() => true), late]))) {

@@ -271,8 +271,14 @@ describe('/metrics', () => {
       'atelier_session_nodes{bundle="sdxl",network="unet",provider="cpu"} 12',
       'atelier_session_load_seconds{bundle="sdxl",network="unet"} 3.5',
       'atelier_session_load_seconds{bundle="sdxl",network="vaeDecoder"} 0.5',
+      'atelier_pictures_without_bytes 0',
     ]);
     await db.worker.deleteMany();
+  });
+
+  it('say how many pictures storage has no bytes of', async () => {
+    await makePicture(1, { missingAt: new Date() });
+    expect(await (await get('/metrics')).text()).toContain('\natelier_pictures_without_bytes 1\n');
   });
 });
 
