@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { log } from './doors/log.ts';
+import { isAway } from './doors/postgres.ts';
 import { quote, relative } from './text.ts';
 
 /** One line per thing we may say, with the facts it needs. Discord markdown; a person's words come `quote`d. */
@@ -98,6 +99,8 @@ const messages = {
   // services
   busy: (d: { what: string }) =>
     `${d.what} did not answer in time. Nothing was charged; try again in a minute.`,
+  database_away: (_: object) =>
+    'My database does not answer right now. Try again in a minute; if what you asked for comes all the same, it was accepted before that.',
   mecene_failed: (_: object) => 'Mecene could not make a prompt of that. Try other words.',
 };
 
@@ -139,9 +142,16 @@ export function failureSentence(failure: string | null): string {
   return failures[failure !== null && isFailure(failure) ? failure : 'internal'];
 }
 
-/** What to tell the person. An error that is not for people is ours: it is logged under the id they may quote. */
+/**
+ * What to tell the person. An error that is not for people is ours: it is logged under the id they may quote, unless it is Postgres
+ * that is away for everybody.
+ */
 export function explain(error: unknown): string {
   if (error instanceof UserError) return error.userMessage;
+  if (isAway(error)) {
+    log.warn({ err: error }, 'Postgres is out of reach');
+    return new UserError('database_away', {}).userMessage;
+  }
   const errorId = randomUUID().slice(0, 8);
   log.error({ err: error, errorId }, 'unexpected error');
   return `Something broke on our side. If it goes on, quote \`${errorId}\`.`;

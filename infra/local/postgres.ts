@@ -47,14 +47,16 @@ export interface EmbeddedPostgres {
   readonly pid: number;
   /** A connection URL; it holds the password. */
   url(database: string): string;
-  /** Ends all sessions and stops. */
-  stop(): Promise<void>;
+  /** Ends all sessions and stops; `immediate`: as if its machine had lost power. */
+  stop(how?: 'fast' | 'immediate'): Promise<void>;
 }
 
 export interface PostgresOptions {
   readonly dataDir: string;
   /** false: faster, and gone when it stops. For tests. */
   readonly keep?: boolean;
+  /** A free one when left out. */
+  readonly port?: number;
   /** Told when Postgres ends by itself. */
   readonly onExit?: (reason: string) => void;
 }
@@ -66,7 +68,7 @@ interface Runner {
 
 /** @throws {Error} in words, when there are no binaries for this platform or Postgres does not start */
 export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
-  const { dataDir, keep = true, onExit } = options;
+  const { dataDir, keep = true, port = await freePort(), onExit } = options;
   const asRoot = process.getuid?.() === 0;
   const runner: Runner = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
   const native = asRoot ? await sharedBinaries() : await ownBinaries();
@@ -77,7 +79,6 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   await stopLeftOver(data);
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(native, home, data, password, runner);
 
-  const port = await freePort();
   const child = spawn(
     join(native, 'bin/postgres'),
     [
@@ -119,10 +120,10 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
     port,
     pid: child.pid ?? 0,
     url,
-    async stop() {
+    async stop(how = 'fast') {
       stopping = true;
-      // SIGINT is Postgres's "fast" shutdown: sessions are ended, nothing is lost.
-      child.kill('SIGINT');
+      // Postgres's own words: "fast" ends all sessions and writes what it has, "immediate" leaves that to the next start.
+      child.kill(how === 'fast' ? 'SIGINT' : 'SIGQUIT');
       const late = setTimeout(() => child.kill('SIGKILL'), STOPS_WITHIN_MS);
       await ended;
       clearTimeout(late);

@@ -6,6 +6,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { config, required } from '#config/env.ts';
 import { Prisma, PrismaClient } from '#prisma/client/client.ts';
+import { openPool } from './postgres.ts';
 
 export type * from '#prisma/client/client.ts';
 export { Prisma };
@@ -17,7 +18,7 @@ export type Transaction = Prisma.TransactionClient;
 const POOL_MAX = 8;
 
 function connect(url: string): PrismaClient {
-  const adapter = new PrismaPg({ connectionString: url, max: POOL_MAX });
+  const adapter = new PrismaPg(openPool(url, POOL_MAX), { disposeExternalPool: true });
   return new PrismaClient({ adapter, transactionOptions: { maxWait: 10_000, timeout: 30_000 } });
 }
 
