@@ -5,7 +5,7 @@
 import type { APIMessage } from 'discord-api-types/v10';
 import sharp from 'sharp';
 import { drawPhoto, person as portrayed } from '#pipelines/reference/photo.ts';
-import { connectPerson, isEphemeral, type Person, textOf } from './discord/person.ts';
+import { connectPerson, filesOf, isEphemeral, type Person, textOf } from './discord/person.ts';
 import type { Sandbox } from './discord/sandbox.ts';
 
 /** On two cores a picture takes a second or two; a batch of a dozen must not hang the script for ever. */
@@ -39,7 +39,7 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
         cause: error,
       });
     }
-    const files = messages.flatMap(({ attachments }) => attachments.map(({ filename }) => filename));
+    const files = messages.flatMap(filesOf).map(({ filename }) => filename);
     const pictures = messages.reduce((sum, message) => sum + picturesIn(message), 0);
     rows.push({ command, pictures, seconds: (Date.now() - startedAt) / 1000, files });
   }
@@ -195,7 +195,7 @@ async function batch(
   const card = await person.waitForMessage((m) => !known.has(m.id) && !isEphemeral(m), { timeoutMs: 30_000 });
   // A thread that was started from a message has the message's id.
   const thread = await untilThere(() => person.in(card.id));
-  await thread.waitForMessage((m) => m.attachments.some(({ filename }) => filename.endsWith('.csv')), {
+  await thread.waitForMessage((m) => filesOf(m).some(({ filename }) => filename.endsWith('.csv')), {
     timeoutMs: PATIENCE_MS,
   });
   await thread.waitForMessage((m) => picturesIn(m) > 0 && hasCustomId(m, 'pictures.'), {
@@ -217,7 +217,7 @@ async function untilThere<T>(look: () => Promise<T>): Promise<T> {
 }
 
 const picturesIn = (message: APIMessage) =>
-  message.attachments.filter(({ content_type }) => content_type?.startsWith('image/')).length;
+  filesOf(message).filter(({ content_type }) => content_type?.startsWith('image/')).length;
 const hasCustomId = (message: APIMessage, part: string) =>
   JSON.stringify(message.components ?? []).includes(`v1:${part}`);
 const hasButton = hasCustomId;

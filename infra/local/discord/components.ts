@@ -328,3 +328,9 @@ export function* walk(components: readonly unknown[]): Generator<Json> {
     if (one.component) yield* walk([one.component]);
   }
 }
+
+/** What one component shows that has an address: pictures of a gallery, a thumbnail, a file. */
+export function mediaOf({ items, media, file }: Json): Json[] {
+  const shown = Array.isArray(items) ? items.map((item) => (isObject(item) ? item.media : null)) : [];
+  return [...shown, media, file].filter(isObject);
+}

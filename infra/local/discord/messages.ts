@@ -9,7 +9,7 @@ import {
   MessageReferenceType,
   MessageType,
 } from 'discord-api-types/v10';
-import { attachmentNamed, isObject, type Json, readComponents, walk } from './components.ts';
+import { attachmentNamed, isObject, type Json, mediaOf, readComponents, walk } from './components.ts';
 import { Faults, refusals } from './discord-error.ts';
 import { snowflake } from './snowflake.ts';
 import type { State, Upload } from './state.ts';
@@ -85,7 +85,8 @@ export async function createMessage(
     }
     Object.assign(empty, replyTo(channel, message_id, target));
   }
-  const message = await write(state, channel, empty, draft, path, onlyFor !== undefined);
+  const { message, files } = await write(state, channel, empty, draft, path, onlyFor !== undefined);
+  state.keepFiles(message.id, files);
   state.addMessage(message, onlyFor);
   return message;
 }
@@ -103,8 +104,9 @@ export async function editMessage(
   const flags = (((message.flags ?? 0) | asked) & ~Flag.Loading) as Flag;
   const wasLoading = ((message.flags ?? 0) & Flag.Loading) !== 0;
   const hidden = (flags & Flag.Ephemeral) !== 0;
-  const edited = await write(state, channel, { ...message, flags }, draft, path, hidden);
+  const { message: edited, files } = await write(state, channel, { ...message, flags }, draft, path, hidden);
   if (!wasLoading) edited.edited_timestamp = new Date().toISOString();
+  state.keepFiles(message.id, files);
   state.updateMessage(edited);
   return edited;
 }
@@ -126,7 +128,11 @@ export function replyTo(
   };
 }
 
-/** The shared part of making and editing: only the fields that the body names change. */
+/**
+ * The shared part of making and editing: only the fields that the body names change.
+ *
+ * @returns the message as Discord shows it, and all files that it has
+ */
 async function write(
   state: State,
   channel: StoredChannel,
@@ -134,7 +140,7 @@ async function write(
   { body, files }: Draft,
   path: readonly string[],
   ephemeral: boolean,
-): Promise<APIMessage> {
+): Promise<{ message: APIMessage; files: APIAttachment[] }> {
   const faults = new Faults();
   const v2 = ((before.flags ?? 0) & Flag.IsComponentsV2) !== 0;
   const at = (...keys: (string | number)[]) => [...path, ...keys];
@@ -146,7 +152,7 @@ async function write(
 
   const entries = Array.isArray(body.attachments) ? body.attachments.filter(isObject) : undefined;
   const keptIds = entries?.map(({ id }) => String(id));
-  const kept = before.attachments.filter(({ id }) => !keptIds || keptIds.includes(id));
+  const kept = state.filesOf(before.id).filter(({ id }) => !keptIds || keptIds.includes(id));
   if (kept.length + files.size > FILES_MAX || (entries?.length ?? 0) > FILES_MAX) {
     faults.add(at('attachments'), 'BASE_TYPE_MAX_LENGTH', `Must be ${FILES_MAX} or fewer in length.`);
   }
@@ -189,14 +195,26 @@ async function write(
     content,
     ...[...walk(components)].map((one) => (typeof one.content === 'string' ? one.content : '')),
   ];
-  return {
+  const message = {
     ...before,
     content,
     embeds,
     components,
-    attachments,
+    attachments: looseFiles(attachments, embeds, components),
     ...mentionsOf(state, channel, texts.join('\n'), body.allowed_mentions),
   };
+  return { message, files: attachments };
+}
+
+/** Files that an embed or a component shows are told of there alone. */
+function looseFiles(
+  files: readonly APIAttachment[],
+  embeds: readonly APIEmbed[],
+  components: readonly unknown[],
+): APIAttachment[] {
+  const inComponents = new Set([...walk(components)].flatMap(mediaOf).map((media) => media.attachment_id));
+  const inEmbeds = new Set(embeds.flatMap(({ image, thumbnail }) => [image?.url, thumbnail?.url]));
+  return files.filter(({ id, url }) => !inComponents.has(id) && !inEmbeds.has(url));
 }
 
 /** Discord keeps letters, digits, dots, dashes and underscores of a file's name. */

@@ -14,12 +14,13 @@ import {
   type APIApplicationCommandOptionChoice,
   type APIAttachment,
   type APIMessage,
+  type APIUnfurledMediaItem,
   ApplicationCommandType,
   MessageFlags,
   ApplicationCommandOptionType as Option,
 } from 'discord-api-types/v10';
 import { type OptionValue, optionsAt } from './commands.ts';
-import { type Json, walk } from './components.ts';
+import { type Json, mediaOf, walk } from './components.ts';
 import type { Ask, FieldValue, Modal, Outcome, PersonEvent, PersonName, View } from './protocol.ts';
 
 export type { Modal, Outcome, PersonName } from './protocol.ts';
@@ -112,6 +113,18 @@ export function textOf(message: APIMessage): string {
   return [message.content, ...embeds, ...components]
     .filter((part) => typeof part === 'string' && part)
     .join('\n');
+}
+
+export type ShownFile = Pick<APIAttachment, 'id' | 'filename' | 'url' | 'content_type'>;
+
+/** The files of a message, in the order that they are seen: of those in components Discord says no more. */
+export function filesOf(message: APIMessage): ShownFile[] {
+  const inComponents = [...walk(message.components ?? [])].flatMap(mediaOf).flatMap((media): ShownFile[] => {
+    const { attachment_id: id, url, content_type } = media as unknown as APIUnfurledMediaItem;
+    const filename = decodeURIComponent(basename(new URL(url).pathname));
+    return id === undefined ? [] : [{ id, filename, url, ...(content_type && { content_type }) }];
+  });
+  return [...message.attachments, ...inComponents];
 }
 
 export async function connectPerson(

@@ -62,6 +62,8 @@ interface Snapshot {
   readonly channels: StoredChannel[];
   readonly messages: APIMessage[];
   readonly attachments: APIAttachment[];
+  /** message → ids of its attachments; absent in the snapshots of older versions */
+  readonly files?: [messageId: string, attachmentIds: string[]][];
   readonly commands: APIApplicationCommand[];
   readonly nonces: [key: string, messageId: string][];
   readonly tokens: StoredToken[];
@@ -79,6 +81,8 @@ export class State {
   #messages = new Map<string, Map<string, APIMessage>>();
   #ephemeral = new Map<string, { message: APIMessage; personId: string }>();
   #attachments = new Map<string, APIAttachment>();
+  /** message → ids of its attachments: what it shows in a component or an embed is not in `message.attachments` */
+  #files = new Map<string, readonly string[]>();
   /** bytes of attachments that no folder keeps: there is none, or they are ephemeral */
   #bytes = new Map<string, Buffer>();
   #nonces = new Map<string, string>();
@@ -296,7 +300,8 @@ export class State {
     const onlyFor = this.#ephemeral.get(message.id)?.personId;
     this.#ephemeral.delete(message.id);
     this.#messages.get(channel.id)?.delete(message.id);
-    for (const { id } of message.attachments) this.#forgetAttachment(id);
+    for (const { id } of this.filesOf(message.id)) this.#forgetAttachment(id);
+    this.#files.delete(message.id);
     this.#changed({ type: 'message_delete', channel, id: message.id, ...(onlyFor && { onlyFor }) });
   }
 
@@ -342,6 +347,18 @@ export class State {
 
   attachment(id: string): APIAttachment | undefined {
     return this.#attachments.get(id);
+  }
+
+  /** All files of a message, wherever it shows them. */
+  filesOf(messageId: string): APIAttachment[] {
+    return (this.#files.get(messageId) ?? []).flatMap((id) => this.#attachments.get(id) ?? []);
+  }
+
+  keepFiles(messageId: string, files: readonly APIAttachment[]): void {
+    this.#files.set(
+      messageId,
+      files.map(({ id }) => id),
+    );
   }
 
   async attachmentBytes(id: string): Promise<Buffer | null> {
@@ -415,6 +432,7 @@ export class State {
       channels: [...this.channels.values()],
       messages,
       attachments: [...this.#attachments.values()].filter(({ ephemeral }) => !ephemeral),
+      files: messages.map(({ id }) => [id, this.filesOf(id).map((file) => file.id)]),
       commands: [...this.commands.values()],
       nonces: [...this.#nonces].filter(([, id]) => snowflakeTime(id) > now - NONCE_LIFE_MS),
       tokens: [...this.tokens.values()].filter(({ expiresAt }) => expiresAt > now),
@@ -432,10 +450,12 @@ export class State {
     if (kept.applicationId !== this.world.applicationId) return;
     for (const channel of kept.channels) this.channels.set(channel.id, channel);
     for (const message of kept.messages) {
+      this.keepFiles(message.id, message.attachments);
       const list = this.#messages.get(message.channel_id) ?? new Map<string, APIMessage>();
       this.#messages.set(message.channel_id, list.set(message.id, message));
     }
     for (const attachment of kept.attachments) this.#attachments.set(attachment.id, attachment);
+    for (const [id, files] of kept.files ?? []) this.#files.set(id, files);
     for (const command of kept.commands) this.commands.set(command.id, command);
     for (const [key, id] of kept.nonces) this.#nonces.set(key, id);
     for (const token of kept.tokens) this.tokens.set(token.token, token);

@@ -36,8 +36,6 @@ const REFUSED_MAX = 6;
 const TOKEN_MARGIN_MS = 10_000;
 /** ms; a command that did not answer within this never will, and a followup may fill its "thinking" */
 const ANSWER_WITHIN_MS = 20_000;
-/** Messages whose attachments are remembered: the others are asked for. */
-const REMEMBERED_MAX = 1_000;
 
 /** Does what is due for one delivery; nothing when it is not due, or another process has it. Throws only Postgres's errors. */
 export async function deliver(id: string, discord: Discord): Promise<void> {
@@ -101,7 +99,6 @@ async function show(delivery: Delivery, discord: Discord): Promise<void> {
     const replyTo = delivery.kind === 'notice' ? await answered(delivery, place.channelId) : undefined;
     posted = await discord.post(place, { ...content, kept: [], files }, delivery.nonce, replyTo);
   }
-  remember(posted);
   await settle(delivery, posted, place, card);
   log.info({ edited: messageId !== null, files: card.files.length }, 'shown');
 }
@@ -332,16 +329,6 @@ async function load(files: readonly CardFile[]) {
   return Promise.all(files.map(async ({ bytes, ...file }) => ({ ...file, data: await bytes() })));
 }
 
-/** message id → its attachments, of those shown lately */
-const remembered = new Map<string, Posted['attachments']>();
-
-function remember({ id, attachments }: Posted): void {
-  remembered.delete(id);
-  remembered.set(id, attachments);
-  const [oldest] = remembered.keys();
-  if (remembered.size > REMEMBERED_MAX && oldest) remembered.delete(oldest);
-}
-
 /** A name stands for its bytes: what the message has under that name is kept and not sent again. */
 async function filesToSend(
   wanted: readonly CardFile[],
@@ -350,9 +337,9 @@ async function filesToSend(
   discord: Discord,
 ) {
   if (!wanted.length) return { kept: [], files: [] };
-  const there = remembered.get(messageId) ?? (await discord.message(place, messageId)).attachments;
-  const kept = there.filter(({ filename }) => wanted.some(({ name }) => name === filename));
-  const names = new Set(kept.map(({ filename }) => filename));
+  const there = await discord.filesOf(place, messageId);
+  const kept = there.filter((file) => wanted.some(({ name }) => name === file.name));
+  const names = new Set(kept.map(({ name }) => name));
   return {
     kept: kept.map(({ id }) => id),
     files: await load(wanted.filter(({ name }) => !names.has(name))),

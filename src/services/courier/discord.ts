@@ -6,9 +6,11 @@
  */
 import { DiscordAPIError, HTTPError, type RawFile, REST } from '@discordjs/rest';
 import {
-  type APIAttachment,
+  type APIComponentInContainer,
   type APIContainerComponent,
   type APIMessage,
+  type APIUnfurledMediaItem,
+  ComponentType,
   MessageFlags,
   type RESTPostAPIChannelMessageJSONBody,
   RESTJSONErrorCodes as Refusal,
@@ -29,7 +31,13 @@ export interface Content {
 /** A message as far as the courier looks at one. */
 export interface Posted {
   readonly id: string;
-  readonly attachments: readonly Pick<APIAttachment, 'id' | 'filename'>[];
+  readonly files: readonly PostedFile[];
+}
+
+export interface PostedFile {
+  /** as an attachment, by which an edit keeps it */
+  readonly id: string;
+  readonly name: string;
 }
 
 /** Where a message is or goes: a channel, as the bot; or by an interaction's token, where the bot is no member. */
@@ -41,7 +49,8 @@ export interface Discord {
   /** A repeated post of one nonce makes one message; followups know no nonce. @param replyTo a message there */
   post(place: Destination, content: Content, nonce: string, replyTo?: string): Promise<Posted>;
   edit(place: Destination, messageId: string, content: Content): Promise<Posted>;
-  message(place: Destination, messageId: string): Promise<Posted>;
+  /** What the message has now. */
+  filesOf(place: Destination, messageId: string): Promise<readonly PostedFile[]>;
   /** A message of ours whose container has this id, among the latest hundred. */
   find(channelId: string, containerId: number): Promise<Posted | null>;
   /** Whether the interaction's first answer still says "thinking": a followup would fill it. */
@@ -106,6 +115,8 @@ const RETRIES = 3;
 /** ms for one call with all its tries and waits for rate limits */
 const CALL_WITHIN_MS = 90_000;
 const THREAD_NAME_MAX = 100;
+/** Messages whose files are remembered: the others are asked for. */
+const REMEMBERED_MAX = 1_000;
 /** How many messages one request sees back. */
 const LATEST = 100;
 
@@ -133,43 +144,55 @@ export function openDiscord(rest: REST): Discord {
     return me;
   };
 
+  /** message id → its files, of those shown lately */
+  const remembered = new Map<string, readonly PostedFile[]>();
+  const posted = (answer: unknown): Posted => {
+    const { id, components = [] } = answer as APIMessage;
+    const files = filesIn(components);
+    remembered.delete(id);
+    remembered.set(id, files);
+    const [oldest] = remembered.keys();
+    if (remembered.size > REMEMBERED_MAX && oldest) remembered.delete(oldest);
+    return { id, files };
+  };
+
   return {
     async post(place, content, nonce, replyTo) {
       const { body, files } = requestOf(content);
       if (place.by === 'token') {
-        return (await once.post(Routes.webhook(applicationId, place.token), {
-          body,
-          files,
-          auth: false,
-          signal: signal(),
-          query: new URLSearchParams({ wait: 'true' }),
-        })) as APIMessage;
+        const query = new URLSearchParams({ wait: 'true' });
+        const route = Routes.webhook(applicationId, place.token);
+        return posted(await once.post(route, { body, files, auth: false, signal: signal(), query }));
       }
       const unique = { nonce, enforce_nonce: true } satisfies RESTPostAPIChannelMessageJSONBody;
       const reference = replyTo && { message_id: replyTo, fail_if_not_exists: false };
-      return (await rest.post(Routes.channelMessages(place.channelId), {
-        body: { ...body, ...unique, ...(reference && { message_reference: reference }) },
-        files,
-        signal: signal(),
-      })) as APIMessage;
+      return posted(
+        await rest.post(Routes.channelMessages(place.channelId), {
+          body: { ...body, ...unique, ...(reference && { message_reference: reference }) },
+          files,
+          signal: signal(),
+        }),
+      );
     },
 
     async edit(place, messageId, content) {
       const options = { ...requestOf(content), signal: signal() };
       if (place.by === 'token') {
         const route = Routes.webhookMessage(applicationId, place.token, messageId);
-        return (await rest.patch(route, { ...options, auth: false })) as APIMessage;
+        return posted(await rest.patch(route, { ...options, auth: false }));
       }
-      return (await rest.patch(Routes.channelMessage(place.channelId, messageId), options)) as APIMessage;
+      return posted(await rest.patch(Routes.channelMessage(place.channelId, messageId), options));
     },
 
-    async message(place, messageId) {
+    async filesOf(place, messageId) {
+      const known = remembered.get(messageId);
+      if (known) return known;
       if (place.by === 'token') {
         const route = Routes.webhookMessage(applicationId, place.token, messageId);
-        return (await rest.get(route, { auth: false, signal: signal() })) as APIMessage;
+        return posted(await rest.get(route, { auth: false, signal: signal() })).files;
       }
       const route = Routes.channelMessage(place.channelId, messageId);
-      return (await rest.get(route, { signal: signal() })) as APIMessage;
+      return posted(await rest.get(route, { signal: signal() })).files;
     },
 
     async find(channelId, containerId) {
@@ -183,7 +206,7 @@ export function openDiscord(rest: REST): Discord {
           message.author.id === author &&
           message.components?.some((component) => component.id === containerId),
       );
-      return ours ?? null;
+      return ours ? posted(ours) : null;
     },
 
     async isThinking(token) {
@@ -223,6 +246,27 @@ export function openDiscord(rest: REST): Discord {
       return (channel as { id: string }).id;
     },
   };
+}
+
+/** Discord's `attachments` leaves out the files that components show; there each has its attachment's id, and its name in the address. */
+function filesIn(components: readonly APIComponentInContainer[] | APIMessage['components']): PostedFile[] {
+  return (components ?? []).flatMap((component) => {
+    switch (component.type) {
+      case ComponentType.Container:
+        return filesIn(component.components);
+      case ComponentType.MediaGallery:
+        return component.items.flatMap(({ media }) => fileOf(media));
+      case ComponentType.File:
+        return fileOf(component.file);
+      default:
+        return [];
+    }
+  });
+}
+
+function fileOf({ attachment_id: id, url }: APIUnfurledMediaItem): PostedFile[] {
+  const name = decodeURIComponent(new URL(url).pathname.split('/').at(-1) ?? '');
+  return id ? [{ id, name }] : [];
 }
 
 /** Every body of ours is made here: without `allowed_mentions` Discord notifies everyone that a text names. */

@@ -202,9 +202,8 @@ function fillBody(client, message, body, press) {
   }
   const v2 = Boolean((message.flags ?? 0) & FLAG.v2);
   if (!v2) {
-    const inEmbeds = new Set(message.embeds.flatMap(({ image, thumbnail }) => [image?.url, thumbnail?.url]));
-    const loose = message.attachments.filter(({ url }) => !inEmbeds.has(url));
-    const images = loose.filter(({ content_type }) => content_type?.startsWith('image/'));
+    const { attachments } = message;
+    const images = attachments.filter(({ content_type }) => content_type?.startsWith('image/'));
     if (images.length) {
       body.append(
         gallery(
@@ -216,7 +215,7 @@ function fillBody(client, message, body, press) {
         ),
       );
     }
-    for (const one of loose.filter((file) => !images.includes(file)))
+    for (const one of attachments.filter((file) => !images.includes(file)))
       body.append(fileBox(one.filename, one.size, one.url));
   }
   for (const embed of message.embeds) body.append(renderEmbed(client, embed));

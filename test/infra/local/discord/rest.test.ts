@@ -1,7 +1,7 @@
 /** REST without people: what a bot may send where, what is refused and how, and what goes wrong on request. */
 import { REST, type RESTPostAPIChannelMessageResult, Routes } from 'discord.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { connectPerson } from '#infra/local/discord/person.ts';
+import { connectPerson, filesOf } from '#infra/local/discord/person.ts';
 import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
 import { APPLICATION_ID, picture, TOKEN } from './bot.ts';
@@ -56,6 +56,34 @@ describe('with traffic as it should be', () => {
     expect(edited.edited_timestamp).toBeTruthy();
     await rest.delete(url);
     await expect(rest.get(url)).rejects.toMatchObject({ code: 10008 });
+  });
+
+  it('tells of a file that a component or an embed shows there alone, and an edit keeps it by that id', async () => {
+    const data = await picture(10, 60, 90);
+    const gallery = (name: string) => ({ type: 12, items: [{ media: { url: `attachment://${name}` } }] });
+    const shown = await send(channel('portraits'), { flags: 1 << 15, components: [gallery('a.png')] }, [
+      { name: 'a.png', data },
+    ]);
+    expect(shown.attachments).toEqual([]);
+    const [file] = filesOf(shown);
+    expect(file).toMatchObject({ filename: 'a.png', url: expect.stringContaining(file!.id) });
+    const url = Routes.channelMessage(channel('portraits'), shown.id);
+    const body = {
+      components: [gallery('a.png'), gallery('b.png')],
+      attachments: [{ id: file!.id }, { id: '0' }],
+    };
+    const edited = (await rest.patch(url, { body, files: [{ name: 'b.png', data }] })) as Message;
+    expect(filesOf(edited).map(({ filename }) => filename)).toEqual(['a.png', 'b.png']);
+    expect(filesOf(edited)[0]).toEqual(file);
+    // Not listed, it is gone: nothing may show it then.
+    await expect(
+      rest.patch(url, { body: { components: [gallery('a.png')], attachments: [] } }),
+    ).rejects.toMatchObject({ code: 50035 });
+
+    const embeds = [{ image: { url: 'attachment://a.png' } }];
+    const files = ['a.png', 'b.png'].map((name) => ({ name, data }));
+    const { attachments } = await send(channel('portraits'), { embeds }, files);
+    expect(attachments.map(({ filename }) => filename)).toEqual(['b.png']);
   });
 
   it('makes one message of one enforced nonce, however often it is sent', async () => {

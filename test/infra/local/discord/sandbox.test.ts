@@ -1,7 +1,7 @@
 /** People and a real discord.js bot of two shards, meeting in the local Discord; all judged by Discord's own description. */
 import { Routes } from 'discord.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { connectPerson, isEphemeral, type Person, textOf } from '#infra/local/discord/person.ts';
+import { connectPerson, filesOf, isEphemeral, type Person, textOf } from '#infra/local/discord/person.ts';
 import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
 import { APPLICATION_ID, commands, picture, startBot, type TestBot, TOKEN } from './bot.ts';
 
@@ -40,8 +40,10 @@ describe('a slash command', () => {
     expect(outcome.kind).toBe('deferred');
     const reply = await member.waitForReply();
     expect(textOf(reply)).toContain('4 pictures');
-    expect(reply.attachments).toHaveLength(4);
-    const [first] = reply.attachments;
+    expect(reply.attachments).toEqual([]);
+    const files = filesOf(reply);
+    expect(files).toHaveLength(4);
+    const first = sandbox.state.attachment(files[0]!.id);
     expect(first).toMatchObject({ width: 416, height: 608, content_type: 'image/png' });
     const served = await fetch(first!.url);
     expect(served.headers.get('content-type')).toBe('image/png');
@@ -128,7 +130,7 @@ describe('components, modals and menus', () => {
     expect(updated.kind).toBe('updated');
     const after = await member.waitForReply();
     expect(textOf(after)).toBe('Published.');
-    expect(after.attachments).toEqual([]);
+    expect(filesOf(after)).toEqual([]);
   });
 
   it('selects carry what was chosen', async () => {

@@ -4,6 +4,7 @@ import type { APIMessage } from 'discord.js';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '#config/tiers.ts';
+import { filesOf } from '#infra/local/discord/person.ts';
 import type { LocalBot } from './local-bot.ts';
 
 let local: LocalBot;
@@ -419,7 +420,7 @@ describe('/faces and /test_face_mecene', () => {
     expect((await me.press(copy, 'v1:consent.give')).content).toMatch(/done already/);
     expect((await me.type('faces list')).content).toBe('- `ada`: 1 photo');
     const shown = await me.type('faces show', { name: 'ada' });
-    expect(shown.attachments).toHaveLength(1);
+    expect(filesOf(shown)).toHaveLength(1);
     expect(await me.suggest('imagine', { prompt: 'x', face: 'a' }, 'face')).toEqual([
       { name: 'ada · 1 photo', value: 'ada' },
     ]);
@@ -530,7 +531,7 @@ describe('a picture’s buttons', () => {
     const pick = await me.choose(message, 'Details');
     expect(components(pick)).toMatch('pictures.pick');
     const card = await me.press(pick, `v1:pictures.pick:${batchId}`, [generations[0]!.id]);
-    expect(card.attachments).toHaveLength(1);
+    expect(filesOf(card)).toHaveLength(1);
     expect(components(card)).toMatch('picture.vary');
 
     await me.type('imagine', { prompt: 'portrait, held back', count: 2 });
@@ -540,7 +541,7 @@ describe('a picture’s buttons', () => {
     const heldPick = await me.choose(heldMessage, 'Details');
     const refused = await me.press(heldPick, `v1:pictures.pick:${held.id}`, [held.generations[0]!.id]);
     expect(refused.content).toMatch(/held for review/);
-    expect(refused.attachments).toHaveLength(0);
+    expect(filesOf(refused)).toHaveLength(0);
   });
 
   it('report a picture once, and it is out of sight', async () => {

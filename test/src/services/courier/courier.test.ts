@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type APIMessage, MessageFlags } from 'discord-api-types/v10';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { textOf } from '#infra/local/discord/person.ts';
+import { filesOf, textOf } from '#infra/local/discord/person.ts';
 import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import {
   channelId,
@@ -19,13 +19,14 @@ import {
 // The environment first: `config` reads it when it is imported.
 const sandbox: Sandbox = await startLocalDiscord();
 const { db } = await import('#src/doors/db.ts');
+const { changed } = await import('#src/deliveries.ts');
 const { startCourier } = await import('#src/services/courier/courier.ts');
 const { queueBackends } = await import('#test/support/queue-backends.ts');
 
 let courier: { close(): Promise<void> } | undefined;
 
-/** every body that the courier sent, by `METHOD path` */
-const sent: { route: string; body: Record<string, unknown>; at: number }[] = [];
+/** every body that the courier sent, by `METHOD path`, and how many files came with it */
+const sent: { route: string; body: Record<string, unknown>; files: number; at: number }[] = [];
 
 afterEach(async () => {
   sandbox.misbehave({ serverError: null, rateLimit: null, refuseDms: false, answerAfterMs: 0 });
@@ -45,9 +46,11 @@ async function start(): Promise<void> {
   const plain = rest.options.makeRequest;
   rest.options.makeRequest = async (url, init) => {
     const { body } = init;
-    const json = typeof body === 'string' ? body : body instanceof FormData ? body.get('payload_json') : null;
-    if (typeof json === 'string')
-      sent.push({ route: `${init.method} ${new URL(url).pathname}`, body: JSON.parse(json), at: Date.now() });
+    const form = body instanceof FormData ? body : null;
+    const json = form ? form.get('payload_json') : body;
+    const files = form ? [...form.keys()].filter((key) => String(key).startsWith('files')).length : 0;
+    const route = `${init.method} ${new URL(url).pathname}`;
+    if (typeof json === 'string') sent.push({ route, body: JSON.parse(json), files, at: Date.now() });
     return plain(url, init);
   };
   courier = await startCourier({ rest });
@@ -72,13 +75,13 @@ describe('a card', () => {
       return found.length ? found : null;
     });
     expect(textOf(posted!)).toMatch(/#1 in line\nReady about <t:\d+:R>/);
-    expect(posted!.attachments).toHaveLength(0);
+    expect(filesOf(posted!)).toHaveLength(0);
     await drawAll(batch.id);
     await settled(batch.id);
     const [shown, ...more] = ours(channel, 'a woman in a blue coat');
     expect(more).toEqual([]);
     expect(shown!.id).toBe(posted!.id);
-    expect(shown!.attachments).toHaveLength(1);
+    expect(filesOf(shown!)).toHaveLength(1);
     expect(textOf(shown!)).toMatch(/Again[\s\S]*Vary[\s\S]*Details[\s\S]*Delete/);
     expect(textOf(shown!)).not.toContain('Publish');
     expect(await db.batch.findUniqueOrThrow({ where: { id: batch.id } })).toMatchObject({
@@ -123,7 +126,6 @@ describe('a card', () => {
     await start();
     const { batch } = await openIn(sandbox, { prompt: 'many changes' });
     const { messageId } = await settled(batch.id);
-    const { changed } = await import('#src/deliveries.ts');
     const edits = () => sent.filter(({ route }) => route.endsWith(messageId!)).map(({ at }) => at);
     while (edits().length < 4) {
       await changed(db, { batchId: batch.id });
@@ -144,14 +146,48 @@ describe('a card', () => {
     await drawAll(batch.id);
     const { messageId, channelId: channel } = await settled(batch.id);
     const find = () => messagesIn(sandbox, channel!).find(({ id }) => id === messageId)!;
-    const before = find().attachments;
+    const before = filesOf(find());
     expect(before).toHaveLength(2);
     const [first] = await db.generation.findMany({ where: { batchId: batch.id }, orderBy: { index: 'asc' } });
     const { deleteImage } = await import('#src/generations/images.ts');
     await deleteImage(actor, first!.id);
     await settled(batch.id);
-    expect(find().attachments.map(({ id }) => id)).toEqual([before[1]!.id]);
+    expect(filesOf(find()).map(({ id }) => id)).toEqual([before[1]!.id]);
     expect(textOf(find())).toContain('Deleted');
+  });
+
+  it.each([
+    ['by the courier that sent it', async () => {}],
+    [
+      'by one that was started since',
+      async () => {
+        await courier?.close();
+        await start();
+      },
+    ],
+  ])('sends each picture once, however often it is edited %s', async (_, between) => {
+    await start();
+    const { batch } = await openIn(sandbox, { prompt: 'sent once', cells: [{}, {}, {}] });
+    const { messageId } = await settled(batch.id);
+    const edits = () => sent.filter(({ route }) => route.endsWith(messageId!));
+    const drawn: number[] = [];
+    for (let picture = 1; picture <= 3; picture++) {
+      await drawAll(batch.id, { most: 1 });
+      await settled(batch.id);
+      await between();
+      drawn.push(edits().reduce((sum, { files }) => sum + files, 0));
+      // An edit that changes no picture.
+      const before = edits().length;
+      await changed(db, { batchId: batch.id });
+      await settled(batch.id);
+      expect(edits().length).toBeGreaterThan(before);
+    }
+    expect(drawn).toEqual([1, 2, 3]);
+    expect(edits().reduce((sum, { files }) => sum + files, 0)).toBe(3);
+    const row = await deliveryOf(batch.id, 'card');
+    const shown = messagesIn(sandbox, row.channelId!).find(({ id }) => id === messageId)!;
+    expect(filesOf(shown)).toHaveLength(3);
+    expect(shown.attachments).toEqual([]);
   });
 
   it('is posted once though the process that posts it is killed in the middle', async () => {
@@ -263,15 +299,15 @@ describe('a sweep', () => {
     const find = (id: string | null) => messagesIn(sandbox, threadId!).find((message) => message.id === id)!;
     expect(textOf(find(status.messageId))).toMatch(/3 done · 1 failed/);
     expect(textOf(find(status.messageId))).not.toContain('Stop');
-    expect(find(status.messageId).attachments[0]?.filename).toMatch(/^contact-sheet-/);
-    expect(find(pictures.messageId).attachments).toHaveLength(3);
-    expect(find(manifest.messageId).attachments.map(({ filename }) => filename.split('.')[1])).toEqual([
+    expect(filesOf(find(status.messageId))[0]?.filename).toMatch(/^contact-sheet-/);
+    expect(filesOf(find(pictures.messageId))).toHaveLength(3);
+    expect(filesOf(find(manifest.messageId)).map(({ filename }) => filename.split('.')[1])).toEqual([
       'csv',
       'json',
     ]);
     const shown = messagesIn(sandbox, channel).find(({ id }) => id === card.messageId)!;
     expect(textOf(shown)).toContain(`<#${threadId}>`);
-    expect(shown.attachments[0]?.filename).toMatch(/^overview-/);
+    expect(filesOf(shown)[0]?.filename).toMatch(/^overview-/);
   });
 
   it('does without a thread where there can be none', async () => {
@@ -289,7 +325,7 @@ describe('a flagged picture', () => {
     await drawAll(batch.id, { verdict: 'flagged' });
     const card = await settled(batch.id);
     const find = () => messagesIn(sandbox, channel).find(({ id }) => id === card.messageId)!;
-    expect(find().attachments).toHaveLength(0);
+    expect(filesOf(find())).toHaveLength(0);
     expect(textOf(find())).toContain('Held for review');
 
     // Its guild has no review channel yet: it waits.
@@ -307,15 +343,15 @@ describe('a flagged picture', () => {
     const inReview = () =>
       messagesIn(sandbox, channelId(sandbox, 'review')).find(({ id }) => id === posted.messageId)!;
     expect(textOf(inReview())).toMatch(/Approve\s+Reject/);
-    const [blurred] = inReview().attachments;
+    const [blurred] = sandbox.state.filesOf(inReview().id);
     const image = await db.image.findFirstOrThrow({ where: { generation: { batchId: batch.id } } });
     expect(blurred!.size).toBeLessThan(5_000);
 
     const { decide } = await import('#src/moderation/reviews.ts');
     await decide({ ...actor, managesGuild: true }, review.reviewId!, 'approved', null);
     await settled(batch.id);
-    await until(() => find().attachments.length === 1);
-    expect(find().attachments[0]?.filename).toContain(image.sha256.slice(0, 8));
+    await until(() => filesOf(find()).length === 1);
+    expect(filesOf(find())[0]?.filename).toContain(image.sha256.slice(0, 8));
     await until(() => !textOf(inReview()).includes('Reject\n') && textOf(inReview()).includes('Approved by'));
     const notice = await until(() => ours(channel, 'was approved')[0]);
     expect(notice.mentions.map(({ id }) => id)).toEqual([member]);
@@ -338,8 +374,8 @@ describe('a flagged picture', () => {
     );
     expect(review).toMatchObject({ state: 'active', messageId: null, lastError: '50013' });
     expect(
-      messagesIn(sandbox, directId(sandbox, member)).filter(({ attachments }) =>
-        attachments.some(({ filename }) => filename.startsWith('held')),
+      messagesIn(sandbox, directId(sandbox, member)).filter((message) =>
+        filesOf(message).some(({ filename }) => filename.startsWith('held')),
       ),
     ).toEqual([]);
   });
@@ -376,7 +412,7 @@ describe('where the bot is no member', () => {
     const moved = await settled(batch.id);
     expect(moved).toMatchObject({ channelId: directId(sandbox, member), token: null });
     const [direct] = ours(directId(sandbox, member), 'among friends');
-    expect(direct!.attachments).toHaveLength(1);
+    expect(filesOf(direct!)).toHaveLength(1);
     expect(ours(friends, 'among friends')).toHaveLength(1);
   });
 
