@@ -1,22 +1,36 @@
 /** What each route does. The way in and out is rest.ts's; what is remembered is state.ts's. */
 import {
   type APIMessage,
-  type APIOverwrite,
   ChannelType,
   MessageFlags as Flag,
   MessageReferenceType,
   MessageType,
   PermissionFlagsBits as P,
 } from 'discord-api-types/v10';
-import { registerCommands } from './commands.ts';
-import { isObject } from './components.ts';
+import { accountRoutes, type GatewayAdvice } from './account-routes.ts';
+import { commandRoutes } from './command-routes.ts';
 import { invalid, refusals } from './discord-error.ts';
 import type { Troubles } from './faults.ts';
-import { apiGuild } from './gateway.ts';
+import { guildRoutes } from './guild-routes.ts';
 import type { Interactions } from './interactions.ts';
 import { blankMessage, createMessage, editMessage } from './messages.ts';
 import { has } from './permissions.ts';
 import { type Answer, type Call, objectBody, type Route } from './rest.ts';
+import {
+  created,
+  del,
+  done,
+  get,
+  ok,
+  openDel,
+  openGet,
+  openPatch,
+  openPost,
+  overwrite,
+  patch,
+  post,
+  put,
+} from './routing.ts';
 import { byAge } from './snowflake.ts';
 import type { State } from './state.ts';
 import type { StoredChannel } from './world.ts';
@@ -25,29 +39,13 @@ interface Parts {
   readonly state: State;
   readonly interactions: Interactions;
   readonly troubles: Troubles;
-  readonly gatewayUrl: string;
-  readonly shards: number;
-  readonly maxConcurrency: number;
+  readonly gateway: GatewayAdvice;
 }
-
-const ok = (body: unknown): Answer => ({ status: 200, body });
-const created = (body: unknown): Answer => ({ status: 201, body });
-const done: Answer = { status: 204 };
 
 /** Literal paths stand before those with parameters in the same place: the first that fits is taken. */
 export function createRoutes(parts: Parts): Route[] {
   const { state, interactions, troubles } = parts;
   const botId = state.world.applicationId;
-  const route =
-    (method: string, bot = true) =>
-    (template: string, run: Route['run']): Route => ({ method, template, bot, run });
-  const [get, post, put, patch, del] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].map((method) =>
-    route(method),
-  );
-  const [openGet, openPost, openPatch, openDel] = ['GET', 'POST', 'PATCH', 'DELETE'].map((method) =>
-    route(method, false),
-  );
-
   /** The channel of the path, where the bot may do these things. */
   function channelOf({ params }: Call, ...wanted: bigint[]): StoredChannel {
     const channel = state.channels.get(params.channel_id!);
@@ -62,59 +60,6 @@ export function createRoutes(parts: Parts): Route[] {
     const message = state.message(channel.id, call.params.message_id!);
     if (!message) throw refusals.unknownMessage();
     return message;
-  }
-
-  function guildOf({ params }: Call) {
-    const guild = state.guild(params.guild_id);
-    if (!guild) throw refusals.unknownGuild();
-    return guild;
-  }
-
-  function application({ params }: Call): void {
-    if (params.application_id !== botId) throw refusals.missingAccess();
-  }
-
-  function commandOf(call: Call) {
-    application(call);
-    const command = state.commands.get(call.params.command_id!);
-    if (!command || command.guild_id !== call.params.guild_id) throw refusals.unknownCommand();
-    return command;
-  }
-
-  function commandRoutes(base: string): Route[] {
-    const guildId = (call: Call) => {
-      application(call);
-      return call.params.guild_id === undefined ? undefined : guildOf(call).id;
-    };
-    const all = (id: string | undefined) => [...state.commands.values()].filter((one) => one.guild_id === id);
-    return [
-      get!(base, (call) => ok(all(guildId(call)))),
-      put!(base, (call) => {
-        if (!Array.isArray(call.body)) throw invalid([], 'LIST_TYPE_CONVERT', 'Only lists may be used here.');
-        return ok(registerCommands(state, guildId(call), call.body, true));
-      }),
-      post!(base, (call) => {
-        const id = guildId(call);
-        const before = all(id).length;
-        const [command] = registerCommands(state, id, [objectBody(call)], false);
-        return all(id).length > before ? created(command) : ok(command);
-      }),
-      get!(`${base}/{command_id}`, (call) => ok(commandOf(call))),
-      patch!(`${base}/{command_id}`, (call) => {
-        const { id, application_id: _, version: __, guild_id, ...before } = commandOf(call);
-        const [command] = registerCommands(state, guild_id, [{ ...before, ...objectBody(call) }], false);
-        // Renamed, it is still the same command.
-        if (command!.id !== id) {
-          state.deleteCommand(command!.id);
-          state.setCommands(guild_id, [{ ...command!, id }], false);
-        }
-        return ok({ ...command!, id });
-      }),
-      del!(`${base}/{command_id}`, (call) => {
-        state.deleteCommand(commandOf(call).id);
-        return done;
-      }),
-    ];
   }
 
   function startThread(parent: StoredChannel, call: Call, id?: string): StoredChannel {
@@ -151,95 +96,13 @@ export function createRoutes(parts: Parts): Route[] {
     return done;
   }
 
-  const self = () => ({
-    ...state.bot,
-    mfa_enabled: true,
-    locale: 'en-US',
-    verified: true,
-    email: null,
-    premium_type: 0,
-  });
-  const app = () => ({
-    id: botId,
-    name: 'Atelier',
-    icon: null,
-    description: 'A stand-in on this machine.',
-    type: null,
-    bot: state.bot,
-    owner: state.user(state.world.guilds[0].ownerId),
-    team: null,
-    bot_public: true,
-    bot_require_code_grant: false,
-    verify_key: '0'.repeat(64),
-    flags: 0,
-    flags_new: '0',
-    redirect_uris: [],
-    interactions_endpoint_url: null,
-    role_connections_verification_url: null,
-    approximate_guild_count: state.world.guilds.length,
-    approximate_user_install_count: 1,
-    approximate_user_authorization_count: 1,
-    event_webhooks_url: null,
-    event_webhooks_status: 1,
-    event_webhooks_types: [],
-    eligible_oauth2_scopes: [],
-    explicit_content_filter: 0,
-    integration_types_config: { 0: {}, 1: {} },
-  });
-
   return [
-    get!('/gateway', () => ok({ url: parts.gatewayUrl })),
-    get!('/gateway/bot', () =>
-      ok({
-        url: parts.gatewayUrl,
-        shards: parts.shards,
-        session_start_limit: {
-          total: 1000,
-          remaining: 999,
-          reset_after: 86_400_000,
-          max_concurrency: parts.maxConcurrency,
-        },
-      }),
-    ),
-    get!('/applications/@me', () => ok(app())),
-    get!('/oauth2/applications/@me', () => ok(app())),
-
-    // Users
-    get!('/users/@me', () => ok(self())),
-    get!('/users/@me/guilds', () =>
-      ok(
-        state.world.guilds.map((guild) => ({
-          id: guild.id,
-          name: guild.name,
-          icon: null,
-          banner: null,
-          owner: false,
-          permissions: String(
-            state.permissions({ id: guild.id, type: ChannelType.GuildText, guildId: guild.id }, botId),
-          ),
-          features: [],
-        })),
-      ),
-    ),
-    post!('/users/@me/channels', (call) => {
-      const { recipient_id } = objectBody(call);
-      const channel = state.directChannel(String(recipient_id));
-      if (!channel) throw invalid(['recipient_id'], 'USER_UNKNOWN', 'Unknown user');
-      return ok(state.apiChannel(channel));
-    }),
-    get!('/users/{user_id}', ({ params }) => {
-      const user = state.user(params.user_id!);
-      if (!user) throw refusals.unknownUser();
-      return ok(user);
-    }),
-
-    // Commands
-    ...commandRoutes('/applications/{application_id}/commands'),
-    get!('/applications/{application_id}/guilds/{guild_id}/commands/permissions', () => ok([])),
-    ...commandRoutes('/applications/{application_id}/guilds/{guild_id}/commands'),
+    ...accountRoutes(state, parts.gateway),
+    ...commandRoutes(state),
+    ...guildRoutes(state),
 
     // Interactions: the path's token is the right to answer
-    openPost!('/interactions/{interaction_id}/{interaction_token}/callback', async (call) => {
+    openPost('/interactions/{interaction_id}/{interaction_token}/callback', async (call) => {
       const { interaction_id, interaction_token } = call.params;
       const shown = await interactions.callback(
         interaction_id!,
@@ -249,7 +112,7 @@ export function createRoutes(parts: Parts): Route[] {
       );
       return call.query.get('with_response') === 'true' ? ok(shown) : done;
     }),
-    openPost!('/webhooks/{webhook_id}/{webhook_token}', async (call) => {
+    openPost('/webhooks/{webhook_id}/{webhook_token}', async (call) => {
       const { webhook_id, webhook_token } = call.params;
       return ok(
         await interactions.followUp(webhook_id!, webhook_token!, {
@@ -267,11 +130,11 @@ export function createRoutes(parts: Parts): Route[] {
           params.message_id ?? '@original',
         );
       return [
-        openGet!(template, (call) => ok(message(call))),
-        openPatch!(template, async (call) =>
+        openGet(template, (call) => ok(message(call))),
+        openPatch(template, async (call) =>
           ok(await editMessage(state, message(call), { body: objectBody(call), files: call.files })),
         ),
-        openDel!(template, (call) => {
+        openDel(template, (call) => {
           state.deleteMessage(message(call));
           return done;
         }),
@@ -279,8 +142,8 @@ export function createRoutes(parts: Parts): Route[] {
     }),
 
     // Channels
-    get!('/channels/{channel_id}', (call) => ok(state.apiChannel(channelOf(call)))),
-    patch!('/channels/{channel_id}', (call) => {
+    get('/channels/{channel_id}', (call) => ok(state.apiChannel(channelOf(call)))),
+    patch('/channels/{channel_id}', (call) => {
       const body = objectBody(call);
       const channel = channelOf(call);
       const held = state.permissions(channel, botId);
@@ -300,7 +163,7 @@ export function createRoutes(parts: Parts): Route[] {
       });
       return ok(state.apiChannel(channel));
     }),
-    del!('/channels/{channel_id}', (call) => {
+    del('/channels/{channel_id}', (call) => {
       const channel = channelOf(call);
       const may = channel.thread ? P.ManageThreads : P.ManageChannels;
       if (!channel.guildId || !has(state.permissions(channel, botId), may))
@@ -309,26 +172,26 @@ export function createRoutes(parts: Parts): Route[] {
       state.deleteChannel(channel);
       return ok(shown);
     }),
-    put!('/channels/{channel_id}/permissions/{overwrite_id}', (call) => {
+    put('/channels/{channel_id}/permissions/{overwrite_id}', (call) => {
       const channel = channelOf(call, P.ManageRoles);
       const changed = overwrite({ ...objectBody(call), id: call.params.overwrite_id });
       const others = (channel.overwrites ?? []).filter(({ id }) => id !== changed.id);
       state.updateChannel(channel, { overwrites: [...others, changed] });
       return done;
     }),
-    del!('/channels/{channel_id}/permissions/{overwrite_id}', (call) => {
+    del('/channels/{channel_id}/permissions/{overwrite_id}', (call) => {
       const channel = channelOf(call, P.ManageRoles);
       const left = (channel.overwrites ?? []).filter(({ id }) => id !== call.params.overwrite_id);
       state.updateChannel(channel, { overwrites: left });
       return done;
     }),
-    post!('/channels/{channel_id}/typing', (call) => {
+    post('/channels/{channel_id}/typing', (call) => {
       state.typing(channelOf(call, P.SendMessages), botId);
       return done;
     }),
 
     // Messages
-    get!('/channels/{channel_id}/messages', (call) => {
+    get('/channels/{channel_id}/messages', (call) => {
       const channel = channelOf(call, P.ReadMessageHistory);
       const limit = Math.min(100, Math.max(1, Number(call.query.get('limit') ?? 50)));
       const [before, after] = [call.query.get('before'), call.query.get('after')];
@@ -338,7 +201,7 @@ export function createRoutes(parts: Parts): Route[] {
       // Newest first; with `after`, the ones that come next.
       return ok((after ? fitting.slice(0, limit) : fitting.slice(-limit)).toReversed());
     }),
-    post!('/channels/{channel_id}/messages', async (call) => {
+    post('/channels/{channel_id}/messages', async (call) => {
       const body = objectBody(call);
       const channel = channelOf(call);
       const thread = channel.thread;
@@ -364,15 +227,15 @@ export function createRoutes(parts: Parts): Route[] {
       });
       return ok({ ...message, ...(nonce !== null && { nonce }) });
     }),
-    get!('/channels/{channel_id}/messages/{message_id}', (call) =>
+    get('/channels/{channel_id}/messages/{message_id}', (call) =>
       ok(messageOf(call, channelOf(call, P.ReadMessageHistory))),
     ),
-    patch!('/channels/{channel_id}/messages/{message_id}', async (call) => {
+    patch('/channels/{channel_id}/messages/{message_id}', async (call) => {
       const message = messageOf(call, channelOf(call));
       if (message.author.id !== botId) throw refusals.notYourMessage();
       return ok(await editMessage(state, message, { body: objectBody(call), files: call.files }));
     }),
-    del!('/channels/{channel_id}/messages/{message_id}', (call) => {
+    del('/channels/{channel_id}/messages/{message_id}', (call) => {
       const channel = channelOf(call);
       const message = messageOf(call, channel);
       const own = message.author.id === botId;
@@ -381,19 +244,19 @@ export function createRoutes(parts: Parts): Route[] {
       state.deleteMessage(message);
       return done;
     }),
-    put!('/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/@me', (call) => {
+    put('/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/@me', (call) => {
       const message = messageOf(call, channelOf(call, P.AddReactions));
       state.updateMessage({ ...message, reactions: reacted(message, call.params.emoji_name!, true) });
       return done;
     }),
-    del!('/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/@me', (call) => {
+    del('/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/@me', (call) => {
       const message = messageOf(call, channelOf(call));
       state.updateMessage({ ...message, reactions: reacted(message, call.params.emoji_name!, false) });
       return done;
     }),
 
     // Threads
-    post!('/channels/{channel_id}/messages/{message_id}/threads', (call) => {
+    post('/channels/{channel_id}/messages/{message_id}/threads', (call) => {
       const channel = channelOf(call, P.CreatePublicThreads);
       const message = messageOf(call, channel);
       if (state.channels.has(message.id)) throw refusals.threadExists();
@@ -405,7 +268,7 @@ export function createRoutes(parts: Parts): Route[] {
       });
       return created({ ...thread, member: state.threadMember(state.channels.get(message.id)!, botId) });
     }),
-    post!('/channels/{channel_id}/threads', (call) => {
+    post('/channels/{channel_id}/threads', (call) => {
       const wanted =
         objectBody(call).type === ChannelType.PrivateThread ? P.CreatePrivateThreads : P.CreatePublicThreads;
       const channel = channelOf(call, wanted);
@@ -416,68 +279,18 @@ export function createRoutes(parts: Parts): Route[] {
       if (thread.type === ChannelType.PublicThread) noteThread(channel, thread);
       return created({ ...state.apiChannel(thread), member: state.threadMember(thread, botId) });
     }),
-    get!('/channels/{channel_id}/thread-members', (call) => {
+    get('/channels/{channel_id}/thread-members', (call) => {
       const { channel, thread } = threadOf(call);
       return ok(thread.members.map((id) => state.threadMember(channel, id)));
     }),
-    put!('/channels/{channel_id}/thread-members/@me', (call) => setThreadMember(call, botId, true)),
-    del!('/channels/{channel_id}/thread-members/@me', (call) => setThreadMember(call, botId, false)),
-    put!('/channels/{channel_id}/thread-members/{user_id}', (call) =>
+    put('/channels/{channel_id}/thread-members/@me', (call) => setThreadMember(call, botId, true)),
+    del('/channels/{channel_id}/thread-members/@me', (call) => setThreadMember(call, botId, false)),
+    put('/channels/{channel_id}/thread-members/{user_id}', (call) =>
       setThreadMember(call, call.params.user_id!, true),
     ),
-    del!('/channels/{channel_id}/thread-members/{user_id}', (call) =>
+    del('/channels/{channel_id}/thread-members/{user_id}', (call) =>
       setThreadMember(call, call.params.user_id!, false),
     ),
-
-    // Guilds
-    get!('/guilds/{guild_id}', (call) => ok(apiGuild(guildOf(call)))),
-    get!('/guilds/{guild_id}/channels', (call) => {
-      const { id } = guildOf(call);
-      const own = [...state.channels.values()].filter((one) => one.guildId === id && !one.thread);
-      return ok(own.map((one) => state.apiChannel(one)));
-    }),
-    post!('/guilds/{guild_id}/channels', (call) => {
-      const { id } = guildOf(call);
-      const { name, type = ChannelType.GuildText, topic, permission_overwrites } = objectBody(call);
-      if (typeof name !== 'string' || !name || name.length > 100) {
-        throw invalid(['name'], 'BASE_TYPE_BAD_LENGTH', 'Must be between 1 and 100 in length.');
-      }
-      if (type !== ChannelType.GuildText)
-        throw invalid(['type'], 'BASE_TYPE_CHOICES', 'Only text channels here.');
-      const channel = state.createChannel({
-        type: ChannelType.GuildText,
-        guildId: id,
-        name: name.toLowerCase().replaceAll(/\s+/g, '-'),
-        topic: typeof topic === 'string' ? topic : null,
-        position: state.channels.size,
-        overwrites: Array.isArray(permission_overwrites) ? permission_overwrites.map(overwrite) : [],
-      });
-      return created(state.apiChannel(channel));
-    }),
-    get!('/guilds/{guild_id}/roles', (call) => ok(guildOf(call).roles)),
-    get!('/guilds/{guild_id}/members', (call) => {
-      const guild = guildOf(call);
-      const limit = Number(call.query.get('limit') ?? 1);
-      return ok([...guild.members.keys()].slice(0, limit).map((id) => state.member(guild, id)));
-    }),
-    get!('/guilds/{guild_id}/members/{user_id}', (call) => {
-      const member = state.member(guildOf(call), call.params.user_id!);
-      if (!member) throw refusals.unknownMember();
-      return ok(member);
-    }),
-    get!('/guilds/{guild_id}/threads/active', (call) => {
-      const { id } = guildOf(call);
-      const active = [...state.channels.values()].filter(
-        (one) => one.guildId === id && one.thread?.archived === false,
-      );
-      return ok({
-        threads: active.map((one) => state.apiChannel(one)),
-        members: active
-          .filter(({ thread }) => thread!.members.includes(botId))
-          .map((one) => state.threadMember(one, botId)),
-        has_more: false,
-      });
-    }),
   ];
 
   /** "… started a thread", where it was started. */
@@ -493,11 +306,6 @@ export function createRoutes(parts: Parts): Route[] {
       },
     });
   }
-}
-
-function overwrite(input: unknown): APIOverwrite {
-  const { id, type, allow, deny } = isObject(input) ? input : {};
-  return { id: String(id), type: Number(type ?? 0), allow: String(allow ?? 0), deny: String(deny ?? 0) };
 }
 
 function reacted(message: APIMessage, emoji: string, add: boolean): NonNullable<APIMessage['reactions']> {

@@ -96,7 +96,12 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
 
   let judge: Promise<Judge> | undefined;
   const rest = createRest({
-    routes: createRoutes({ state, interactions, troubles, gatewayUrl: gateway.url, shards, maxConcurrency }),
+    routes: createRoutes({
+      state,
+      interactions,
+      troubles,
+      gateway: { gatewayUrl: gateway.url, shards, maxConcurrency },
+    }),
     token,
     troubles,
     limits: options.rateLimits === false ? null : new RateLimits(),

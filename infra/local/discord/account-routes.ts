@@ -1,0 +1,98 @@
+/** The routes about the bot itself, its application and the people it meets. */
+import { ChannelType } from 'discord-api-types/v10';
+import { invalid, refusals } from './discord-error.ts';
+import { objectBody, type Route } from './rest.ts';
+import { get, ok, post } from './routing.ts';
+import type { State } from './state.ts';
+
+export interface GatewayAdvice {
+  readonly gatewayUrl: string;
+  readonly shards: number;
+  readonly maxConcurrency: number;
+}
+
+export function accountRoutes(state: State, parts: GatewayAdvice): Route[] {
+  const botId = state.world.applicationId;
+  const self = () => ({
+    ...state.bot,
+    mfa_enabled: true,
+    locale: 'en-US',
+    verified: true,
+    email: null,
+    premium_type: 0,
+  });
+  const app = () => ({
+    id: botId,
+    name: 'Atelier',
+    icon: null,
+    description: 'A stand-in on this machine.',
+    type: null,
+    bot: state.bot,
+    owner: state.user(state.world.guilds[0].ownerId),
+    team: null,
+    bot_public: true,
+    bot_require_code_grant: false,
+    verify_key: '0'.repeat(64),
+    flags: 0,
+    flags_new: '0',
+    redirect_uris: [],
+    interactions_endpoint_url: null,
+    role_connections_verification_url: null,
+    approximate_guild_count: state.world.guilds.length,
+    approximate_user_install_count: 1,
+    approximate_user_authorization_count: 1,
+    event_webhooks_url: null,
+    event_webhooks_status: 1,
+    event_webhooks_types: [],
+    eligible_oauth2_scopes: [],
+    explicit_content_filter: 0,
+    integration_types_config: { 0: {}, 1: {} },
+  });
+
+  return [
+    get('/gateway', () => ok({ url: parts.gatewayUrl })),
+    get('/gateway/bot', () =>
+      ok({
+        url: parts.gatewayUrl,
+        shards: parts.shards,
+        session_start_limit: {
+          total: 1000,
+          remaining: 999,
+          reset_after: 86_400_000,
+          max_concurrency: parts.maxConcurrency,
+        },
+      }),
+    ),
+    get('/applications/@me', () => ok(app())),
+    get('/oauth2/applications/@me', () => ok(app())),
+
+    // Users
+    get('/users/@me', () => ok(self())),
+    get('/users/@me/guilds', () =>
+      ok(
+        state.world.guilds.map((guild) => ({
+          id: guild.id,
+          name: guild.name,
+          icon: null,
+          banner: null,
+          owner: false,
+          permissions: String(
+            state.permissions({ id: guild.id, type: ChannelType.GuildText, guildId: guild.id }, botId),
+          ),
+          features: [],
+        })),
+      ),
+    ),
+    post('/users/@me/channels', (call) => {
+      const { recipient_id } = objectBody(call);
+      const channel = state.directChannel(String(recipient_id));
+      if (!channel) throw invalid(['recipient_id'], 'USER_UNKNOWN', 'Unknown user');
+      return ok(state.apiChannel(channel));
+    }),
+    get('/users/{user_id}', ({ params }) => {
+      const user = state.user(params.user_id!);
+      if (!user) throw refusals.unknownUser();
+      return ok(user);
+    }),
+  ];
+}
