@@ -1,17 +1,18 @@
 /** The routes about the bot itself, its application and the people it meets. */
 import { ChannelType } from 'discord-api-types/v10';
 import { invalid, refusals } from './discord-error.ts';
+import type { IdentifyBudget } from './identify.ts';
 import { objectBody, type Route } from './rest.ts';
 import { get, ok, post } from './routing.ts';
 import type { State } from './state.ts';
 
 export interface GatewayAdvice {
-  readonly gatewayUrl: string;
+  readonly url: string;
   readonly shards: number;
-  readonly maxConcurrency: number;
+  readonly budget: IdentifyBudget;
 }
 
-export function accountRoutes(state: State, parts: GatewayAdvice): Route[] {
+export function accountRoutes(state: State, gateway: GatewayAdvice): Route[] {
   const botId = state.world.applicationId;
   const self = () => ({
     ...state.bot,
@@ -50,18 +51,9 @@ export function accountRoutes(state: State, parts: GatewayAdvice): Route[] {
   });
 
   return [
-    get('/gateway', () => ok({ url: parts.gatewayUrl })),
+    get('/gateway', () => ok({ url: gateway.url })),
     get('/gateway/bot', () =>
-      ok({
-        url: parts.gatewayUrl,
-        shards: parts.shards,
-        session_start_limit: {
-          total: 1000,
-          remaining: 999,
-          reset_after: 86_400_000,
-          max_concurrency: parts.maxConcurrency,
-        },
-      }),
+      ok({ url: gateway.url, shards: gateway.shards, session_start_limit: gateway.budget.left() }),
     ),
     get('/applications/@me', () => ok(app())),
     get('/oauth2/applications/@me', () => ok(app())),

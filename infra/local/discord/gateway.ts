@@ -5,6 +5,7 @@
  *                         └─────RESUME─────▶ what was missed, RESUMED ─▶ live
  *
  * A session outlives its socket for a few minutes unless that was closed with 1000 or 1001; meanwhile its events are kept.
+ * What an IDENTIFY must be and how often it may come is identify.ts's; how a socket is compressed, gateway-line.ts's.
  */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -21,17 +22,18 @@ import {
 } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { isObject, type Json } from './components.ts';
+import { type Compression, isCompression, Line } from './gateway-line.ts';
+import { authenticate, CloseError, type IdentifyBudget, readIdentify } from './identify.ts';
 import { has } from './permissions.ts';
 import { shardOf } from './snowflake.ts';
 import type { Change, State } from './state.ts';
-import type { Guild, StoredChannel } from './world.ts';
+import { apiGuild, type Guild, type StoredChannel } from './world.ts';
 
 const HEARTBEAT_MS = 41_250;
 const SESSION_LIFE_MS = 3 * 60_000;
 const REPLAY_MAX = 1_000;
 const PAYLOAD_MAX = 4_096;
 const EVENTS_PER_MINUTE = 120;
-const PRIVILEGED = Intent.GuildMembers | Intent.GuildPresences | Intent.MessageContent;
 
 interface Session {
   readonly id: string;
@@ -40,13 +42,16 @@ interface Session {
   readonly intents: number;
   seq: number;
   readonly kept: { readonly seq: number; readonly text: string }[];
-  socket: WebSocket | null;
+  /** none while its bot is away */
+  line: Line | null;
   expiry: NodeJS.Timeout | undefined;
 }
 
 export interface GatewayOptions {
-  readonly token: string;
-  readonly maxConcurrency: number;
+  readonly isToken: (token: string | null) => boolean;
+  readonly budget: IdentifyBudget;
+  /** the day's IDENTIFYs are used up: Discord takes the token away */
+  readonly onSpent: () => void;
   /** bits of privileged intents that the app was granted */
   readonly privilegedIntents: number;
   readonly onLog: (line: string) => void;
@@ -57,8 +62,6 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: 1024 * 1024 });
   readonly #sessions = new Map<string, Session>();
-  /** when the last IDENTIFY of each key was, for `max_concurrency` */
-  readonly #identified = new Map<number, number>();
   readonly #forget: () => void;
 
   constructor(state: State, options: GatewayOptions) {
@@ -74,28 +77,30 @@ export class Gateway {
   /** Sessions with an open socket, as `shard/shards`. */
   get connected(): string[] {
     return [...this.#sessions.values()]
-      .filter(({ socket }) => socket)
+      .filter(({ line }) => line)
       .map(({ shard, shards }) => `${shard}/${shards}`);
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#server.handleUpgrade(request, socket, head, (client) => {
-      const version = new URL(request.url ?? '/', 'http://localhost').searchParams.get('v');
-      if (version !== null && version !== '10') client.close(Close.InvalidAPIVersion, 'Invalid API version');
-      else this.#greet(client);
+      const query = new URL(request.url ?? '/', 'http://localhost').searchParams;
+      const [version, encoding, compress] = ['v', 'encoding', 'compress'].map((name) => query.get(name));
+      if (version && version !== '10') return client.close(Close.InvalidAPIVersion, 'Invalid API version');
+      if (encoding && encoding !== 'json') return client.close(Close.DecodeError, 'Only JSON is spoken here');
+      if (compress && !isCompression(compress)) return client.close(Close.DecodeError, 'Unknown compression');
+      this.#greet(client, new Line(client, compress ? (compress as Compression) : null));
     });
   }
 
   /** Op 7: every shard is asked to come back and resume. */
   reconnectAll(): void {
-    for (const { socket } of this.#sessions.values())
-      socket?.send(JSON.stringify({ op: Op.Reconnect, d: null, s: null, t: null }));
+    for (const { line } of this.#sessions.values()) line?.send(control(Op.Reconnect, null));
   }
 
   /** Op 9. A final one also ends the session. */
   invalidateAll(resumable: boolean): void {
     for (const session of this.#sessions.values()) {
-      session.socket?.send(JSON.stringify({ op: Op.InvalidSession, d: resumable, s: null, t: null }));
+      session.line?.send(control(Op.InvalidSession, resumable));
       if (!resumable) this.#sessions.delete(session.id);
     }
   }
@@ -115,7 +120,7 @@ export class Gateway {
     await new Promise((closed) => this.#server.close(closed));
   }
 
-  #greet(client: WebSocket): void {
+  #greet(client: WebSocket, line: Line): void {
     let session: Session | null = null;
     let lastBeat = Date.now();
     const recent: number[] = [];
@@ -127,85 +132,70 @@ export class Gateway {
       const now = Date.now();
       recent.push(now);
       while (recent[0]! < now - 60_000) recent.shift();
-      if (recent.length > EVENTS_PER_MINUTE) return client.close(Close.RateLimited, 'Rate limited');
-      if (raw.length > PAYLOAD_MAX) return client.close(Close.DecodeError, 'Payload too large');
+      if (recent.length > EVENTS_PER_MINUTE) return line.close(Close.RateLimited, 'Rate limited');
+      if (raw.length > PAYLOAD_MAX) return line.close(Close.DecodeError, 'Payload too large');
       const payload = parse(raw);
-      if (!payload) return client.close(Close.DecodeError, 'Error while decoding payload');
+      if (!payload) return line.close(Close.DecodeError, 'Error while decoding payload');
       const data = isObject(payload.d) ? payload.d : {};
       switch (payload.op) {
         case Op.Heartbeat:
           lastBeat = now;
-          return client.send(JSON.stringify({ op: Op.HeartbeatAck, d: null, s: null, t: null }));
+          return line.send(control(Op.HeartbeatAck, null));
         case Op.Identify:
-          if (session) return client.close(Close.AlreadyAuthenticated, 'Already authenticated');
-          session = this.#identify(client, data);
-          return;
         case Op.Resume:
-          if (session) return client.close(Close.AlreadyAuthenticated, 'Already authenticated');
-          session = this.#resume(client, data);
+          if (session) return line.close(Close.AlreadyAuthenticated, 'Already authenticated');
+          try {
+            session = payload.op === Op.Identify ? this.#identify(line, data) : this.#resume(line, data);
+          } catch (error) {
+            if (!(error instanceof CloseError)) throw error;
+            this.#options.onLog(`gateway: refused with ${error.code} ${error.message}`);
+            line.close(error.code, error.message);
+          }
           return;
         case Op.PresenceUpdate:
         case Op.VoiceStateUpdate:
-          return session ? undefined : client.close(Close.NotAuthenticated, 'Not authenticated');
+          return session ? undefined : line.close(Close.NotAuthenticated, 'Not authenticated');
         case Op.RequestGuildMembers:
-          if (!session) return client.close(Close.NotAuthenticated, 'Not authenticated');
+          if (!session) return line.close(Close.NotAuthenticated, 'Not authenticated');
           return this.#sendMembers(session, data);
         default:
-          return client.close(Close.UnknownOpcode, 'Unknown opcode');
+          return line.close(Close.UnknownOpcode, 'Unknown opcode');
       }
     });
     client.on('error', () => client.terminate());
     client.on('close', (code) => {
       clearInterval(watch);
       const ended = session;
-      if (!ended || ended.socket !== client) return;
-      ended.socket = null;
+      if (ended?.line !== line) return;
+      ended.line = null;
       this.#options.onLog(`gateway: shard ${ended.shard} left with ${code}`);
       if (code === 1000 || code === 1001) this.#sessions.delete(ended.id);
       else ended.expiry = setTimeout(() => this.#sessions.delete(ended.id), SESSION_LIFE_MS).unref();
     });
-    const hello = { heartbeat_interval: HEARTBEAT_MS, _trace: ['["local-discord"]'] };
-    client.send(JSON.stringify({ op: Op.Hello, d: hello, s: null, t: null }));
+    line.send(control(Op.Hello, { heartbeat_interval: HEARTBEAT_MS, _trace: ['["local-discord"]'] }));
   }
 
-  #identify(client: WebSocket, data: Json): Session | null {
-    const refuse = (code: number, reason: string) => {
-      this.#options.onLog(`gateway: refused with ${code} ${reason}`);
-      client.close(code, reason);
-      return null;
-    };
-    if (data.token !== this.#options.token)
-      return refuse(Close.AuthenticationFailed, 'Authentication failed.');
-    const [shard, shards] = Array.isArray(data.shard) ? data.shard.map(Number) : [0, 1];
-    if (shard === undefined || shards === undefined || !(shard >= 0 && shard < shards)) {
-      return refuse(Close.InvalidShard, 'Invalid shard.');
+  /** @returns nothing where op 9 asks the bot to come again later */
+  #identify(line: Line, data: Json): Session | null {
+    const { isToken, privilegedIntents, budget } = this.#options;
+    const { shard, shards, intents, compress } = readIdentify(data, isToken, privilegedIntents);
+    const taken = budget.take(shard);
+    if (taken === 'spent') {
+      this.#options.onSpent();
+      for (const { line: other } of this.#sessions.values()) {
+        other?.close(Close.AuthenticationFailed, 'Authentication failed.');
+      }
+      throw new CloseError(Close.AuthenticationFailed, 'Authentication failed.');
     }
-    const intents = Number(data.intents);
-    if (!Number.isSafeInteger(intents) || intents < 0)
-      return refuse(Close.InvalidIntents, 'Invalid intent(s).');
-    if (intents & PRIVILEGED & ~this.#options.privilegedIntents) {
-      return refuse(Close.DisallowedIntents, 'Disallowed intent(s).');
-    }
-    // Discord lets one shard of each key identify in five seconds.
-    const key = shard % this.#options.maxConcurrency;
-    const now = Date.now();
-    if (this.#options.maxConcurrency === 1 && now - (this.#identified.get(key) ?? 0) < 4_500) {
-      client.send(JSON.stringify({ op: Op.InvalidSession, d: false, s: null, t: null }));
+    if (taken === 'too soon') {
+      this.#options.onLog(`gateway: shard ${shard} identified too soon`);
+      line.send(control(Op.InvalidSession, false));
       return null;
     }
-    this.#identified.set(key, now);
+    if (compress) line.compressPayloads();
 
     const id = randomBytes(16).toString('hex');
-    const session: Session = {
-      id,
-      shard,
-      shards,
-      intents,
-      seq: 0,
-      kept: [],
-      socket: client,
-      expiry: undefined,
-    };
+    const session: Session = { id, shard, shards, intents, seq: 0, kept: [], line, expiry: undefined };
     this.#sessions.set(id, session);
     const guilds = this.#state.world.guilds.filter((guild) => shardOf(guild.id, shards) === shard);
     this.#send(session, Event.Ready, {
@@ -229,21 +219,19 @@ export class Gateway {
     return session;
   }
 
-  #resume(client: WebSocket, data: Json): Session | null {
-    if (data.token !== this.#options.token) {
-      client.close(Close.AuthenticationFailed, 'Authentication failed.');
-      return null;
-    }
+  #resume(line: Line, data: Json): Session | null {
+    authenticate(data, this.#options.isToken);
     const session = this.#sessions.get(String(data.session_id));
     const seen = Number(data.seq);
-    if (!session || seen > session.seq || (session.kept[0]?.seq ?? 0) > seen + 1) {
-      client.send(JSON.stringify({ op: Op.InvalidSession, d: false, s: null, t: null }));
+    if (session && !(seen >= 0 && seen <= session.seq)) throw new CloseError(Close.InvalidSeq, 'Invalid seq');
+    if (!session || (session.kept[0]?.seq ?? 0) > seen + 1) {
+      line.send(control(Op.InvalidSession, false));
       return null;
     }
     clearTimeout(session.expiry);
-    session.socket?.close(Close.UnknownError, 'Resumed elsewhere');
-    session.socket = client;
-    for (const { seq, text } of session.kept) if (seq > seen) client.send(text);
+    session.line?.close(Close.UnknownError, 'Resumed elsewhere');
+    session.line = line;
+    for (const { seq, text } of session.kept) if (seq > seen) line.send(text);
     this.#send(session, Event.Resumed, { _trace: ['["local-discord"]'] });
     this.#options.onLog(`gateway: shard ${session.shard} resumed after ${session.seq - 1 - seen} missed`);
     return session;
@@ -254,7 +242,7 @@ export class Gateway {
     const text = JSON.stringify({ op: Op.Dispatch, d: data, s: session.seq, t: type });
     session.kept.push({ seq: session.seq, text });
     if (session.kept.length > REPLAY_MAX) session.kept.shift();
-    session.socket?.send(text);
+    session.line?.send(text);
   }
 
   #guildCreate(guild: Guild): Json {
@@ -356,51 +344,9 @@ export class Gateway {
   }
 }
 
-/** A guild as REST and GUILD_CREATE show it. */
-export function apiGuild(guild: Guild): Json {
-  return {
-    id: guild.id,
-    name: guild.name,
-    icon: null,
-    description: null,
-    home_header: null,
-    splash: null,
-    discovery_splash: null,
-    features: [],
-    banner: null,
-    owner_id: guild.ownerId,
-    application_id: null,
-    region: 'deprecated',
-    afk_channel_id: null,
-    afk_timeout: 300,
-    system_channel_id: null,
-    system_channel_flags: 0,
-    widget_enabled: false,
-    widget_channel_id: null,
-    verification_level: 0,
-    roles: guild.roles,
-    default_message_notifications: 1,
-    mfa_level: 0,
-    explicit_content_filter: 0,
-    max_presences: null,
-    max_members: 500_000,
-    max_stage_video_channel_users: 50,
-    max_video_channel_users: 25,
-    vanity_url_code: null,
-    premium_tier: 0,
-    premium_subscription_count: 0,
-    preferred_locale: 'en-US',
-    rules_channel_id: null,
-    safety_alerts_channel_id: null,
-    public_updates_channel_id: null,
-    premium_progress_bar_enabled: false,
-    premium_progress_bar_enabled_user_updated_at: null,
-    nsfw: false,
-    nsfw_level: 0,
-    emojis: [],
-    stickers: [],
-    incidents_data: null,
-  };
+/** A message that is no event. */
+function control(op: Op, d: unknown): string {
+  return JSON.stringify({ op, d, s: null, t: null });
 }
 
 function parse(raw: Buffer): Json | null {

@@ -1,10 +1,10 @@
 /** The routes about guilds: their channels, roles, members and active threads. */
 import { ChannelType } from 'discord-api-types/v10';
 import { invalid, refusals } from './discord-error.ts';
-import { apiGuild } from './gateway.ts';
 import { objectBody, type Route } from './rest.ts';
 import { created, get, guildOf, ok, overwrite, post } from './routing.ts';
 import type { State } from './state.ts';
+import { apiGuild } from './world.ts';
 
 export function guildRoutes(state: State): Route[] {
   const botId = state.world.applicationId;

@@ -38,7 +38,8 @@ export interface Route {
 
 export interface RestOptions {
   readonly routes: readonly Route[];
-  readonly token: string;
+  /** without its scheme */
+  readonly isToken: (token: string | null) => boolean;
   readonly troubles: Troubles;
   readonly limits: RateLimits | null;
   /** opened on first use; null: nothing is judged */
@@ -52,7 +53,7 @@ export interface RestOptions {
 export function createRest(
   options: RestOptions,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { troubles, limits, token, onLog } = options;
+  const { troubles, limits, isToken, onLog } = options;
   const routes = options.routes.map((route) => ({ ...route, segments: route.template.split('/').slice(1) }));
 
   return async (request, response) => {
@@ -117,7 +118,8 @@ export function createRest(
   ): Promise<Answer> {
     const { method, template } = route;
     const name = `${method} ${template}`;
-    if (route.bot && request.headers.authorization !== `Bot ${token}`) throw refusals.unauthorized();
+    const [scheme, token = null] = (request.headers.authorization ?? '').split(' ');
+    if (route.bot && (scheme !== 'Bot' || !isToken(token))) throw refusals.unauthorized();
 
     const { channel_id, guild_id, webhook_token } = params;
     const limit = limits?.take(name, channel_id ?? guild_id ?? webhook_token ?? '');

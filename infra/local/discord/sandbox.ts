@@ -11,6 +11,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { RateLimits, Troubles } from './faults.ts';
 import { Gateway } from './gateway.ts';
+import { IdentifyBudget } from './identify.ts';
 import { Interactions } from './interactions.ts';
 import { type Judge, openJudge, type Violation } from './openapi.ts';
 import { createPeopleSide } from './people.ts';
@@ -33,8 +34,12 @@ export interface SandboxOptions {
   readonly rateLimits?: boolean;
   /** What `GET /gateway/bot` recommends. */
   readonly shards?: number;
-  /** How many shards may identify at once; 1 at Discord, for small bots, and then 5 s apart. */
+  /** How many shards may identify at once; 1 at Discord for small bots, 16 here. */
   readonly maxConcurrency?: number;
+  /** Between two IDENTIFYs of shards that may not start at once; 5,000 at Discord. */
+  readonly identifyPauseMs?: number;
+  /** 1,000 at Discord. One more, and the token is no longer good. */
+  readonly identifiesPerDay?: number;
   /** Bits of the privileged intents the app was granted; asking for others closes with 4014. */
   readonly privilegedIntents?: number;
   /** 3,000 at Discord. */
@@ -78,8 +83,24 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const state = await State.open({ applicationId, origin, dataDir });
   const troubles = new Troubles();
   const violations: Violation[] = [];
-  const { maxConcurrency = 16, privilegedIntents = 0, shards = 2 } = options;
-  const gateway = new Gateway(state, { token, maxConcurrency, privilegedIntents, onLog });
+  const { privilegedIntents = 0, shards = 2 } = options;
+  let revoked = false;
+  const isToken = (given: string | null) => !revoked && given === token;
+  const budget = new IdentifyBudget({
+    maxConcurrency: options.maxConcurrency ?? 16,
+    identifyPauseMs: options.identifyPauseMs ?? 5_000,
+    identifiesPerDay: options.identifiesPerDay ?? 1_000,
+  });
+  const gateway = new Gateway(state, {
+    isToken,
+    budget,
+    privilegedIntents,
+    onSpent() {
+      revoked = true;
+      onLog('gateway: the day’s IDENTIFYs are used up; the token is no longer good');
+    },
+    onLog,
+  });
   server.on('upgrade', (request, socket, head) => {
     if (request.url?.startsWith('/gateway') && fromHere(request)) gateway.upgrade(request, socket, head);
     else socket.destroy();
@@ -100,9 +121,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       state,
       interactions,
       troubles,
-      gateway: { gatewayUrl: gateway.url, shards, maxConcurrency },
+      gateway: { url: gateway.url, shards, budget },
     }),
-    token,
+    isToken,
     troubles,
     limits: options.rateLimits === false ? null : new RateLimits(),
     judge: options.check ? () => (judge ??= openJudge()) : null,
