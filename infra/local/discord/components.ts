@@ -11,6 +11,7 @@ import {
   ButtonStyle,
   ComponentType as C,
 } from 'discord-api-types/v10';
+import { unsigned } from './attachments.ts';
 import type { Faults } from './discord-error.ts';
 import { snowflake } from './snowflake.ts';
 
@@ -289,7 +290,7 @@ class Reader {
   }
 
   #media(path: Path, input: unknown, attachmentOnly = false) {
-    const url = isObject(input) && typeof input.url === 'string' ? input.url : '';
+    const url = isObject(input) && typeof input.url === 'string' ? unsigned(input.url) : '';
     const attachment = attachmentNamed(url, this.#attachments);
     if (!attachment && (attachmentOnly || !/^https?:/.test(url))) {
       const message = url.startsWith('attachment://')
@@ -315,7 +316,9 @@ export function attachmentNamed(
   attachments: readonly APIAttachment[],
 ): APIAttachment | undefined {
   const name = /^attachment:\/\/(.+)$/.exec(url)?.[1];
-  return attachments.find((one) => (name ? one.filename === decodeURIComponent(name) : one.url === url));
+  return attachments.find((one) =>
+    name ? one.filename === decodeURIComponent(name) : one.url === unsigned(url),
+  );
 }
 
 /** Every component of a message or modal, nested ones too. */

@@ -239,7 +239,10 @@ export class Gateway {
 
   #send(session: Session, type: string, data: unknown): void {
     session.seq++;
-    const text = JSON.stringify({ op: Op.Dispatch, d: data, s: session.seq, t: type });
+    const text = JSON.stringify(
+      { op: Op.Dispatch, d: data, s: session.seq, t: type },
+      this.#state.attachments.signing,
+    );
     session.kept.push({ seq: session.seq, text });
     if (session.kept.length > REPLAY_MAX) session.kept.shift();
     session.line?.send(text);

@@ -9,10 +9,11 @@ import {
   MessageReferenceType,
   MessageType,
 } from 'discord-api-types/v10';
+import { type Upload, unsigned } from './attachments.ts';
 import { attachmentNamed, isObject, type Json, mediaOf, readComponents, walk } from './components.ts';
 import { Faults, refusals } from './discord-error.ts';
 import { snowflake } from './snowflake.ts';
-import type { State, Upload } from './state.ts';
+import type { State } from './state.ts';
 import type { StoredChannel } from './world.ts';
 
 /** Bytes: of one file without boosts, and of a whole request. */
@@ -161,7 +162,7 @@ async function write(
 
   const added = await Promise.all(
     [...files].map(([n, file]) =>
-      state.addAttachment(safeFile(file), {
+      state.attachments.add(safeFile(file), {
         channelId: channel.id,
         ...described(
           entries?.find(({ id }) => String(id) === String(n)),
@@ -275,7 +276,8 @@ function readEmbeds(
   const media = (value: unknown) => {
     if (!isObject(value)) return;
     const found = attachmentNamed(String(value.url), attachments);
-    if (!found) return { ...value, proxy_url: value.url };
+    const address = unsigned(String(value.url));
+    if (!found) return { ...value, url: address, proxy_url: address };
     const { url, proxy_url, width, height } = found;
     return { url, proxy_url, ...(width && height && { width, height }) };
   };

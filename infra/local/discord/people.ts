@@ -39,10 +39,11 @@ interface PeopleSide {
 
 export function createPeopleSide({ state, interactions, misbehave }: Parts): PeopleSide {
   const streams = new Map<ServerResponse, PersonName>();
+  const write = (body: unknown) => JSON.stringify(body, state.attachments.signing);
   state.onChange((change) => {
     for (const [stream, person] of streams) {
       const event = eventFor(state, PEOPLE[person].id, change);
-      if (event) stream.write(`data: ${JSON.stringify(event)}\n\n`);
+      if (event) stream.write(`data: ${write(event)}\n\n`);
     }
   });
   // A comment now and then keeps the streams open and notices those that are gone.
@@ -64,7 +65,7 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
           ? await answer(request, url)
           : await page(url.pathname, response);
         if (body === undefined) return;
-        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+        response.writeHead(200, { 'content-type': 'application/json' }).end(write(body));
       } catch (error) {
         const [status, message] =
           error instanceof TypingError || error instanceof DiscordError || error instanceof SyntaxError
@@ -101,7 +102,10 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
       const filename = (query.get('filename') ?? 'file').replaceAll(/[^\p{L}\p{N}._-]/gu, '_');
       const contentType = contentTypeOf(filename);
       const data = await readBytes(request, FILE_MAX);
-      return state.addAttachment({ filename, contentType, data }, { channelId: channel.id, ephemeral: true });
+      return state.attachments.add(
+        { filename, contentType, data },
+        { channelId: channel.id, ephemeral: true },
+      );
     }
 
     const body: unknown = JSON.parse((await readBytes(request)).toString() || '{}');

@@ -71,7 +71,7 @@ export function resolve({ state, channel: place, personId }: Place, ids: Ids): {
   const lookUp: Record<Kind, (id: string) => unknown> = {
     users: (id) => state.user(id),
     roles: (id) => guild?.roles.find((role) => role.id === id),
-    attachments: (id) => state.attachment(id),
+    attachments: (id) => state.attachments.get(id),
     messages: (id) => state.message(place.id, id, personId),
     channels: (id) => {
       const channel = state.channels.get(id);

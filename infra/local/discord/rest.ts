@@ -7,12 +7,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Attachments, Upload } from './attachments.ts';
 import { isObject, type Json } from './components.ts';
 import { DiscordError, refusals } from './discord-error.ts';
 import type { RateLimits, Troubles } from './faults.ts';
 import { type Draft, REQUEST_MAX } from './messages.ts';
 import type { Judge, Violation } from './openapi.ts';
-import type { Upload } from './state.ts';
 
 export interface Call {
   readonly params: Readonly<Record<string, string>>;
@@ -40,6 +40,8 @@ export interface RestOptions {
   readonly routes: readonly Route[];
   /** without its scheme */
   readonly isToken: (token: string | null) => boolean;
+  /** see attachments.ts */
+  readonly signing: Attachments['signing'];
   readonly troubles: Troubles;
   readonly limits: RateLimits | null;
   /** opened on first use; null: nothing is judged */
@@ -87,7 +89,7 @@ export function createRest(
     if (!request.complete) request.resume();
     if (troubles.answerAfterMs) await sleep(troubles.answerAfterMs);
     if (answer.status === 429) headers['retry-after'] ??= '1';
-    const text = answer.body === undefined ? '' : JSON.stringify(answer.body);
+    const text = answer.body === undefined ? '' : JSON.stringify(answer.body, options.signing);
     // An empty answer must not claim to be JSON: clients would try to parse it.
     if (text) headers['content-type'] = 'application/json';
     response.writeHead(answer.status, headers).end(text);

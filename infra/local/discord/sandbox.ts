@@ -80,7 +80,12 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   );
   const origin = `http://127.0.0.1:${port}`;
 
-  const state = await State.open({ applicationId, origin, dataDir });
+  const state = await State.open({
+    applicationId,
+    origin,
+    dataDir,
+    signingKey: token,
+  });
   const troubles = new Troubles();
   const violations: Violation[] = [];
   const { privilegedIntents = 0, shards = 2 } = options;
@@ -124,6 +129,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       gateway: { url: gateway.url, shards, budget },
     }),
     isToken,
+    signing: state.attachments.signing,
     troubles,
     limits: options.rateLimits === false ? null : new RateLimits(),
     judge: options.check ? () => (judge ??= openJudge()) : null,
@@ -136,9 +142,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   });
   const people = createPeopleSide({ state, interactions, misbehave });
   handle = async (request, response) => {
-    const { pathname } = new URL(request.url ?? '/', origin);
-    if (pathname.startsWith('/api')) return rest(request, response);
-    if (pathname.startsWith('/attachments/')) return serveAttachment(state, pathname, response);
+    const url = new URL(request.url ?? '/', origin);
+    if (url.pathname.startsWith('/api')) return rest(request, response);
+    if (url.pathname.startsWith('/attachments/')) return serveAttachment(state, url, response);
     return people.handle(request, response);
   };
 
@@ -191,12 +197,11 @@ function listen(
   });
 }
 
-async function serveAttachment(state: State, pathname: string, response: ServerResponse): Promise<void> {
-  const [, , , id = ''] = pathname.split('/');
-  const attachment = state.attachment(id);
-  const bytes = await state.attachmentBytes(id);
+async function serveAttachment(state: State, address: URL, response: ServerResponse): Promise<void> {
+  const attachment = state.attachments.admitted(address);
+  const bytes = attachment && (await state.attachments.bytes(attachment.id));
   if (!attachment || !bytes) {
-    response.writeHead(404).end();
+    response.writeHead(404, { 'content-type': 'text/plain' }).end('This content is no longer available.');
     return;
   }
   response

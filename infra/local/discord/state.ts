@@ -6,7 +6,7 @@
  * written beside and renamed at most half a second after a change, so kill -9 loses the last moment and never the whole.
  * Ephemeral messages are seen by one person and are never kept.
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type APIApplicationCommand,
@@ -20,6 +20,7 @@ import {
   type GuildMemberFlags,
   type ThreadMemberFlags,
 } from 'discord-api-types/v10';
+import { Attachments } from './attachments.ts';
 import { permissionsIn } from './permissions.ts';
 import { byAge, snowflake, snowflakeTime } from './snowflake.ts';
 import { createWorld, type Guild, type StoredChannel, type World } from './world.ts';
@@ -29,12 +30,6 @@ const NONCE_LIFE_MS = 5 * 60_000;
 const SAVE_AFTER_MS = 500;
 /** Messages a channel keeps over a restart. */
 const KEPT_MESSAGES = 1_000;
-
-export interface Upload {
-  readonly filename: string;
-  readonly contentType: string;
-  readonly data: Buffer;
-}
 
 /** A token that answers an interaction; see interactions.ts. */
 export interface StoredToken {
@@ -69,38 +64,49 @@ interface Snapshot {
   readonly tokens: StoredToken[];
 }
 
+export interface StateOptions {
+  readonly applicationId: string;
+  readonly origin: string;
+  /** of attachments' addresses */
+  readonly signingKey: string;
+  readonly dataDir?: string | undefined;
+}
+
 export class State {
   readonly world: World;
   readonly channels = new Map<string, StoredChannel>();
   /** global ones have no `guild_id` */
   readonly commands = new Map<string, APIApplicationCommand>();
   readonly tokens = new Map<string, StoredToken>();
-  /** `http://127.0.0.1:PORT`, under which attachments are served */
+  readonly attachments: Attachments;
+  /** `http://127.0.0.1:PORT` */
   readonly origin: string;
 
   #messages = new Map<string, Map<string, APIMessage>>();
   #ephemeral = new Map<string, { message: APIMessage; personId: string }>();
-  #attachments = new Map<string, APIAttachment>();
   /** message → ids of its attachments: what it shows in a component or an embed is not in `message.attachments` */
   #files = new Map<string, readonly string[]>();
-  /** bytes of attachments that no folder keeps: there is none, or they are ephemeral */
-  #bytes = new Map<string, Buffer>();
   #nonces = new Map<string, string>();
   #listeners = new Set<(change: Change) => void>();
   #dir: string | undefined;
   #saveTimer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
 
-  private constructor(world: World, origin: string, dir: string | undefined) {
+  private constructor(world: World, { origin, dataDir, signingKey }: StateOptions) {
     this.world = world;
     this.origin = origin;
-    this.#dir = dir;
+    this.#dir = dataDir;
+    this.attachments = new Attachments({
+      origin,
+      signingKey,
+      dir: dataDir ? join(dataDir, 'attachments') : null,
+    });
     for (const channel of world.channels) this.channels.set(channel.id, structuredClone(channel));
   }
 
-  static async open(options: { applicationId: string; origin: string; dataDir?: string | undefined }) {
-    const { applicationId, origin, dataDir } = options;
-    const state = new State(createWorld(applicationId), origin, dataDir);
+  static async open(options: StateOptions): Promise<State> {
+    const { applicationId, dataDir } = options;
+    const state = new State(createWorld(applicationId), options);
     if (!dataDir) return state;
     await mkdir(join(dataDir, 'attachments'), { recursive: true });
     const text = await readFile(join(dataDir, 'state.json'), 'utf8').catch(() => null);
@@ -300,7 +306,7 @@ export class State {
     const onlyFor = this.#ephemeral.get(message.id)?.personId;
     this.#ephemeral.delete(message.id);
     this.#messages.get(channel.id)?.delete(message.id);
-    for (const { id } of this.filesOf(message.id)) this.#forgetAttachment(id);
+    for (const { id } of this.filesOf(message.id)) this.attachments.forget(id);
     this.#files.delete(message.id);
     this.#changed({ type: 'message_delete', channel, id: message.id, ...(onlyFor && { onlyFor }) });
   }
@@ -320,38 +326,9 @@ export class State {
     this.#nonces.set(`${channelId}:${nonce}`, messageId);
   }
 
-  // Attachments
-
-  async addAttachment(
-    { filename, contentType, data }: Upload,
-    { channelId, ...extra }: { channelId: string } & Partial<APIAttachment>,
-  ): Promise<APIAttachment> {
-    const id = snowflake();
-    const url = `${this.origin}/attachments/${channelId}/${id}/${encodeURIComponent(filename)}`;
-    const size = contentType.startsWith('image/') ? await imageSize(data) : null;
-    const attachment: APIAttachment = {
-      id,
-      filename,
-      size: data.length,
-      url,
-      proxy_url: url,
-      content_type: contentType,
-      ...size,
-      ...extra,
-    };
-    if (this.#dir && !attachment.ephemeral) await writeFile(this.#attachmentFile(id), data);
-    else this.#bytes.set(id, data);
-    this.#attachments.set(id, attachment);
-    return attachment;
-  }
-
-  attachment(id: string): APIAttachment | undefined {
-    return this.#attachments.get(id);
-  }
-
   /** All files of a message, wherever it shows them. */
   filesOf(messageId: string): APIAttachment[] {
-    return (this.#files.get(messageId) ?? []).flatMap((id) => this.#attachments.get(id) ?? []);
+    return (this.#files.get(messageId) ?? []).flatMap((id) => this.attachments.get(id) ?? []);
   }
 
   keepFiles(messageId: string, files: readonly APIAttachment[]): void {
@@ -359,23 +336,6 @@ export class State {
       messageId,
       files.map(({ id }) => id),
     );
-  }
-
-  async attachmentBytes(id: string): Promise<Buffer | null> {
-    if (!this.#attachments.has(id)) return null;
-    return (
-      this.#bytes.get(id) ?? (this.#dir ? await readFile(this.#attachmentFile(id)).catch(() => null) : null)
-    );
-  }
-
-  #attachmentFile(id: string): string {
-    return join(this.#dir!, 'attachments', id);
-  }
-
-  #forgetAttachment(id: string): void {
-    this.#attachments.delete(id);
-    this.#bytes.delete(id);
-    if (this.#dir) void rm(this.#attachmentFile(id), { force: true }).catch(() => {});
   }
 
   // Commands
@@ -431,7 +391,7 @@ export class State {
       applicationId: this.world.applicationId,
       channels: [...this.channels.values()],
       messages,
-      attachments: [...this.#attachments.values()].filter(({ ephemeral }) => !ephemeral),
+      attachments: this.attachments.kept(),
       files: messages.map(({ id }) => [id, this.filesOf(id).map((file) => file.id)]),
       commands: [...this.commands.values()],
       nonces: [...this.#nonces].filter(([, id]) => snowflakeTime(id) > now - NONCE_LIFE_MS),
@@ -454,19 +414,10 @@ export class State {
       const list = this.#messages.get(message.channel_id) ?? new Map<string, APIMessage>();
       this.#messages.set(message.channel_id, list.set(message.id, message));
     }
-    for (const attachment of kept.attachments) this.#attachments.set(attachment.id, attachment);
+    this.attachments.restore(kept.attachments);
     for (const [id, files] of kept.files ?? []) this.#files.set(id, files);
     for (const command of kept.commands) this.commands.set(command.id, command);
     for (const [key, id] of kept.nonces) this.#nonces.set(key, id);
     for (const token of kept.tokens) this.tokens.set(token.token, token);
   }
-}
-
-/** Width and height in pixels; null for a file that only says that it is an image. */
-async function imageSize(data: Buffer): Promise<{ width: number; height: number } | null> {
-  const { default: sharp } = await import('sharp');
-  const { width, height } = await sharp(data)
-    .metadata()
-    .catch(() => ({ width: undefined, height: undefined }));
-  return width && height ? { width, height } : null;
 }
