@@ -16,6 +16,7 @@ const SafetyFile = z.strictObject({
       says: z.string().min(1).max(200),
       any: phrases,
       both: phrases.optional(),
+      negative: z.boolean().default(false),
     }),
   ),
   harmless: phrases,

@@ -33,6 +33,10 @@ const messages = {
   prompt_empty: (_: object) => 'The prompt is empty: say in a few words what to draw.',
   prompt_long: (d: { max: number; got: number }) =>
     `A prompt may have ${d.max} characters; yours has ${d.got}. Shorten it.`,
+  text_grows: (d: { what: string; max: number }) =>
+    `${d.what} has characters that stand for many, such as ﷺ: written out it has more than ${d.max}. Use plainer ones.`,
+  negative_blocked: (_: object) =>
+    "I can't use that negative prompt: it has words for children beside words of sex, and those are never taken here, not even to be kept out. Leave one or the other out.",
   prompt_blocked: (d: { rule: string; says: string }) => `I can't draw that: ${d.says} Nothing was charged.`,
   tokens_short: (d: { price: number; balance: number }) =>
     `That costs ${d.price} tokens and you have ${d.balance}. Ask for fewer pictures, or use the tier \`relax\`; more tokens come every day.`,

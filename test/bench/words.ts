@@ -9,6 +9,9 @@ const HOSTILE: Readonly<Record<string, string>> = {
   'a rule, letter by letter': 'n u d '.repeat(160),
   'signs that are two letters': '1!|'.repeat(333),
   'letters with dots': 'a.'.repeat(500),
+  'characters that stand for eighteen, as many as are read': 'ﷺ'.repeat(222),
+  'more of them': 'ﷺ'.repeat(990),
+  'numbers that stand for two characters': '⒈⒈ '.repeat(333),
 };
 const ROUNDS = 30;
 
@@ -36,5 +39,5 @@ export async function words(): Promise<readonly Goal[]> {
     say(name, `${ms.toFixed(2)} ms, ${(ms / usual).toFixed(1)}×`);
   }
   say('a million letters', `${medianMs('x'.repeat(1e6)).toFixed(2)} ms`);
-  return [{ name: 'the worst, ms', got: worst, atMost: 50 }];
+  return [{ name: 'the worst, ms', got: worst, atMost: 5 }];
 }

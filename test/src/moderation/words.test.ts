@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { UserError } from '#src/errors.ts';
-import { checkPrompt } from '#src/moderation/words.ts';
+import { checkNegativePrompt, checkPrompt } from '#src/moderation/words.ts';
 
 /** `blocked`, another code, or `allowed`. */
 function outcome(prompt: string): string {
@@ -195,5 +195,41 @@ describe('checkPrompt', () => {
     );
     expect(outcome('💐'.repeat(1_000))).toBe('allowed');
     expect(outcome('w'.repeat(1_000))).toBe('allowed');
+  });
+
+  it('refuses what grows beyond 4,000 characters once it is written out, and reads to the end what does not', () => {
+    expect(() => checkPrompt('ﷺ'.repeat(990))).toThrow(
+      expect.objectContaining({
+        code: 'text_grows',
+        userMessage:
+          'The prompt has characters that stand for many, such as ﷺ: written out it has more than 4000. Use plainer ones.',
+      }),
+    );
+    expect(outcome(`${'ﷺ'.repeat(220)} nude`)).toBe('blocked');
+    expect(outcome('각'.repeat(1_000))).toBe('allowed');
+    expect(outcome(`${'a b '.repeat(245)}n u d e`)).toBe('blocked');
+  });
+
+  it('reads a spelt word whatever its letters repeat', () => {
+    expect(outcome(`portrait, ${'n '.repeat(400)}u d e`)).toBe('blocked');
+  });
+});
+
+describe('checkNegativePrompt', () => {
+  it.each(['nsfw, nude, gore', 'blurry, child', 'extra fingers, bad anatomy', ''])('takes %s', (text) => {
+    expect(() => checkNegativePrompt(text)).not.toThrow();
+  });
+
+  it.each(['nude, child', 'l0lic0n', 'adult, 12 years old, n.u.d.e'])(
+    'refuses %s: it could come through',
+    (text) => {
+      expect(() => checkNegativePrompt(text)).toThrow(expect.objectContaining({ code: 'negative_blocked' }));
+    },
+  );
+
+  it('refuses what grows beyond 4,000 characters', () => {
+    expect(() => checkNegativePrompt('ﷺ'.repeat(990))).toThrow(
+      expect.objectContaining({ code: 'text_grows' }),
+    );
   });
 });
