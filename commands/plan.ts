@@ -17,7 +17,7 @@ import type { Cell } from '#src/batches/cells.ts';
 import { discardPlan, openPlanned, type Plan, planBatch, storedPlan } from '#src/batches/plans.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
-import { usableFolder } from '#src/faces.ts';
+import { listFolders } from '#src/faces.ts';
 import { countPictures } from '#src/generations/pictures.ts';
 import { showValue } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
@@ -65,14 +65,12 @@ export async function makePlan(
 ): Promise<Exclude<Answer, string>> {
   const { actor } = origin;
   mustPost(interaction, kind, origin.botInside);
-  const folders = new Map<string, string>();
-  const definition = await parseSweep(source.yaml, {
-    operator: await isOperator(actor),
-    findFace: async (name) => void folders.set(name, (await usableFolder(actor.id, name)).id),
-  });
+  const folders = await listFolders(actor.id);
+  const definition = await parseSweep(source.yaml, actor.id, { operator: await isOperator(actor), folders });
   const cells = expandSweep(definition);
 
   const own = await resolveParameters(actor);
+  const folderIds = new Map(folders.map(({ id, name }) => [name, id]));
   const ideaIds = new Map(source.ideas.map(({ id, prompt }) => [prompt, id]));
   const tier = String(own.tier);
   const production = own.production_mode === true;
@@ -85,7 +83,7 @@ export async function makePlan(
         prompt,
         parameters: { ...own, ...varied, seed },
         seed,
-        faceFolderId: faceName === null ? null : (folders.get(faceName) ?? null),
+        faceFolderId: faceName === null ? null : (folderIds.get(faceName) ?? null),
         ideaId: ideaIds.get(prompt) ?? null,
         coordinates,
       }),

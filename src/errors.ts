@@ -49,7 +49,7 @@ const messages = {
     `I can't post here: I lack ${d.missing.join(', ')}. Ask an administrator, or try another channel.`,
 
   // sweeps and face tests: many faults in one reply
-  plan_faults: (d: { faults: string[] }) =>
+  plan_faults: (d: { faults: readonly string[] }) =>
     `Nothing was started. ${d.faults.length === 1 ? 'One thing needs mending' : `${d.faults.length} things need mending`}:\n${d.faults.map((f) => `- ${f}`).join('\n')}`,
   plan_long: (d: { max: number; got: number }) =>
     `A form holds ${d.max} characters and this YAML has ${d.got}. Change the file and give it to \`/sweep\` again.`,
@@ -105,6 +105,8 @@ const messages = {
     `${d.what} did not answer in time. Nothing was charged; try again in a minute.`,
   database_away: (_: object) =>
     'My database does not answer right now. Try again in a minute; if what you asked for comes all the same, it was accepted before that.',
+  turns_taken: (d: { what: string; max: number }) =>
+    `I am still at ${d.max} ${d.what} of yours, and that is the most at once. Wait for the answer, then try again.`,
   mecene_failed: (_: object) => 'Mecene could not make a prompt of that. Try other words.',
 };
 

@@ -4,8 +4,9 @@
  */
 import type { ParameterJson } from '#config/parameters.ts';
 import { UserError } from '#src/errors.ts';
+import type { ListedFolder } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
-import { checkPrompt } from '#src/moderation/words.ts';
+import { type CheckedPrompt, checkPrompt } from '#src/moderation/words.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { parameters, parseParameter } from '#src/parameters/definitions.ts';
 import { AxisFault, Faults, type Path } from './faults.ts';
@@ -17,7 +18,7 @@ import type { Lines } from './yaml.ts';
 export interface SweepDefinition {
   readonly name: string;
   readonly method: 'grid' | 'random' | 'list';
-  readonly prompts: readonly string[];
+  readonly prompts: readonly CheckedPrompt[];
   /** of each prompt, as it stands on a contact sheet */
   readonly promptLabels: readonly string[];
   readonly axes: readonly { readonly name: string; readonly values: readonly ParameterJson[] }[];
@@ -37,27 +38,28 @@ export interface SweepDefinition {
 /** What only the asker's own rows can tell. */
 export interface SweepAsker {
   readonly operator: boolean;
-  /** @throws {UserError} told beside what is wrong with the YAML itself */
-  findFace(name: string): Promise<void>;
+  readonly folders: readonly Pick<ListedFolder, 'name' | 'photos'>[];
 }
 
 /**
  * @param value what the YAML holds
  * @param lines where it holds it
- * @throws {UserError} `plan_faults` with every fault at once, each with its line
+ * @returns every fault at once, each with its line, when there is any
  */
-export async function checkSweep(value: unknown, lines: Lines, asker: SweepAsker): Promise<SweepDefinition> {
+export function checkSweep(
+  value: unknown,
+  lines: Lines,
+  asker: SweepAsker,
+): SweepDefinition | { readonly faults: readonly string[] } {
   const faults = new Faults(lines);
-  const { raw, unread } = shapeOf(value, faults);
-  const definition = definitionOf(raw, unread, asker.operator, faults);
-  for (const [index, name] of raw.faces.entries())
-    await faults.attempt(['faces', index], async () => asker.findFace(folderName(name)));
-  faults.throwIfAny();
-  return definition;
+  const shape = shapeOf(value, faults);
+  const definition = shape && definitionOf(shape.raw, shape.unread, asker, faults);
+  const told = faults.told();
+  return definition && !told.length ? definition : { faults: told };
 }
 
-/** Everything of the right shape. The rest is noted and left out, so that the checks can go on. */
-function shapeOf(value: unknown, faults: Faults): { raw: SweepShape; unread: ReadonlySet<string> } {
+/** Everything of the right shape. The rest is noted and left out, so that the checks can go on. null: nothing is left. */
+function shapeOf(value: unknown, faults: Faults): { raw: SweepShape; unread: ReadonlySet<string> } | null {
   const whole = Sweep.safeParse(value);
   if (whole.success) return { raw: whole.data, unread: new Set() };
   const unread = new Set<string>();
@@ -66,7 +68,7 @@ function shapeOf(value: unknown, faults: Faults): { raw: SweepShape; unread: Rea
     faults.issue(issue);
     const [key, inner] = issue.path.map(String);
     if (key === undefined) {
-      if (issue.code !== 'unrecognized_keys') throw faults.error();
+      if (issue.code !== 'unrecognized_keys') return null;
       for (const unknown of issue.keys) delete rest[unknown];
     } else if (inner !== undefined && (key === 'axes' || key === 'set')) {
       delete rest[key]?.[inner];
@@ -82,7 +84,7 @@ function shapeOf(value: unknown, faults: Faults): { raw: SweepShape; unread: Rea
 function definitionOf(
   raw: SweepShape,
   unread: ReadonlySet<string>,
-  operator: boolean,
+  { operator, folders }: SweepAsker,
   faults: Faults,
 ): SweepDefinition {
   const settings = (path: Path, given: ResolvedParameters): ResolvedParameters =>
@@ -94,12 +96,13 @@ function definitionOf(
     );
 
   const named = promptsOf(raw);
-  const prompts = [...named.keys()];
   if (raw.prompt !== undefined && raw.prompts)
     faults.add(['prompts'], 'Give `prompt` or `prompts`, not both.');
-  if (!prompts.length && !unread.has('prompt') && !unread.has('prompts'))
+  if (!named.size && !unread.has('prompt') && !unread.has('prompts'))
     faults.add([], '`prompt` is missing: say what to draw.');
-  for (const [prompt, { path }] of named) faults.try(path, () => checkPrompt(prompt), undefined);
+  const prompts = [...named].flatMap(
+    ([prompt, { path }]) => faults.try(path, () => checkPrompt(prompt), null) ?? [],
+  );
 
   if (raw.method === 'list' && !raw.cells && !unread.has('cells'))
     faults.add(['method'], '`method: list` needs `cells`.');
@@ -119,6 +122,8 @@ function definitionOf(
       values: distinct(values.map((value) => faults.try(at, () => parseVaried(name, value, operator), null))),
     };
   });
+  for (const [index, name] of raw.faces.entries())
+    faults.try(['faces', index], () => mustHaveFace(name, folders), undefined);
   return {
     name: raw.name,
     method: raw.method,
@@ -150,6 +155,15 @@ function parseVaried(name: string, value: ParameterJson, operator: boolean): Par
   const parsed = parseParameter(name, value);
   if (parameters.get(name)?.operators && !operator) throw new UserError('parameter_operators', { name });
   return parsed;
+}
+
+/** @throws {UserError} `folder_name`, `folder_unknown`, `folder_empty` */
+function mustHaveFace(name: string, folders: SweepAsker['folders']): void {
+  folderName(name);
+  const folder = folders.find((own) => own.name === name);
+  if (!folder)
+    throw new UserError('folder_unknown', { name, mine: folders.slice(0, 10).map((own) => own.name) });
+  if (!folder.photos) throw new UserError('folder_empty', { name });
 }
 
 /** prompt → its label, and where it stands in the YAML. A prompt that is there twice counts once. */

@@ -58,26 +58,18 @@ export class Faults {
     }
   }
 
-  async attempt(path: Path, work: () => Promise<void>): Promise<void> {
-    if (this.#found.size >= FAULTS_MAX) return;
-    await work().catch((error: unknown) => this.#note(path, error));
-  }
-
   #note(path: Path, error: unknown): void {
     if (error instanceof AxisFault) this.add(path, error.message);
     else if (error instanceof UserError) this.add(path, error.userMessage);
     else throw error;
   }
 
-  error(): UserError {
+  /** A dozen of them, and how many more there are; empty: nothing is wrong. */
+  told(): string[] {
     const faults = [...this.#found];
     const more = faults.length - FAULTS_MAX;
     if (more > 0) faults.splice(FAULTS_MAX, more, `… and ${more} more.`);
-    return new UserError('plan_faults', { faults });
-  }
-
-  throwIfAny(): void {
-    if (this.#found.size) throw this.error();
+    return faults;
   }
 }
 

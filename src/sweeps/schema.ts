@@ -25,7 +25,7 @@ import { LABEL_LENGTH } from './labels.ts';
 
 /** Values of one axis; 14 full ones are still counted and checked in some milliseconds. */
 export const VALUES_MAX = 1_000;
-/** Each is read against the safety rules, a tenth of a millisecond of everybody's event loop. */
+/** Each is read against the safety rules, which takes up to two milliseconds of the thread. */
 const PROMPTS_MAX = 200;
 const SEED_MAX = 2 ** 32 - 1;
 

@@ -1,6 +1,5 @@
 /**
- * What a person's YAML holds, or why it can't be read. Called in a thread of its own (yaml-thread.ts), as it can take
- * seconds, and in tests.
+ * What a person's YAML holds, or why it can't be read.
  *
  * The library's defaults are open to attack: nested aliases grow without end (now refused), `uniqueKeys` compares every
  * key with every other (now a Set), and pretty errors quote a line once for each error on it (now positions alone).
@@ -12,9 +11,13 @@ import { isKeepable } from '#src/text.ts';
 export type Lines = ReadonlyMap<string, { readonly line: number; readonly inner: Lines }>;
 
 /** What a text holds, or why it does not parse. */
-export type Parsed =
-  | { readonly value: unknown; readonly lines: Lines }
-  | { readonly line: number; readonly column: number; readonly reason: string };
+export type Parsed = { readonly value: unknown; readonly lines: Lines } | Unreadable;
+
+export interface Unreadable {
+  readonly line: number;
+  readonly column: number;
+  readonly reason: string;
+}
 
 /** `cells.3.steps` is the deepest that a sweep has. */
 const LINES_DEPTH = 3;

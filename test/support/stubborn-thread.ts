@@ -1,6 +1,6 @@
-/** Speaks as src/sweeps/yaml-thread.ts does, and comes to bad ends that no YAML is known to bring about. */
+/** Speaks as src/sweeps/reading-thread.ts does, and comes to bad ends that no YAML is known to bring about. */
 import { parentPort } from 'node:worker_threads';
-import type { Asked, Said } from '#src/sweeps/yaml-thread.ts';
+import type { Asked, Said } from '#src/sweeps/reading-thread.ts';
 
 parentPort?.on('message', ({ id, text }: Asked) => {
   parentPort?.postMessage({ id } satisfies Said);
@@ -9,5 +9,5 @@ parentPort?.on('message', ({ id, text }: Asked) => {
     for (const kept: string[][] = []; ; ) kept.push(String(kept.length).padEnd(300).split(''));
   if (text === 'slow') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300); // ms
   if (text === 'a fault of ours') throw new Error('a fault of ours');
-  parentPort?.postMessage({ id, parsed: { value: text, lines: new Map() } } satisfies Said);
+  parentPort?.postMessage({ id, read: { faults: [text] } } satisfies Said);
 });

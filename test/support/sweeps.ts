@@ -1,19 +1,26 @@
 /** Sweeps read without a thread, and how they are refused: for tests of what is pure. */
 import { UserError } from '#src/errors.ts';
-import { checkSweep, type SweepAsker, type SweepDefinition } from '#src/sweeps/check.ts';
+import type { SweepAsker, SweepDefinition } from '#src/sweeps/check.ts';
 import { expandSweep, type SweepCell } from '#src/sweeps/expand.ts';
-import { readYaml } from '#src/sweeps/yaml.ts';
+import { readSweep } from '#src/sweeps/read.ts';
 
 /** The shortest sweep there is. */
 export const MINIMAL = 'prompt: portrait of a woman\n';
 
-/** May do all, and has every face folder. */
-export const ANYBODY: SweepAsker = { operator: true, findFace: async () => {} };
+/** May do all, and has two face folders. */
+export const ANYBODY: SweepAsker = {
+  operator: true,
+  folders: [
+    { name: 'ada', photos: 1 },
+    { name: 'bob', photos: 2 },
+  ],
+};
 
 export async function checked(text: string, asker = ANYBODY): Promise<SweepDefinition> {
-  const parsed = readYaml(text);
-  if ('reason' in parsed) throw new UserError('yaml_broken', parsed);
-  return checkSweep(parsed.value, parsed.lines, asker);
+  const read = readSweep(text, asker);
+  if ('reason' in read) throw new UserError('yaml_broken', read);
+  if ('faults' in read) throw new UserError('plan_faults', read);
+  return read;
 }
 
 export async function expanded(text: string): Promise<SweepCell[]> {

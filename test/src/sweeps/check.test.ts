@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { UserError } from '#src/errors.ts';
 import { checked, expanded, MINIMAL, refusal } from '#test/support/sweeps.ts';
 
 describe('a sweep', () => {
@@ -68,13 +67,14 @@ axes:
 seeds: [-1]
 method: list
 cells: many
-faces: [ada, ../etc, ghost]
+faces: [ada, ../etc, ghost, eve]
 `;
-    const findFace = async (name: string) => {
-      if (name !== 'ada') throw new UserError('folder_unknown', { name, mine: ['ada'] });
-    };
-    const { says } = await refusal(checked(text, { operator: false, findFace }));
-    expect(says).toMatch(/^Nothing was started. 10 things need mending:/);
+    const folders = [
+      { name: 'ada', photos: 1 },
+      { name: 'eve', photos: 0 },
+    ];
+    const { says } = await refusal(checked(text, { operator: false, folders }));
+    expect(says).toMatch(/^Nothing was started. 11 things need mending:/);
     for (const fault of [
       'Line 1: `promt` is not known here',
       "Line 2: I can't draw that",
@@ -85,21 +85,10 @@ faces: [ada, ../etc, ghost]
       'Line 9: `cells`:',
       'Line 3: `axes` does not go with `method: list`',
       "Line 10: `../etc` can't be a face folder",
-      'Line 10: You have no face folder named `ghost`. Yours: `ada`.',
+      'Line 10: You have no face folder named `ghost`. Yours: `ada`, `eve`.',
+      'Line 10: `eve` has no photo with consent yet.',
     ])
       expect(says).toContain(`- ${fault}`);
-  });
-
-  it('asks nobody’s rows for more faces than faults are told', async () => {
-    const asked: string[] = [];
-    const faces = Array.from({ length: 1_000 }, (_, i) => `face-${i}`);
-    const findFace = async (name: string) => {
-      asked.push(name);
-      throw new UserError('folder_unknown', { name, mine: [] });
-    };
-    const refused = checked(`${MINIMAL}faces: [${faces}]`, { operator: false, findFace });
-    await expect(refused).rejects.toMatchObject({ code: 'plan_faults' });
-    expect(asked).toHaveLength(12);
   });
 
   it.each([

@@ -4,7 +4,7 @@ import { ANYBODY, checked, MINIMAL, refusal } from '#test/support/sweeps.ts';
 
 /** Nothing here is about a deadline, however busy the machine is. */
 const LONG_MS = 600_000;
-const parse = (text: string) => parseSweep(text, ANYBODY, LONG_MS);
+const parse = (text: string, personId = 'me') => parseSweep(text, personId, ANYBODY, LONG_MS);
 
 describe('YAML that attacks', () => {
   it.each([
@@ -53,6 +53,35 @@ describe('YAML that attacks', () => {
       code: 'file_large',
       says: expect.stringContaining('64 KiB'),
     });
+  });
+});
+
+describe('many sweeps at once', () => {
+  const refusals = async (all: Promise<unknown>[]) =>
+    (await Promise.allSettled(all)).flatMap((read) =>
+      read.status === 'rejected' ? read.reason.userMessage : [],
+    );
+
+  it('of one person: two are read, and the others are told to wait, while somebody else is read', async () => {
+    const [told, theirs] = await Promise.all([
+      refusals(Array.from({ length: 40 }, () => parse(MINIMAL))),
+      parse(MINIMAL, 'somebody else'),
+    ]);
+    expect(told).toHaveLength(38);
+    expect(new Set(told)).toEqual(
+      new Set([
+        'I am still at 2 sweeps of yours, and that is the most at once. Wait for the answer, then try again.',
+      ]),
+    );
+    expect(theirs).toMatchObject({ prompts: ['portrait of a woman'] });
+    expect(await parse(MINIMAL)).toMatchObject({ prompts: ['portrait of a woman'] });
+  });
+
+  it('of many people: 32 wait behind the one that is read, and no more', async () => {
+    const told = await refusals(Array.from({ length: 40 }, (_, n) => parse(MINIMAL, `person ${n}`)));
+    expect(told).toHaveLength(7);
+    expect(told[0]).toMatch(/^The thread that reads sweeps did not answer in time\./);
+    expect(await parse(MINIMAL)).toMatchObject({ prompts: ['portrait of a woman'] });
   });
 });
 

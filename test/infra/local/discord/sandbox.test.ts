@@ -43,9 +43,9 @@ describe('a slash command', () => {
     expect(reply.attachments).toEqual([]);
     const files = filesOf(reply);
     expect(files).toHaveLength(4);
-    const first = sandbox.state.attachment(files[0]!.id);
+    const first = sandbox.state.attachments.get(files[0]!.id);
     expect(first).toMatchObject({ width: 416, height: 608, content_type: 'image/png' });
-    const served = await fetch(first!.url);
+    const served = await fetch(files[0]!.url);
     expect(served.headers.get('content-type')).toBe('image/png');
     expect((await served.arrayBuffer()).byteLength).toBe(first!.size);
   });

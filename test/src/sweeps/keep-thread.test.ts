@@ -2,8 +2,10 @@ import { execFile } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keepThread, parseInThread } from '#src/sweeps/parse-in-thread.ts';
-import { refusal } from '#test/support/sweeps.ts';
+import { keepThread } from '#src/sweeps/keep-thread.ts';
+import { parseSweep } from '#src/sweeps/parse.ts';
+import { takeTurns } from '#src/turns.ts';
+import { ANYBODY, refusal } from '#test/support/sweeps.ts';
 
 /** Of what ends by itself, however busy the machine is. */
 const LONG_MS = 600_000;
@@ -19,50 +21,45 @@ beforeEach(() => {
 });
 afterEach(() => void unsubscribe('worker_threads', count));
 
-describe('the thread that reads YAML', () => {
+describe('the thread that reads sweeps', () => {
   it('is one, for many texts at once and one after another, and nothing piles up on it', async () => {
     const warnings: string[] = [];
     const warn = ({ name }: Error) => void warnings.push(name);
     process.on('warning', warn);
-    const numbers = Array.from({ length: 30 }, (_, i) => i);
-    const read = await Promise.all(numbers.map((n) => parseInThread(`n: ${n}`, LONG_MS)));
-    expect(read.map(({ value }) => value)).toEqual(numbers.map((n) => ({ n })));
-    for (const n of numbers) expect(await parseInThread(`${n}`, LONG_MS)).toMatchObject({ value: n });
-    expect((await refusal(parseInThread('a: b: c', LONG_MS))).code).toBe('yaml_broken');
+    const numbers = Array.from({ length: 30 }, (_, i) => String(i));
+    const read = (prompt: string) => parseSweep(`prompt: "${prompt}"`, `person ${prompt}`, ANYBODY, LONG_MS);
+    expect((await Promise.all(numbers.map(read))).map(({ prompts: [prompt] }) => prompt)).toEqual(numbers);
+    for (const n of numbers) expect(await read(n)).toMatchObject({ prompts: [n] });
+    expect((await refusal(parseSweep('a: b: c', 'me', ANYBODY, LONG_MS))).code).toBe('yaml_broken');
     expect(started).toBe(1);
     process.off('warning', warn);
     expect(warnings).toEqual([]);
   });
 
-  it('lets 32 texts wait behind the one that is read, and no more', async () => {
-    const read = await Promise.allSettled(
-      Array.from({ length: 34 }, (_, n) => parseInThread(`${n}`, LONG_MS)),
-    );
-    expect(read.slice(0, 33).every(({ status }) => status === 'fulfilled')).toBe(true);
-    expect(read[33]).toMatchObject({ status: 'rejected', reason: { code: 'busy' } });
-    expect(await parseInThread('again', LONG_MS)).toMatchObject({ value: 'again' });
-  });
-
   it('keeps no process alive', async () => {
     const code = `
-      import('#src/sweeps/parse-in-thread.ts')
-        .then(({ parseInThread }) => parseInThread('a: 1', ${LONG_MS}))
-        .then(({ value }) => process.stdout.write(JSON.stringify(value)));`;
+      import('#src/sweeps/parse.ts')
+        .then(({ parseSweep }) => parseSweep('prompt: a', 'me', { operator: false, folders: [] }, ${LONG_MS}))
+        .then(({ prompts }) => process.stdout.write(JSON.stringify(prompts)));`;
     const { stdout } = await promisify(execFile)(process.execPath, ['--eval', code], {
       timeout: 25_000, // one that is killed is an error
     });
-    expect(stdout).toBe('{"a":1}');
+    expect(stdout).toBe('["a"]');
   });
 });
 
 describe('a thread that a text ends', () => {
-  const stubborn = new URL('../../support/stubborn-thread.ts', import.meta.url);
+  function keepStubborn(): (text: string, withinMs: number) => Promise<unknown> {
+    const read = keepThread(new URL('../../support/stubborn-thread.ts', import.meta.url));
+    const turns = takeTurns({ inAll: 10, each: 10, who: 'A thread', what: 'texts' });
+    return (text, withinMs) => turns('me', () => read(text, ANYBODY, withinMs));
+  }
 
   it.each([
     ['for ever', SHORT_MS],
     ['all memory', LONG_MS],
   ])('%s: that text is refused, those behind it are read by another thread', async (text, withinMs) => {
-    const read = keepThread(stubborn);
+    const read = keepStubborn();
     const [before, refused, behind, last] = await Promise.all([
       read('before', LONG_MS),
       refusal(read(text, withinMs)),
@@ -71,24 +68,24 @@ describe('a thread that a text ends', () => {
     ]);
     expect(refused).toEqual(TOO_LONG);
     expect([before, behind, last]).toMatchObject([
-      { value: 'before' },
-      { value: 'behind' },
-      { value: 'last' },
+      { faults: ['before'] },
+      { faults: ['behind'] },
+      { faults: ['last'] },
     ]);
     expect(started).toBe(2);
   });
 
   it('by a fault of ours: the fault rises, and the next text is read', async () => {
-    const read = keepThread(stubborn);
+    const read = keepStubborn();
     await expect(read('a fault of ours', LONG_MS)).rejects.toThrow('a fault of ours');
-    expect(await read('next', LONG_MS)).toMatchObject({ value: 'next' });
+    expect(await read('next', LONG_MS)).toMatchObject({ faults: ['next'] });
     expect(started).toBe(2);
   });
 
   it('counts a deadline from when the thread begins on a text, not from when the text came', async () => {
-    const read = keepThread(stubborn);
+    const read = keepStubborn();
     const refused = refusal(read('for ever', 2_000));
-    expect(await read('slow', 1_900)).toMatchObject({ value: 'slow' });
+    expect(await read('slow', 1_900)).toMatchObject({ faults: ['slow'] });
     expect(await refused).toEqual(TOO_LONG);
   });
 });
