@@ -4,6 +4,7 @@ import { openBatch } from '#src/batches/batches.ts';
 import type { Cell } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { type Picture, visiblePicture } from '#src/generations/pictures.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
@@ -21,7 +22,7 @@ type Change = (
 /**
  * Draws pictures like these, changed, with the tokens, tier and production mode of the person who presses.
  *
- * @throws {UserError} `face_not_yours`, `gone`, and as `openBatch`
+ * @throws {UserError} `face_not_yours`, `gone`, `prompt_*`, and as `openBatch`
  */
 export async function drawAlike(
   interaction: BaseInteraction,
@@ -33,7 +34,7 @@ export async function drawAlike(
   const cells = await Promise.all(
     generationIds.map(async (id, index): Promise<Cell> => {
       const picture = await visiblePicture(origin, id);
-      const { prompt, faceFolder, ideaId } = picture;
+      const { faceFolder, ideaId } = picture;
       // Consent is for the folder's owner alone; and without the folder it would be somebody else's face.
       if (faceFolder && faceFolder.ownerId !== origin.actor.id) throw new UserError('face_not_yours', {});
       if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
@@ -41,7 +42,7 @@ export async function drawAlike(
       const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
       const values = await resolveParameters(origin.actor, { ...stored, ...changed, seed });
       return {
-        prompt,
+        prompt: checkPrompt(picture.prompt),
         parameters: values,
         seed,
         faceFolderId: faceFolder?.id ?? null,

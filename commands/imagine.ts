@@ -4,6 +4,7 @@ import { type Opened, openBatch } from '#src/batches/batches.ts';
 import { type Cell, randomSeed } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { usableFolder } from '#src/faces.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 import { parseParameter, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
 import { counted } from '#src/text.ts';
@@ -60,8 +61,7 @@ export default {
     const { options } = interaction;
     mustPost(interaction, 'imagine', botInside);
 
-    const prompt = options.getString('prompt', true).trim();
-    if (!prompt) throw new UserError('prompt_empty', {});
+    const prompt = checkPrompt(options.getString('prompt', true).trim());
     const face = options.getString('face');
     const folder = face === null ? null : await usableFolder(actor.id, face);
     const count = options.getInteger('count') ?? 1;

@@ -100,17 +100,19 @@ function planCard(
   tier: string,
   production: boolean,
 ): Exclude<Answer, string> {
-  const { pictures, reused, tokens, balance, minutes, batchId, hash } = plan;
+  const { pictures, equal, reused, tokens, balance, minutes, batchId, hash } = plan;
   const { name, axes, prompts, promptLabels, faces, seeds, set, cells } = definition;
   const short = tokens > balance;
   const asked = countCells(definition);
-  const cut = asked > BigInt(pictures) ? ` (the first of ${asked.toLocaleString('en')}, by \`limit\`)` : '';
+  const made = BigInt(pictures + equal);
+  const cut = asked > made ? ` (the first of ${asked.toLocaleString('en')}, by \`limit\`)` : '';
   const time = minutes < 1 ? 'a minute' : counted(Math.ceil(minutes), 'minute');
   const settings = Object.entries(set).map(([key, value]) => `${key} ${showValue(key, value)}`);
   // What it comes to stands first: a long list of axes may be cut off below.
   const lines = [
     `**Plan: ${quote(name)}**`,
     `**${counted(pictures, 'picture')}**${cut}, ${reused} drawn before and free`,
+    ...(equal ? [`${counted(equal, 'cell')} left out: the same picture as another.`] : []),
     `About ${time} in the tier \`${tier}\`${production ? ', in production mode' : ''}`,
     `${counted(tokens, 'token')} of your ${balance.toLocaleString('en')}${short ? ': that is not enough. Use fewer values, or the tier `relax`.' : ''}`,
     '',

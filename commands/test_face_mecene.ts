@@ -8,7 +8,7 @@ import { randomSeed } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
-import { checkPrompt } from '#src/moderation/words.ts';
+import { type CheckedPrompt, checkPrompt } from '#src/moderation/words.ts';
 import { admitUser, type Origin } from '#src/people/people.ts';
 import { counted, quote } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
@@ -138,18 +138,23 @@ async function check(userId: string, input: Input) {
     faults.push('`words` goes with a number of ideas: here `ideas` has words of its own.');
   if (count === null && !texts.length)
     faults.push(`\`ideas\` is empty: give a number up to ${IDEAS_MAX}, or few words.`);
-  for (const text of [...texts, about].filter(Boolean)) {
-    try {
-      checkPrompt(text);
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      faults.push(`${quote(text)}: ${error.userMessage}`);
-    }
-  }
   const wanted = count ?? texts.length;
   if (wanted > IDEAS_MAX || (count !== null && count < 1))
     faults.push(`\`ideas\` must be between 1 and ${IDEAS_MAX}; ${wanted} is outside.`);
-  const words = faults.length ? [] : count === null ? texts : Array<string>(count).fill(about);
+  const checked = [...texts.slice(0, IDEAS_MAX), about].filter(Boolean).flatMap((text) => {
+    try {
+      return checkPrompt(text);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      faults.push(`${quote(text)}: ${error.userMessage}`);
+      return [];
+    }
+  });
+  const words = faults.length
+    ? []
+    : count === null
+      ? checked
+      : Array<CheckedPrompt | ''>(count).fill(checked[0] ?? '');
   return { faults, folders, words };
 }
 
@@ -186,7 +191,7 @@ function partsOf(text: string, separator: ',' | ';'): string[] {
 /** Mecene's prompts, one for each entry of `words`; those that failed are named. @throws {UserError} `plan_faults`, `busy` */
 async function imagineScenes(
   { actor }: Origin,
-  words: readonly string[],
+  words: readonly (CheckedPrompt | '')[],
 ): Promise<{ id: string; prompt: string; fallback: boolean }[]> {
   await admitUser(actor);
   const asked = await Promise.all(

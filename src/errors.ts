@@ -53,7 +53,8 @@ const messages = {
     `Nothing was started. ${d.faults.length === 1 ? 'One thing needs mending' : `${d.faults.length} things need mending`}:\n${d.faults.map((f) => `- ${f}`).join('\n')}`,
   plan_long: (d: { max: number; got: number }) =>
     `A form holds ${d.max} characters and this YAML has ${d.got}. Change the file and give it to \`/sweep\` again.`,
-  plan_changed: (_: object) => 'This plan was changed or is already running: use the newest card.',
+  plan_changed: (_: object) =>
+    'This plan was changed or is already running, or is from before an update. Use the newest card, or give the command again.',
   yaml_broken: (d: { line: number; column: number; reason: string }) =>
     `The YAML does not parse at line ${d.line}, column ${d.column}: ${d.reason}`,
   file_large: (d: { what: string; bytes: number; max: number }) =>

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { db, type Idea, type Prisma } from './doors/db.ts';
 import { type Queues, queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
-import { checkPrompt } from './moderation/words.ts';
+import type { CheckedPrompt } from './moderation/words.ts';
 
 const POLL_MS = 150;
 /** A row this young may still be on its way to the queue. */
@@ -34,20 +34,13 @@ export interface Thought {
 
 export interface NewIdea {
   readonly userId: string;
-  /** as the person wrote them; empty: Mecene chooses */
-  readonly words: string;
+  /** as the person wrote them, checked before a model could reword them; empty: Mecene chooses */
+  readonly words: CheckedPrompt | '';
   readonly seed: number | bigint;
 }
 
-/**
- * Asks for an idea. Words that would be refused as a prompt are refused here, before a model could reword them.
- *
- * @throws {UserError} `prompt_blocked`, `prompt_long`
- */
-export async function askIdea(asked: NewIdea, via: Queues = queues()): Promise<Idea> {
-  const words = asked.words.trim();
-  if (words) checkPrompt(words);
-  const idea = await db.idea.create({ data: { userId: asked.userId, words, seed: BigInt(asked.seed) } });
+export async function askIdea({ userId, words, seed }: NewIdea, via: Queues = queues()): Promise<Idea> {
+  const idea = await db.idea.create({ data: { userId, words, seed: BigInt(seed) } });
   await enqueue(idea.id, via);
   return idea;
 }

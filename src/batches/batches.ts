@@ -18,6 +18,7 @@ import { addDelivery, hastenCard, together, type Wake } from '#src/deliveries.ts
 import { type Batch, type BatchKind, db, isDuplicate, type Prisma, type Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { createGenerations } from '#src/generations/generations.ts';
+import { rulesHash } from '#src/moderation/words.ts';
 import { admitUser, type Origin } from '#src/people/people.ts';
 import { charge } from '#src/people/tokens.ts';
 import { type Cell, type PricedCell, priceCells } from './cells.ts';
@@ -42,7 +43,7 @@ export interface Opened {
  * Accepts a batch. One interaction delivered twice is accepted once.
  *
  * @param plannedId the plan that was shown and now runs
- * @throws {UserError} `prompt_*`, `batch_limit`, `waiting_limit`, `tokens_short`, `blocked_until`, `folder_empty`,
+ * @throws {UserError} `batch_limit`, `waiting_limit`, `tokens_short`, `blocked_until`, `folder_empty`,
  *                     `lora_unknown`, `plan_changed`
  */
 export async function openBatch(
@@ -154,9 +155,9 @@ export async function batchOf(interactionId: string): Promise<Batch | null> {
   return db.batch.findUnique({ where: { interactionId } });
 }
 
-/** A Run button carries its first 16 digits, so that what runs is what was shown. */
+/** A Run button carries its first 16 digits, so that what runs is what was shown, by the rules that its prompts were checked by. */
 export function planHash({ kind, cells, tier, production }: BatchRequest): string {
-  return hashOf({ kind, cells, tier, production });
+  return hashOf({ kind, cells, tier, production, rules: rulesHash });
 }
 
 export async function discard(id: string): Promise<void> {

@@ -10,11 +10,11 @@ import { db } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { folderHash } from '#src/faces.ts';
 import { reusable } from '#src/generations/images.ts';
-import { checkPrompt } from '#src/moderation/words.ts';
+import type { CheckedPrompt } from '#src/moderation/words.ts';
 import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
 
 export interface Cell {
-  readonly prompt: string;
+  readonly prompt: CheckedPrompt;
   /** every parameter, as `resolveParameters` gives them */
   readonly parameters: ResolvedParameters;
   /** 0…2³²−1 */
@@ -96,37 +96,33 @@ export function priceOf(cell: Cell, tierName: string): number {
 }
 
 /**
- * Makes every check of cells that needs no transaction, and says what each comes to.
+ * Makes every check of cells that needs no transaction, and says what each comes to. Of equal ones the first is left: drawn again,
+ * a second would cost nothing, and a flagged picture is drawn each time.
  *
- * @throws {UserError} `batch_limit`, `prompt_*`, `lora_unknown`, `folder_empty`, `gone`, `parameter_choice`
+ * @throws {UserError} `batch_limit`, `lora_unknown`, `folder_empty`, `gone`, `parameter_choice`
  */
 export async function priceCells(cells: readonly Cell[], tier: string): Promise<PricedCell[]> {
   if (cells.length > limits.batch)
     throw new UserError('batch_limit', { pictures: cells.length, max: limits.batch });
-  // A negative prompt may name what the rules refuse: it says what to keep out of the picture.
-  for (const prompt of new Set(cells.map((cell) => cell.prompt))) checkPrompt(prompt);
   await requireLoras(new Set(cells.map((cell) => cell.parameters.lora)));
   const faces = new Map<string, string>();
   for (const id of new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])))
     faces.set(id, await folderHash(id));
 
-  const keyed = cells.map((cell) => ({
+  const keyed = new Map<string, Cell>();
+  for (const cell of cells) {
+    const key = cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null);
+    if (!keyed.has(key)) keyed.set(key, cell);
+  }
+  const before = await drawnBefore([...keyed.keys()]);
+  return [...keyed].map(([key, cell]) => ({
     ...cell,
-    key: cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null),
+    key,
+    ...sizeOf(cell.parameters),
+    steps: stepsOf(cell),
+    drawnBefore: before.has(key),
+    price: before.has(key) ? 0 : priceOf(cell, tier),
   }));
-  const before = await drawnBefore(keyed.map(({ key }) => key));
-  // This holds within one batch too: the first of two equal cells is drawn, the second is copied from it.
-  return keyed.map((cell) => {
-    const known = before.has(cell.key);
-    before.add(cell.key);
-    return {
-      ...cell,
-      ...sizeOf(cell.parameters),
-      steps: stepsOf(cell),
-      drawnBefore: known,
-      price: known ? 0 : priceOf(cell, tier),
-    };
-  });
 }
 
 /** Those of the keys whose pictures are there, drawn with the weights that workers have now. */

@@ -17,7 +17,7 @@ import {
   openBatch,
   planHash,
 } from './batches.ts';
-import { priceCells } from './cells.ts';
+import { type Cell, priceCells } from './cells.ts';
 
 /** What a plan card tells. */
 export interface Plan {
@@ -25,6 +25,8 @@ export interface Plan {
   /** the first 16 digits; a Run button carries it */
   readonly hash: string;
   readonly pictures: number;
+  /** cells that were left out, as another is the same picture */
+  readonly equal: number;
   /** drawn before, and free */
   readonly reused: number;
   readonly tokens: number;
@@ -41,10 +43,11 @@ export interface Plan {
 export async function planBatch(origin: Origin, request: BatchRequest): Promise<Plan> {
   await admitUser(origin.actor);
   const cells = await priceCells(request.cells, request.tier);
+  const shownCells = cells.map(({ key, width, height, steps, price, drawnBefore, ...cell }): Cell => cell);
   const batch = await createBatch(db, origin, request, {
     state: 'planned',
-    planHash: planHash(request),
-    config: { asked: request.asked, cells: request.cells as unknown as Prisma.InputJsonArray },
+    planHash: planHash({ ...request, cells: shownCells }),
+    config: { asked: request.asked, cells: shownCells as unknown as Prisma.InputJsonArray },
   }).catch(async (error: unknown) => {
     // The same interaction, delivered twice: both show the plan that was stored first.
     const first = isDuplicate(error) ? await batchOf(origin.interactionId) : null;
@@ -62,6 +65,7 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     batchId: batch.id,
     hash: shown(batch),
     pictures: cells.length,
+    equal: request.cells.length - cells.length,
     reused: cells.length - toDraw.length,
     tokens: cells.reduce((sum, { price }) => sum + price, 0),
     balance: await db.$transaction((tx) => balanceOf(tx, origin.actor.id)),
@@ -72,7 +76,8 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
 const shown = ({ planHash }: Batch) => (planHash ?? '').slice(0, 16);
 
 const StoredCell = z.object({
-  prompt: z.string(),
+  // Only as long as the rules are the same does the plan's hash still fit.
+  prompt: z.string().brand<'checked'>(),
   parameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
   seed: z.number().int(),
   faceFolderId: z.string().nullable(),

@@ -7,13 +7,18 @@
  */
 import type { z } from 'zod';
 import { safety } from '#config/safety.ts';
+import { hashOf } from '#src/canonical.ts';
 import { UserError } from '#src/errors.ts';
 import { isKeepable } from '#src/text.ts';
 import { fold } from './folding.ts';
 import { findPhrases, phraseTree, type Readings, type Spelling, spell } from './phrases.ts';
 
-/** A prompt that the rules allow. What draws takes nothing else, so none goes by unchecked and none is checked twice. */
+/** A prompt that the rules allow. What is to be drawn takes nothing else, so none goes by unchecked and none is checked twice. */
 export type CheckedPrompt = string & z.core.$brand<'checked'>;
+/** Raised when the same text is read otherwise by the same rules. */
+const READING_VERSION = 2;
+/** Of the rules that a `CheckedPrompt` was checked by: one that was kept counts only as long as they are the same. */
+export const rulesHash = hashOf({ version: READING_VERSION, ...safety });
 
 /** Digits and signs that stand for letters. `1`, `!` and `|` are an i in one reading and an l in another. */
 const STANDS_FOR: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 /** A sweep's cells. They are counted before they are made: a few lines of YAML can ask for 10¹². */
 import { limits } from '#config/tiers.ts';
 import { UserError } from '#src/errors.ts';
+import type { CheckedPrompt } from '#src/moderation/words.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { showValue } from '#src/parameters/definitions.ts';
 import type { SweepDefinition } from './check.ts';
@@ -11,7 +12,7 @@ export interface SweepCell {
   readonly coordinates: Record<string, string>;
   /** what differs from the person's own values */
   readonly parameters: ResolvedParameters;
-  readonly prompt: string;
+  readonly prompt: CheckedPrompt;
   readonly seed: number;
   readonly faceName: string | null;
 }

@@ -28,6 +28,14 @@ describe('Again', () => {
     expect(await db.tokenEntry.count({ where: { userId: other.actor.id, reason: 'charge' } })).toBe(1);
   });
 
+  it('is held to the rules of today: its prompt is checked again', async () => {
+    const me = origin();
+    const { id } = await onePicture(me);
+    const again = () => drawAlike(inDm, origin({ channelId: me.channelId }), [id], () => ({ seed: 7 }));
+    await db.generation.update({ where: { id }, data: { prompt: 'a naked man' } });
+    await expect(again()).rejects.toMatchObject({ code: 'prompt_blocked' });
+  });
+
   it('takes the tier and production mode of who presses, not those of the picture', async () => {
     const operator = origin({ actor: actor({ managesGuild: true }) });
     const { batch } = await openBatch(

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { parameterEntries } from '#config/parameters.ts';
 import type { BatchRequest } from '#src/batches/batches.ts';
 import type { Cell } from '#src/batches/cells.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import type { Actor, Origin } from '#src/people/people.ts';
 import { sayIn } from '#src/say.ts';
@@ -45,9 +46,11 @@ export const defaults: ResolvedParameters = Object.fromEntries(
   [...parameterEntries].map(([name, { default: value }]) => [name, value]),
 );
 
-export function cell(changes: Partial<Cell> = {}, values: ResolvedParameters = {}): Cell {
+type Changes = Partial<Omit<Cell, 'prompt'>> & { readonly prompt?: string };
+
+export function cell({ prompt, ...changes }: Changes = {}, values: ResolvedParameters = {}): Cell {
   return {
-    prompt: 'portrait of a woman, red hair',
+    prompt: checkPrompt(prompt ?? 'portrait of a woman, red hair'),
     seed: 1,
     faceFolderId: null,
     ideaId: null,

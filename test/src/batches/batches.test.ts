@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, expectTypeOf, it } from 'vitest';
 import { limits, tokenGrants } from '#config/tiers.ts';
 import { openBatch } from '#src/batches/batches.ts';
-import { cellKey } from '#src/batches/cells.ts';
+import { type Cell, cellKey } from '#src/batches/cells.ts';
 import { endBatch } from '#src/batches/ending.ts';
 import { openPlanned, planBatch } from '#src/batches/plans.ts';
+import { hashOf } from '#src/canonical.ts';
 import { db } from '#src/doors/db.ts';
 import { balanceOf } from '#src/people/tokens.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
@@ -68,17 +69,21 @@ describe('openBatch', () => {
     });
   });
 
-  it.each([
-    ['', 'prompt_empty'],
-    ['x'.repeat(6_000), 'prompt_long'],
-    ['a naked man', 'prompt_blocked'],
-  ])('refuses the prompt %.20s of one cell, and writes nothing', async (prompt, code) => {
+  it('takes no prompt that was not checked: the compiler refuses it', () => {
+    expectTypeOf<string>().not.toExtend<Cell['prompt']>();
+  });
+
+  it('charges and draws equal cells once', async () => {
     const me = origin();
-    const ask = request([cell(), cell({ prompt })]);
-    await expect(openBatch(me, ask)).rejects.toMatchObject({ code });
-    await expect(planBatch(me, ask)).rejects.toMatchObject({ code });
-    expect(await db.batch.count({ where: { ownerId: me.actor.id } })).toBe(0);
-    expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(0);
+    const twelve = Array.from({ length: 12 }, (_, i) => cell({ coordinates: { cell: `${i}` } }));
+    const { batch } = await openBatch(me, request([...twelve, cell({ seed: 2 })]));
+    expect(batch.charged).toBe(2);
+    expect(
+      await db.generation.findMany({ where: { batchId: batch.id }, orderBy: { index: 'asc' } }),
+    ).toMatchObject([
+      { index: 0, seed: 1n, price: 1, coordinates: { cell: '0' } },
+      { index: 1, seed: 2n, price: 1, coordinates: {} },
+    ]);
   });
 
   it('lets a negative prompt name what the rules refuse', async () => {
@@ -109,9 +114,26 @@ describe('plans', () => {
     });
   });
 
-  it('count a cell that stands twice as reused', async () => {
-    const plan = await planBatch(origin(), request([cell(), cell()], { kind: 'sweep' }));
-    expect(plan).toMatchObject({ pictures: 2, reused: 1, tokens: 1 });
+  it('leave out a cell that stands twice, and say so', async () => {
+    const me = origin();
+    const plan = await planBatch(me, request([cell(), cell(), cell({ seed: 2 })], { kind: 'sweep' }));
+    expect(plan).toMatchObject({ pictures: 2, equal: 1, reused: 0, tokens: 2 });
+    await openPlanned(me, plan.batchId, plan.hash);
+    expect(await db.generation.count({ where: { batchId: plan.batchId } })).toBe(2);
+  });
+
+  it('do not run when their prompts were checked by other rules', async () => {
+    const me = origin();
+    const plan = await planBatch(me, request([cell()], { kind: 'sweep' }));
+    const { cells } = (await db.batch.findUniqueOrThrow({ where: { id: plan.batchId } })).config as {
+      cells: object[];
+    };
+    const hash = hashOf({ kind: 'sweep', cells, tier: 'fast', production: false, rules: 'of yesterday' });
+    await db.batch.update({ where: { id: plan.batchId }, data: { planHash: hash } });
+    await expect(openPlanned(me, plan.batchId, hash.slice(0, 16))).rejects.toMatchObject({
+      code: 'plan_changed',
+      userMessage: expect.stringContaining('from before an update'),
+    });
   });
 });
 

@@ -448,7 +448,7 @@ describe('a button', () => {
     const before = await charges();
     expect(await twice(customId('plan.run', id, hash))).toEqual([
       expect.stringMatching(/^Accepted for \d+ tokens\./),
-      'This plan was changed or is already running: use the newest card.',
+      'This plan was changed or is already running, or is from before an update. Use the newest card, or give the command again.',
     ]);
     expect(await db.generation.count({ where: { batchId: id } })).toBe(3);
     expect(await charges()).toBe(before + 1);
@@ -470,7 +470,8 @@ describe('a button', () => {
 
   it('with a stale hash, or none, runs no plan', async () => {
     const { id, hash } = await plan(2);
-    const stale = 'This plan was changed or is already running: use the newest card.';
+    const stale =
+      'This plan was changed or is already running, or is from before an update. Use the newest card, or give the command again.';
     for (const argument of ['0'.repeat(16), hash.slice(0, -1), hash.toUpperCase(), undefined])
       expect(await refused(() => press(me, customId('plan.run', id, argument)))).toBe(stale);
     await db.batch.update({ where: { id }, data: { planHash: 'f'.repeat(64) } });

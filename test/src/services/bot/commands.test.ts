@@ -325,6 +325,19 @@ describe('/sweep', () => {
     expect(await db.generation.count({ where: { batchId: planned.id } })).toBe(8);
   });
 
+  it('leaves out equal cells, says so, and charges and draws the others once', async () => {
+    const me = await member();
+    const cells = Array(11).fill('{steps: 12}').join(', ');
+    const card = await me.type('sweep', {
+      config: `{prompt: portrait, method: list, cells: [${cells}, {steps: 13}]}`,
+    });
+    expect(card.content).toMatch(/\*\*2 pictures\*\*, 0 drawn before/);
+    expect(card.content).toContain('10 cells left out: the same picture as another.');
+    expect(card.content).not.toContain('by `limit`');
+    expect((await me.press(card, 'v1:plan.run')).content).toMatch(/^Accepted for 2 tokens/);
+    expect((await latestBatch(me.id)).generations).toHaveLength(2);
+  });
+
   it('opens a form without a config, and that form makes a plan', async () => {
     const me = await member();
     const form = await me.open('sweep');

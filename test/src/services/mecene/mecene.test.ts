@@ -4,6 +4,7 @@ import { CATEGORIES } from '#config/mecene.ts';
 import { db, type Idea } from '#src/doors/db.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
+import { checkPrompt } from '#src/moderation/words.ts';
 import { startMecene } from '#src/services/mecene/mecene.ts';
 import { queueBackends } from '#test/support/queue-backends.ts';
 import { snowflake } from '#test/support/requests.ts';
@@ -41,7 +42,7 @@ describe.each(queueBackends)('mecene on $name', ({ options }) => {
 
   async function ideaOf(words: string, settings: Config['mecene'], limits: object = {}): Promise<Idea> {
     mecene = await startMecene({ settings, via, ...limits });
-    const { id } = await askIdea({ userId: await asker(), words, seed: 7 }, via);
+    const { id } = await askIdea({ userId: await asker(), words: checkPrompt(words), seed: 7 }, via);
     const [idea] = await waitForIdeas([id], { timeoutMs: 20_000 });
     return idea!;
   }
@@ -50,7 +51,9 @@ describe.each(queueBackends)('mecene on $name', ({ options }) => {
     mecene = await startMecene({ settings: COMPOSER, via });
     const userId = await asker();
     const asked = await Promise.all(
-      Array.from({ length: 10 }, (_, seed) => askIdea({ userId, words: 'paper moon', seed }, via)),
+      Array.from({ length: 10 }, (_, seed) =>
+        askIdea({ userId, words: checkPrompt('paper moon'), seed }, via),
+      ),
     );
     const ids = asked.map(({ id }) => id);
     const ideas = await waitForIdeas(ids, { timeoutMs: 20_000 });
