@@ -4,7 +4,7 @@ import { openBatch } from '#src/batches/batches.ts';
 import type { Cell } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { type Picture, visiblePicture } from '#src/generations/pictures.ts';
-import { checkPrompt } from '#src/moderation/words.ts';
+import { checkNegativePrompt, checkPrompt } from '#src/moderation/words.ts';
 import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
@@ -22,7 +22,7 @@ type Change = (
 /**
  * Draws pictures like these, changed, with the tokens, tier and production mode of the person who presses.
  *
- * @throws {UserError} `face_not_yours`, `gone`, `prompt_*`, and as `openBatch`
+ * @throws {UserError} `face_not_yours`, `gone`, `prompt_*`, `negative_blocked`, and as `openBatch`
  */
 export async function drawAlike(
   interaction: BaseInteraction,
@@ -39,6 +39,8 @@ export async function drawAlike(
       if (faceFolder && faceFolder.ownerId !== origin.actor.id) throw new UserError('face_not_yours', {});
       if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
       const { seed, parameters: changed = {} } = change(picture, index);
+      // By the rules of today, as is the prompt below.
+      checkNegativePrompt(String((picture.parameters as ResolvedParameters).negative_prompt ?? ''));
       const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
       const values = await resolveParameters(origin.actor, { ...stored, ...changed, seed });
       return {

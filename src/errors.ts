@@ -23,6 +23,8 @@ const messages = {
   parameter_length: (d: { name: string; max: number; got: number }) =>
     `\`${d.name}\` may have ${d.max} characters; yours has ${d.got}.`,
   parameter_lora: (d: { name: string; problem: string }) => `\`${d.name}\`: ${d.problem}.`,
+  negative_alone: (_: object) =>
+    'With `guidance_cutoff` `unconditional` the last steps follow the negative prompt alone, so the two do not go together. Take one of them away, as by `/set parameter:negative_prompt value:none`.',
   lora_unknown: (d: { name: string; known: readonly string[] }) =>
     `There is no LoRA ${quote(d.name)}${d.known.length ? `; there is ${d.known.map((n) => `\`${n}\``).join(', ')}` : ' here, nor any other'}.`,
   parameter_operators: (d: { name: string }) => `Only operators may set \`${d.name}\`.`,

@@ -11,7 +11,7 @@ import { UserError } from '#src/errors.ts';
 import { folderHash } from '#src/faces.ts';
 import { reusable } from '#src/generations/images.ts';
 import type { CheckedPrompt } from '#src/moderation/words.ts';
-import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
+import { mustGoTogether, parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
 
 export interface Cell {
   readonly prompt: CheckedPrompt;
@@ -99,11 +99,13 @@ export function priceOf(cell: Cell, tierName: string): number {
  * Makes every check of cells that needs no transaction, and says what each comes to. Of equal ones the first is left: drawn again,
  * a second would cost nothing, and a flagged picture is drawn each time.
  *
- * @throws {UserError} `batch_limit`, `lora_unknown`, `folder_empty`, `gone`, `parameter_choice`
+ * @throws {UserError} `batch_limit`, `lora_unknown`, `folder_empty`, `gone`, `parameter_choice`,
+ *   `negative_alone`
  */
 export async function priceCells(cells: readonly Cell[], tier: string): Promise<PricedCell[]> {
   if (cells.length > limits.batch)
     throw new UserError('batch_limit', { pictures: cells.length, max: limits.batch });
+  for (const cell of cells) mustGoTogether(cell.parameters);
   await requireLoras(new Set(cells.map((cell) => cell.parameters.lora)));
   const faces = new Map<string, string>();
   for (const id of new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])))

@@ -14,6 +14,7 @@ import { tiers } from '#config/tiers.ts';
 import { guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { UserError } from '#src/errors.ts';
+import { checkNegativePrompt } from '#src/moderation/words.ts';
 import { isKeepable } from '#src/text.ts';
 
 export type { ParameterJson } from '#config/parameters.ts';
@@ -68,7 +69,8 @@ export function definition(name: string): Parameter {
  * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML. null and `default` mean
  * the default; `none` too, where the default is "not set".
  *
- * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `_lora`, `text_unkeepable`
+ * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `_lora`, `text_unkeepable`, `text_grows`,
+ *   `negative_blocked`
  */
 export function parseParameter(name: string, input: ParameterJson): ParameterJson {
   const parameter = definition(name);
@@ -105,6 +107,7 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
       const got = [...text].length;
       if (got > parameter.maxLength)
         throw new UserError('parameter_length', { name, max: parameter.maxLength, got });
+      if (name === 'negative_prompt') checkNegativePrompt(text);
       return text || parameter.default;
     }
     case 'number':
@@ -120,6 +123,14 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
       return (step ? step * Math.round(number / step) : number) + 0;
     }
   }
+}
+
+/** The parameters that `mustGoTogether` looks at. */
+export const TOGETHER = ['guidance_cutoff', 'negative_prompt'] as const;
+
+/** Nothing may follow a negative prompt alone: the rules for prompts do not read it. @throws {UserError} `negative_alone` */
+export function mustGoTogether({ guidance_cutoff, negative_prompt }: ResolvedParameters): void {
+  if (guidance_cutoff === 'unconditional' && negative_prompt) throw new UserError('negative_alone', {});
 }
 
 /** How a value is shown: `on`, `7.5`, `random`. */

@@ -10,12 +10,14 @@ import { isOperator } from '#src/people/rights.ts';
 import {
   definition,
   fitting,
+  mustGoTogether,
   type Parameter,
   type ParameterJson,
   parameters,
   parseParameter,
   type ResolvedParameters,
   showValue,
+  TOGETHER,
 } from './definitions.ts';
 
 export interface Changed {
@@ -24,7 +26,7 @@ export interface Changed {
   readonly after: ParameterJson;
 }
 
-/** Stores a value. @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown` */
+/** Stores a value. @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown`, `negative_alone` */
 export async function setParameter(actor: Actor, name: string, input: ParameterJson): Promise<Changed> {
   const after = parseParameter(name, input);
   if (definition(name).operators && !(await isOperator(actor)))
@@ -36,6 +38,13 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
     const key = { userId_name: { userId: actor.id, name } };
     const stored = await tx.parameterValue.findUnique({ where: key });
     const before = fitting(name, stored?.value);
+    if (TOGETHER.some((one) => one === name)) {
+      const others = await tx.parameterValue.findMany({
+        where: { userId: actor.id, name: { in: [...TOGETHER] } },
+      });
+      const now = Object.fromEntries(others.map((row) => [row.name, fitting(row.name, row.value)]));
+      mustGoTogether({ ...now, [name]: after });
+    }
     const value = after === null ? Prisma.JsonNull : after;
     await tx.parameterValue.upsert({
       where: key,

@@ -28,12 +28,15 @@ describe('Again', () => {
     expect(await db.tokenEntry.count({ where: { userId: other.actor.id, reason: 'charge' } })).toBe(1);
   });
 
-  it('is held to the rules of today: its prompt is checked again', async () => {
+  it('is held to the rules of today: a prompt and a negative prompt are checked again', async () => {
     const me = origin();
     const { id } = await onePicture(me);
     const again = () => drawAlike(inDm, origin({ channelId: me.channelId }), [id], () => ({ seed: 7 }));
     await db.generation.update({ where: { id }, data: { prompt: 'a naked man' } });
     await expect(again()).rejects.toMatchObject({ code: 'prompt_blocked' });
+    const parameters = { ...cell().parameters, negative_prompt: 'nude, child' };
+    await db.generation.update({ where: { id }, data: { prompt: 'a man', parameters } });
+    await expect(again()).rejects.toMatchObject({ code: 'negative_blocked' });
   });
 
   it('takes the tier and production mode of who presses, not those of the picture', async () => {

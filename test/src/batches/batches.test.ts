@@ -90,6 +90,16 @@ describe('openBatch', () => {
     const negative = cell({}, { negative_prompt: 'nsfw, nude, gore' });
     await expect(openBatch(origin(), request([negative]))).resolves.toBeDefined();
   });
+
+  it('refuses a cell whose last steps follow a negative prompt alone, and writes nothing', async () => {
+    const me = origin();
+    const alone = cell({}, { negative_prompt: 'nsfw, nude', guidance_cutoff: 'unconditional' });
+    for (const ask of [openBatch, planBatch])
+      await expect(ask(me, request([cell(), alone]))).rejects.toMatchObject({ code: 'negative_alone' });
+    expect(await db.batch.count({ where: { ownerId: me.actor.id } })).toBe(0);
+    const without = cell({}, { guidance_cutoff: 'unconditional' });
+    await expect(openBatch(me, request([without]))).resolves.toBeDefined();
+  });
 });
 
 describe('plans', () => {

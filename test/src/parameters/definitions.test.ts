@@ -76,6 +76,7 @@ describe('parseParameter', () => {
     expect(refusal(() => parseParameter('production_mode', 1)).code).toBe('parameter_type');
     expect(refusal(() => parseParameter('negative_prompt', 5)).code).toBe('parameter_type');
     expect(refusal(() => parseParameter('negative_prompt', 'x'.repeat(1001))).code).toBe('parameter_length');
+    expect(refusal(() => parseParameter('negative_prompt', 'nude, child')).code).toBe('negative_blocked');
     expect(refusal(() => parseParameter('scheduler', 'magic')).says).toContain('`euler_a`');
   });
 

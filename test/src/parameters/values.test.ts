@@ -56,6 +56,55 @@ describe('a person’s values', () => {
   });
 });
 
+describe('an unconditional cutoff and a negative prompt', () => {
+  const clash = {
+    code: 'negative_alone',
+    userMessage: expect.stringContaining('negative_prompt value:none'),
+  };
+
+  it.each([
+    ['negative_prompt', 'blurry', 'guidance_cutoff', 'unconditional'],
+    ['guidance_cutoff', 'unconditional', 'negative_prompt', 'blurry'],
+  ])('are refused together, and either way back is open: %s first', async (first, value, second, refused) => {
+    const person = actor();
+    await setParameter(person, first, value);
+    await expect(setParameter(person, second, refused)).rejects.toMatchObject(clash);
+    expect(await resolveParameters(person)).toMatchObject({ [first]: value });
+    await setParameter(person, second, 'default');
+    await setParameter(person, first, 'default');
+    expect(await setParameter(person, second, refused)).toMatchObject({ after: refused });
+  });
+
+  it('that were set before this was a rule: others can be set, and each of the two put back', async () => {
+    const person = actor();
+    await setParameter(person, 'guidance_cutoff', 'unconditional');
+    await db.parameterValue.create({ data: { userId: person.id, name: 'negative_prompt', value: 'blurry' } });
+    await setParameter(person, 'steps', '30');
+    await expect(setParameter(person, 'negative_prompt', 'hands')).rejects.toMatchObject(clash);
+    expect(await setParameter(person, 'negative_prompt', 'none')).toMatchObject({ after: null });
+  });
+
+  it('set by two commands at once: one of them is refused', async () => {
+    const person = actor();
+    await setParameter(person, 'steps', '30');
+    const both = await Promise.allSettled([
+      setParameter(person, 'negative_prompt', 'blurry'),
+      setParameter(person, 'guidance_cutoff', 'unconditional'),
+    ]);
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+});
+
+it('a negative prompt that the rules refuse counts no more, whenever it was stored', async () => {
+  const person = actor();
+  await setParameter(person, 'negative_prompt', 'blurry');
+  await db.parameterValue.updateMany({
+    where: { userId: person.id, name: 'negative_prompt' },
+    data: { value: 'nude, child' },
+  });
+  expect(await resolveParameters(person)).toMatchObject({ negative_prompt: null });
+});
+
 describe('production_mode', () => {
   it('is for operators only, and nothing is stored or audited when refused', async () => {
     const person = actor();

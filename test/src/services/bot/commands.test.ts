@@ -338,6 +338,23 @@ describe('/sweep', () => {
     expect((await latestBatch(me.id)).generations).toHaveLength(2);
   });
 
+  it('refuses a negative prompt that the last steps would follow alone, wherever the two are set', async () => {
+    const me = await member();
+    const axes = '{guidance_cutoff: [conditional, unconditional], negative_prompt: [blurry]}';
+    expect((await me.type('sweep', { config: `{prompt: portrait, axes: ${axes}}` })).content).toMatch(
+      /follow the negative prompt alone, so the two do not go together/,
+    );
+    await me.type('set', { parameter: 'negative_prompt', value: 'blurry' });
+    expect(
+      (await me.type('sweep', { config: '{prompt: portrait, set: {guidance_cutoff: unconditional}}' }))
+        .content,
+    ).toMatch(/follow the negative prompt alone/);
+    expect((await me.type('set', { parameter: 'guidance_cutoff', value: 'unconditional' })).content).toMatch(
+      /follow the negative prompt alone/,
+    );
+    await me.type('set', { parameter: 'negative_prompt', value: 'none' });
+  });
+
   it('opens a form without a config, and that form makes a plan', async () => {
     const me = await member();
     const form = await me.open('sweep');
