@@ -17,13 +17,14 @@ const pure = [
   'test/pipelines/{detail,half,noise,onnx-reader,schedulers}.test.ts',
   'test/pipelines/{faces,lora,photomaker}/*.test.ts',
   'test/pipelines/sdxl/{conditioning,denoise,prompt,tokenizer,vae}.test.ts',
-  'test/src/{errors,lru-cache,text,uploads}.test.ts',
+  'test/src/{errors,lru-cache,text}.test.ts',
   'test/src/backlog/{forecast,order}.test.ts',
   'test/src/cards/contact-sheet/{canvas,plan}.test.ts',
   'test/src/generations/images.test.ts',
   'test/src/moderation/{verdicts,words}.test.ts',
   'test/src/parameters/definitions.test.ts',
   'test/src/services/worker/{pace,requests/*}.test.ts',
+  'test/src/uploads/{decode,fetch}.test.ts',
   'test/src/sweeps/{check,expand,schema,sheet-axes,values,yaml}.test.ts',
 ];
 

@@ -18,7 +18,9 @@ import {
 } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
 import { counted, quote } from '#src/text.ts';
-import { fetchUpload, PHOTO_BYTES_MAX, type Photo, readPhoto } from '#src/uploads.ts';
+import { takeTurns } from '#src/turns.ts';
+import type { Upload } from '#src/uploads/fetch.ts';
+import { type Photo, takePhoto } from '#src/uploads/photos.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { Context, Install, suggestFolders } from './options.ts';
 
@@ -27,6 +29,9 @@ const PHOTO_OPTIONS = ['photo1', 'photo2', 'photo3', 'photo4', 'photo5'] as cons
 const CHECKED_WITHIN_MS = 90_000;
 /** Shown photos are small: ten of them must fit one message. px */
 const SHOWN_SIDE = 512;
+
+/** Threads of this process do it, which others wait for as well. */
+const shrinking = takeTurns({ inAll: 20, each: 2, who: 'What shrinks photos', what: 'face folders' });
 
 export default {
   data: new SlashCommandBuilder()
@@ -85,7 +90,7 @@ export default {
 
     folderName(name);
     const uploads = PHOTO_OPTIONS.flatMap((option) => options.getAttachment(option) ?? []);
-    const photos = await readAll(uploads);
+    const photos = await readAll(actor.id, uploads);
     const { folder, ids } = await addPhotos(actor, name, photos);
     const checked = await waitForChecks(ids, CHECKED_WITHIN_MS);
     await forgetRejected(ids);
@@ -116,12 +121,10 @@ export default {
 } satisfies SlashCommand;
 
 /** Reads all of them, or tells every fault at once. @throws {UserError} `plan_faults` */
-async function readAll(uploads: readonly { url: string; name: string; size: number }[]): Promise<Photo[]> {
-  const read = await Promise.allSettled(
-    uploads.map(async (upload) => readPhoto(await fetchUpload(upload, PHOTO_BYTES_MAX), upload.name)),
-  );
+async function readAll(personId: string, uploads: readonly Upload[]): Promise<Photo[]> {
+  const read = await Promise.allSettled(uploads.map((upload) => takePhoto(personId, upload)));
   const faults = read.flatMap((result) => (result.status === 'rejected' ? explain(result.reason) : []));
-  if (faults.length) throw new UserError('plan_faults', { faults });
+  if (faults.length) throw new UserError('plan_faults', { faults: [...new Set(faults)] });
   return read.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
 }
 
@@ -172,15 +175,18 @@ async function show(userId: string, name: string): Promise<Answer> {
   const folder = await getFolder(userId, name);
   const photos = await folderPhotos(folder.id);
   if (!photos.length) throw new UserError('folder_empty', { name });
-  const files = await Promise.all(
-    photos.map(async (png, i) => ({
-      attachment: await sharp(png)
-        .resize({ width: SHOWN_SIDE, height: SHOWN_SIDE, fit: 'inside', withoutEnlargement: true })
-        .webp()
-        .toBuffer(),
-      name: `${name}-${i + 1}.webp`,
-      description: `Reference photo ${i + 1} of ${photos.length} in the face folder ${name}`,
-    })),
-  );
+  const files = await shrinking(userId, async () => {
+    const shown = [];
+    for (const [i, png] of photos.entries())
+      shown.push({
+        attachment: await sharp(png)
+          .resize({ width: SHOWN_SIDE, height: SHOWN_SIDE, fit: 'inside', withoutEnlargement: true })
+          .webp()
+          .toBuffer(),
+        name: `${name}-${i + 1}.webp`,
+        description: `Reference photo ${i + 1} of ${photos.length} in the face folder ${name}`,
+      });
+    return shown;
+  });
   return { content: `\`${name}\`: ${counted(photos.length, 'photo')}, seen by you alone.`, files };
 }

@@ -3,7 +3,7 @@ import { SlashCommandBuilder } from 'discord.js';
 import { customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
 import { SWEEP_BYTES_MAX } from '#src/sweeps/parse.ts';
-import { fetchUpload } from '#src/uploads.ts';
+import { fetchUpload } from '#src/uploads/fetch.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 import { makePlan, yamlForm, yamlOf } from './plan.ts';

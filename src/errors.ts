@@ -71,8 +71,10 @@ const messages = {
     `\`${d.name}\` has no photo with consent yet. Add one with \`/faces add\` and press the consent button.`,
   upload_not_image: (d: { file: string }) =>
     `${quote(d.file)} is not a picture I can read: use a JPEG, PNG, WebP or AVIF file.`,
-  upload_pixels: (d: { file: string; megapixels: number; max: number }) =>
-    `${quote(d.file)} has ${d.megapixels} megapixels, and ${d.max} is the most. Scale it down.`,
+  upload_pixels: (d: { file: string; megapixels: number; max: number; of: '' | 'AVIF' | '16-bit' }) =>
+    `${quote(d.file)} has ${d.megapixels} megapixels, and ${d.max} is the most${d.of && ` of an ${d.of === 'AVIF' ? 'AVIF file' : 'image with 16-bit colours'}`}. Scale it down.`,
+  upload_heavy: (d: { file: string }) =>
+    `${quote(d.file)} takes too much memory or time to read. Scale it down, or save it as a plain JPEG.`,
   upload_small: (d: { file: string; min: number }) =>
     `${quote(d.file)} is too small: each side needs ${d.min} px or more.`,
   upload_gone: (d: { file: string }) =>

@@ -22,7 +22,7 @@ import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
 import { folderName } from './folder-name.ts';
 import { type Actor, admitUser } from './people/people.ts';
-import type { Photo } from './uploads.ts';
+import type { Photo } from './uploads/photos.ts';
 
 export const PHOTOS_MAX = 10;
 export const CONSENT_VERSION = 1;

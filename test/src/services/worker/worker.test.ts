@@ -10,7 +10,7 @@ import { getFile } from '#src/doors/storage.ts';
 import { addPhotos, giveConsent, waitForChecks } from '#src/faces.ts';
 import { faceFound, picturesOf } from '#src/generations/pictures.ts';
 import { startWorker } from '#src/services/worker/worker.ts';
-import { readPhoto } from '#src/uploads.ts';
+import { readPhoto } from '#src/uploads/photos.ts';
 import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portraits.ts';
 import { queueBackends } from '#test/support/queue-backends.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
