@@ -2,7 +2,6 @@
 import { SlashCommandBuilder } from 'discord.js';
 import { z } from 'zod';
 import { UserError } from '#src/errors.ts';
-import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import {
   type Picture,
@@ -12,9 +11,11 @@ import {
   visiblePicture,
 } from '#src/generations/pictures.ts';
 import type { Origin } from '#src/people/people.ts';
+import { unpublishImage } from '#src/publishing.ts';
 import { quote, unmarked } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
+import { publish } from './pictures.ts';
 
 const LABEL_MAX = 100;
 const RECENT = 50;
@@ -31,26 +32,24 @@ export default {
     .addSubcommand((sub) =>
       sub
         .setName('publish')
-        .setDescription('Show a picture drawn in production mode to everyone.')
+        .setDescription('Offer a picture drawn in production mode to the public gallery.')
         .addStringOption((o) => o.setName('picture').setDescription(pictureOption).setAutocomplete(true)),
     )
     .addSubcommand((sub) =>
       sub
         .setName('unpublish')
-        .setDescription('Take a picture off the gallery page.')
+        .setDescription('Take a picture off the gallery page, or an offer back.')
         .addStringOption((o) => o.setName('picture').setDescription(pictureOption).setAutocomplete(true)),
     ),
 
   async run({ options }, origin) {
-    const publish = options.getSubcommand() === 'publish';
-    const { image, prompt } = await meant(origin, options.getString('picture'), publish);
+    const isPublish = options.getSubcommand() === 'publish';
+    const picture = await meant(origin, options.getString('picture'), isPublish);
+    const { image, prompt } = picture;
     if (!image) throw new UserError('gone', {});
-    if (!publish) {
-      await unpublishImage(origin.actor, image.id);
-      return `${quote(prompt)} is off the gallery page.`;
-    }
-    await publishImage(origin.actor, image.id);
-    return `${quote(prompt)} is on the gallery page now.`;
+    if (isPublish) return `${quote(prompt)}: ${await publish(origin.actor, picture)}`;
+    await unpublishImage(origin.actor, image.id);
+    return `${quote(prompt)} is off the gallery page.`;
   },
 
   async autocomplete({ options, user }) {
@@ -89,5 +88,6 @@ async function meant(origin: Origin, text: string | null, publish: boolean): Pro
 
 function isCandidate({ image }: Picture, publish: boolean): boolean {
   if (!image || !mayBeShown(image, image.review)) return false;
-  return (image.visibility === 'published') !== publish;
+  const isThere = image.visibility === 'published';
+  return publish ? !isThere : isThere || image.publishAskedBy !== null;
 }

@@ -1,17 +1,46 @@
-/** `/guild`: where flagged pictures are reviewed, and which roles operate and moderate. */
-import { ChannelType, PermissionFlagsBits, SlashCommandBuilder } from 'discord.js';
+/**
+ * `/guild`: where flagged pictures are reviewed, which roles operate and moderate, and whether members' pictures are drawn in
+ * production mode. And Set up under the greeting, which asks before anything is taken by its name.
+ *
+ * Discord shows it to everybody, as an operator need not be allowed to manage the server; rights are asked here.
+ */
+import {
+  ActionRowBuilder,
+  ButtonBuilder,
+  ButtonStyle,
+  ChannelType,
+  type Guild,
+  SlashCommandBuilder,
+  type TextChannel,
+} from 'discord.js';
+import { customId } from '#src/custom-ids.ts';
 import type { GuildSettings } from '#src/doors/db.ts';
-import { changeGuild, guildSettings } from '#src/guilds.ts';
-import { mustAdminister } from '#src/people/rights.ts';
-import type { SlashCommand } from './command.ts';
+import { UserError } from '#src/errors.ts';
+import { changeGuild, chooseReviewChannel, guildSettings } from '#src/guilds.ts';
+import { type ChannelView, sayRoles, strangersIn } from '#src/moderation/privacy.ts';
+import type { Actor } from '#src/people/people.ts';
+import { mustAdminister, mustOperate } from '#src/people/rights.ts';
+import {
+  type AskedAt,
+  productionMode,
+  switchedChannels,
+  switchesFor,
+  switchProduction,
+} from '#src/production.ts';
+import type { Answer, Press, SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
+import { outsideThreads } from './origin.ts';
 import { mustHave, POSTING } from './permissions.ts';
+
+/** What Set up looks for, without case. Nothing of it counts before somebody said so. */
+const FOUND_AS = { operators: 'operators', moderators: 'moderators', review: 'review' } as const;
+
+const MODES = { on: true, off: false, unset: null } as const;
 
 export default {
   data: new SlashCommandBuilder()
     .setName('guild')
     .setDescription('Settings of this server.')
-    .setDefaultMemberPermissions(PermissionFlagsBits.ManageGuild)
     .setContexts(Context.Guild)
     .setIntegrationTypes(Install.GuildInstall)
     .addSubcommand((sub) => sub.setName('show').setDescription('Show them.'))
@@ -22,7 +51,7 @@ export default {
         .addChannelOption((o) =>
           o
             .setName('channel')
-            .setDescription('One that only moderators see.')
+            .setDescription('One that only operators and moderators see.')
             .addChannelTypes(ChannelType.GuildText)
             .setRequired(true),
         ),
@@ -38,39 +67,221 @@ export default {
         .setName('moderators')
         .setDescription('Who decides on flagged pictures.')
         .addRoleOption((o) => o.setName('role').setDescription('Leave it out for none.')),
+    )
+    .addSubcommand((sub) =>
+      sub
+        .setName('production')
+        .setDescription('Whether pictures asked for here are kept and may be published.')
+        .addStringOption((o) =>
+          o
+            .setName('mode')
+            .setDescription('Leave it out to see how it is.')
+            .addChoices(
+              { name: 'on', value: 'on' },
+              { name: 'off', value: 'off' },
+              { name: 'unset: the channel as the server, the server off', value: 'unset' },
+            ),
+        )
+        .addStringOption((o) =>
+          o
+            .setName('where')
+            .setDescription('This channel, unless you say the server.')
+            .addChoices(
+              { name: 'this channel', value: 'channel' },
+              { name: 'the whole server', value: 'server' },
+            ),
+        ),
     ),
 
-  async run({ options, guild, client }, { actor }) {
-    // Anyone who manages integrations can change Discord's own rights for commands, so ours are asked as well.
+  async run(interaction, origin) {
+    const { options, guild } = interaction;
+    const { actor } = origin;
+    const sub = options.getSubcommand();
+    if (sub === 'production') {
+      const mode = options.getString('mode') as keyof typeof MODES | null;
+      const where = options.getString('where') === 'server' ? 'server' : 'channel';
+      return production(outsideThreads(interaction, origin), mode, where);
+    }
     const guildId = mustAdminister(actor);
-    const roleIds = () => {
-      const role = options.getRole('role');
-      return role ? [role.id] : [];
-    };
-    switch (options.getSubcommand()) {
+    const role = options.getRole('role');
+    const roleIds = role ? [role.id] : [];
+    switch (sub) {
       case 'review_channel': {
-        const { id } = options.getChannel('channel', true);
-        const given = guild?.channels.cache.get(id)?.permissionsFor(client.user);
-        if (given) mustHave(given, POSTING);
-        return card(await changeGuild(actor, { reviewChannelId: id }));
+        const channel = textChannel(guild, options.getChannel('channel', true).id);
+        return card(guild, await choose(actor, channel));
       }
       case 'operators':
-        return card(await changeGuild(actor, { operatorRoleIds: roleIds() }));
+        return card(guild, await changeGuild(actor, { operatorRoleIds: roleIds }));
       case 'moderators':
-        return card(await changeGuild(actor, { moderatorRoleIds: roleIds() }));
+        return card(guild, await changeGuild(actor, { moderatorRoleIds: roleIds }));
       default:
-        return card(await guildSettings(guildId));
+        return card(guild, await guildSettings(guildId));
     }
+  },
+
+  press: {
+    'guild.setup': { answers: 'reply', run: (press) => setup(press) },
+    'guild.adopt': { answers: 'update', run: (press) => adopt(press) },
   },
 } satisfies SlashCommand;
 
-function card(settings: GuildSettings | null): string {
+async function card(guild: Guild | null, settings: GuildSettings | null): Promise<string> {
   const { reviewChannelId = null, operatorRoleIds = [], moderatorRoleIds = [] } = settings ?? {};
   const roles = (ids: readonly string[]) => ids.map((id) => `<@&${id}>`).join(', ') || 'none';
+  const switched = settings ? await switchedChannels(settings.id) : [];
+  const channels = switched.map(({ id, on }) => `<#${id}> ${on ? 'on' : 'off'}`);
   return [
     `Review channel: ${reviewChannelId ? `<#${reviewChannelId}>` : 'none, so flagged pictures wait unseen. Choose one with `/guild review_channel`.'}`,
+    ...exposure(guild, settings),
     `Operators: ${roles(operatorRoleIds)}`,
     `Moderators: ${roles(moderatorRoleIds)}`,
     'People who may Manage Server are both.',
+    ...(channels.length ? [`Production mode by channel: ${channels.join(', ')}`] : []),
   ].join('\n');
+}
+
+/** That others see the review channel now, or why there is none any more. */
+function exposure(guild: Guild | null, settings: GuildSettings | null): string[] {
+  if (!settings) return [];
+  const { id, reviewChannelId, reviewSeenBy } = settings;
+  if (!reviewChannelId)
+    return reviewSeenBy.length ? [`The last one could be seen by ${sayRoles(id, reviewSeenBy)}.`] : [];
+  const channel = guild?.channels.cache.get(reviewChannelId);
+  const strangers = channel?.type === ChannelType.GuildText ? strangersIn(viewOf(channel), settings) : [];
+  return strangers.length
+    ? [`It can be seen by ${sayRoles(id, strangers)}: while that is so, no flagged picture is shown there.`]
+    : [];
+}
+
+// The review channel
+
+/** @throws {UserError} `channel_permissions`, `review_channel_open` */
+async function choose(actor: Actor, channel: TextChannel): Promise<GuildSettings> {
+  const given = channel.permissionsFor(channel.client.user);
+  if (given) mustHave(given, POSTING);
+  return chooseReviewChannel(actor, channel.id, viewOf(channel));
+}
+
+/** @throws {UserError} `gone` where the bot has no such channel, so that nobody could say who sees it */
+function textChannel(guild: Guild | null, id: string): TextChannel {
+  const channel = guild?.channels.cache.get(id);
+  if (channel?.type !== ChannelType.GuildText) throw new UserError('gone', {});
+  return channel;
+}
+
+function viewOf({ guild, permissionOverwrites }: TextChannel): ChannelView {
+  return {
+    guildId: guild.id,
+    roles: guild.roles.cache.map(({ id, permissions, tags }) => ({
+      id,
+      permissions: permissions.bitfield,
+      bot: tags?.botId !== undefined,
+    })),
+    overwrites: permissionOverwrites.cache.map(({ id, allow, deny }) => ({
+      id,
+      allow: allow.bitfield,
+      deny: deny.bitfield,
+    })),
+  };
+}
+
+// Production mode
+
+async function production(
+  asked: AskedAt,
+  mode: keyof typeof MODES | null,
+  where: 'channel' | 'server',
+): Promise<string> {
+  await mustOperate(asked.actor, asked.botInside);
+  if (mode) await switchProduction(asked, where, MODES[mode]);
+  const { channel, server } = await switchesFor(asked);
+  const said = (on: boolean | null, otherwise: string) => (on === null ? otherwise : on ? 'on' : 'off');
+  return [
+    `Production mode of this channel: **${said(channel, 'as the server')}**`,
+    `of the server: **${said(server, 'off')}**`,
+    await productionHere(asked),
+  ].join('\n');
+}
+
+/** What counts for this person here, and by whose word. */
+export async function productionHere(asked: AskedAt): Promise<string> {
+  const { on, by } = await productionMode(asked);
+  const whose =
+    by &&
+    { person: 'your own setting', channel: 'this channel’s setting', server: 'the server’s setting' }[by];
+  const means = on ? 'are kept, and may be published' : 'are tests: they can’t be published';
+  return `So pictures that you ask for here ${means}${whose ? `, by ${whose}` : ''}.`;
+}
+
+// Set up
+
+interface Found {
+  readonly review: TextChannel | null;
+  readonly operatorRoleIds: string[];
+  readonly moderatorRoleIds: string[];
+}
+
+/** Channels and roles that are called as is usual, for what is not chosen yet. */
+function findIn(guild: Guild, settings: GuildSettings | null): Found {
+  const roleIds = (name: string, chosen: readonly string[] = []) =>
+    chosen.length
+      ? []
+      : guild.roles.cache.filter((role) => role.name.toLowerCase() === name).map(({ id }) => id);
+  const review = settings?.reviewChannelId
+    ? undefined
+    : guild.channels.cache.find(
+        (one): one is TextChannel =>
+          one.type === ChannelType.GuildText && one.name.toLowerCase() === FOUND_AS.review,
+      );
+  return {
+    review: review ?? null,
+    operatorRoleIds: roleIds(FOUND_AS.operators, settings?.operatorRoleIds),
+    moderatorRoleIds: roleIds(FOUND_AS.moderators, settings?.moderatorRoleIds),
+  };
+}
+
+/** @throws {UserError} `administrators_only`, in a direct message too */
+function administered({ id, interaction, origin: { actor } }: Press): Guild {
+  const guild = mustAdminister(actor) === id ? interaction.guild : null;
+  if (!guild) throw new UserError('administrators_only', {});
+  return guild;
+}
+
+async function setup(press: Press): Promise<Answer> {
+  const guild = administered(press);
+  const settings = await guildSettings(guild.id);
+  const found = findIn(guild, settings);
+  const { review, operatorRoleIds, moderatorRoleIds } = found;
+  const lines = [
+    ...(review ? [`Review channel: <#${review.id}>`] : []),
+    ...(operatorRoleIds.length ? [`Operators: ${sayRoles(guild.id, operatorRoleIds)}`] : []),
+    ...(moderatorRoleIds.length ? [`Moderators: ${sayRoles(guild.id, moderatorRoleIds)}`] : []),
+  ];
+  const others = 'Choose others with `/guild review_channel`, `/guild operators` and `/guild moderators`.';
+  if (!lines.length) return [await card(guild, settings), others].join('\n');
+  const button = new ButtonBuilder()
+    .setCustomId(customId('guild.adopt', guild.id))
+    .setLabel('Use these')
+    .setStyle(ButtonStyle.Primary);
+  return {
+    content: [
+      'I found these by their names. None of them counts before you press Use these.',
+      ...lines,
+      others,
+    ].join('\n'),
+    components: [new ActionRowBuilder<ButtonBuilder>().addComponents(button)],
+  };
+}
+
+/** Roles first: who sees the channel is judged by them. */
+async function adopt(press: Press): Promise<Answer> {
+  const guild = administered(press);
+  const { actor } = press.origin;
+  const { review, operatorRoleIds, moderatorRoleIds } = findIn(guild, await guildSettings(guild.id));
+  let settings = await changeGuild(actor, {
+    ...(operatorRoleIds.length && { operatorRoleIds }),
+    ...(moderatorRoleIds.length && { moderatorRoleIds }),
+  });
+  if (review) settings = await choose(actor, review);
+  return card(guild, settings);
 }

@@ -41,6 +41,7 @@ export const presses: Readonly<Record<Action, PressHandler>> = {
   ...faces.press,
   ...sweep.press,
   ...queue.press,
+  ...guild.press,
 };
 
 function byName<C extends SlashCommand | MessageCommand>(commands: readonly C[]): ReadonlyMap<string, C> {

@@ -6,11 +6,11 @@ import { nameOf } from '#src/cards/lines.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { turnPage } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
-import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { deleteImage } from '#src/generations/images.ts';
-import { type Picture, pictureBytes, visiblePicture } from '#src/generations/pictures.ts';
+import { getPicture, type Picture, pictureBytes, visiblePicture } from '#src/generations/pictures.ts';
 import { reportImage } from '#src/moderation/reviews.ts';
-import type { Origin } from '#src/people/people.ts';
+import type { Actor, Origin } from '#src/people/people.ts';
+import { declineImage, publishImage, unpublishImage } from '#src/publishing.ts';
 import { unmarked } from '#src/text.ts';
 import { drawAlike, vary } from './alike.ts';
 import type { Answer, Presses } from './command.ts';
@@ -40,13 +40,18 @@ export const picturePresses = {
       return 'The picture is deleted.';
     },
   },
+  // Not only where the picture is seen: an offer comes to the review channel, and to its owner wherever he is.
   'picture.publish': {
     answers: 'reply',
-    async run({ id, origin }) {
-      const { image } = await visiblePicture(origin, id);
+    run: async ({ id, origin: { actor } }) => publish(actor, await getPicture(id)),
+  },
+  'picture.decline': {
+    answers: 'reply',
+    async run({ id, origin: { actor } }) {
+      const { image } = await getPicture(id);
       if (!image) throw new UserError('gone', {});
-      await publishImage(origin.actor, image.id);
-      return 'The picture is in the gallery now. Take it back with its button or `/gallery unpublish`.';
+      await declineImage(actor, image.id);
+      return 'Declined: the picture does not come into the gallery, and its owner is told.';
     },
   },
   'picture.unpublish': {
@@ -55,7 +60,7 @@ export const picturePresses = {
       const { image } = await visiblePicture(origin, id);
       if (!image) throw new UserError('gone', {});
       await unpublishImage(origin.actor, image.id);
-      return 'The picture is no longer in the gallery.';
+      return 'The picture is not in the gallery any more.';
     },
   },
   'picture.report': {
@@ -79,6 +84,19 @@ export const picturePresses = {
     },
   },
 } satisfies Presses;
+
+/** Says yes to a picture in the gallery, and what is missing still. */
+export async function publish(actor: Actor, { image, batch }: Picture): Promise<string> {
+  if (!image) throw new UserError('gone', {});
+  switch (await publishImage(actor, image.id)) {
+    case 'published':
+      return 'The picture is in the gallery now. Take it back with its button or `/gallery unpublish`.';
+    case 'gallery-next':
+      return 'The picture is offered to the gallery. Somebody who looks after the gallery must press Publish too; you will be told. Take the offer back with `/gallery unpublish`.';
+    case 'owner-next':
+      return `<@${batch.ownerId}> is asked: the picture comes into the gallery when they press Publish too.`;
+  }
+}
 
 /** Takes a picture out of sight until a moderator has looked. */
 export async function report({ actor }: Origin, { image }: Picture): Promise<Answer> {

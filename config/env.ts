@@ -17,6 +17,14 @@ const PROVIDERS = ['tensorrt', 'cuda', 'webgpu', 'cpu'] as const;
 const isProvider = (name: string): name is (typeof PROVIDERS)[number] =>
   (PROVIDERS as readonly string[]).includes(name);
 const namesOf = (list: string) => list.split(',').map((name) => name.trim());
+const snowflakes = z
+  .string()
+  .default('')
+  .transform((list) => namesOf(list).filter(Boolean))
+  .refine(
+    (ids) => ids.every((id) => snowflake.safeParse(id).success),
+    'must be Discord ids, comma-separated',
+  );
 
 const Env = z.object({
   LOG_LEVEL: z.enum(['silent', 'debug', 'info', 'warn', 'error']).default('info'),
@@ -30,6 +38,16 @@ const Env = z.object({
   DISCORD_CDN_HOSTS: z.string().default('cdn.discordapp.com,media.discordapp.net'),
   /** `auto` asks Discord; a number is taken as it is. */
   SHARDS: z.union([z.literal('auto'), z.coerce.number().int().min(1).max(1024)]).default('auto'),
+
+  /** The platform's own people, user ids: operators and moderators everywhere, and they decide what the gallery shows. */
+  STAFF_IDS: snowflakes,
+  /**
+   * The platform's own server. Flagged pictures from direct messages, and from where the bot is no member, come to its review
+   * channel; so do pictures that servers we do not trust offer to the gallery. Without it those stay in quarantine, unseen.
+   */
+  STAFF_GUILD_ID: optional(snowflake),
+  /** Servers whose operators and moderators decide what the gallery shows of theirs, ids; the platform's own is one anyway. */
+  TRUSTED_GUILDS: snowflakes,
 
   /** Without it an embedded Postgres is started under DATA_DIR. */
   DATABASE_URL: optional(z.url({ protocol: /^postgres(ql)?$/ })),
@@ -89,6 +107,11 @@ export function parseConfig(env: Record<string, string | undefined>) {
       apiUrl: data.DISCORD_API_URL,
       cdnHosts: data.DISCORD_CDN_HOSTS.split(',').map((host) => host.trim()),
       shards: data.SHARDS,
+    }),
+    staff: Object.freeze({
+      ids: data.STAFF_IDS,
+      guildId: data.STAFF_GUILD_ID ?? null,
+      trustedGuilds: data.TRUSTED_GUILDS,
     }),
     databaseUrl: data.DATABASE_URL,
     redisUrl: data.REDIS_URL,

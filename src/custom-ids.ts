@@ -23,6 +23,7 @@ export const actions = {
   'picture.details': 'generation',
   'picture.publish': 'generation',
   'picture.unpublish': 'generation',
+  'picture.decline': 'generation', // for the gallery, by who looks after it
   'picture.report': 'generation',
   'queue.cancel': 'user', // select; its values are batches
   'queue.post': 'user', // select; its values are deliveries
@@ -31,6 +32,8 @@ export const actions = {
   'review.rejected': 'review',
   'consent.give': 'folder',
   'consent.cancel': 'folder',
+  'guild.setup': 'guild', // shows what was found by its name, and asks
+  'guild.adopt': 'guild',
   'settings.reset': 'user', // select; its values are parameter names or `all`
 } as const;
 
@@ -38,7 +41,7 @@ export type Action = keyof typeof actions;
 
 export interface CustomId {
   readonly action: Action;
-  /** a row's uuid, or a Discord id where the action is a user's */
+  /** a row's uuid, or a Discord id where the action is a user's or a guild's */
   readonly id: string;
   readonly argument: string | undefined;
 }

@@ -21,6 +21,7 @@ export interface NewDelivery {
   readonly channelId?: string | null;
   readonly batchId?: string;
   readonly reviewId?: string;
+  readonly imageId?: string;
   /** An interaction's token, where the bot is no member. */
   readonly token?: string | null;
   readonly tokenExpiresAt?: Date | null;
@@ -102,10 +103,26 @@ export async function deliverAgain(userId: string, deliveryId: string, channelId
   await wakeCourier([deliveryId]);
 }
 
-/** Has reviews shown that waited until their guild had a review channel. */
-export async function releaseReviews(tx: Transaction, guildId: string): Promise<Wake> {
-  const waiting = { kind: 'review', guildId, messageId: null } as const;
-  const ids = await raiseWanted(tx, waiting, { notBefore: new Date() });
+/**
+ * Has shown what waited until there was a review channel, and the cards that say so of their pictures.
+ *
+ * @param guildIds null among them: what comes to the platform's own
+ */
+export async function releaseReviews(tx: Transaction, guildIds: readonly (string | null)[]): Promise<Wake> {
+  const theirs = { OR: guildIds.map((guildId) => ({ guildId })) };
+  const waiting: Prisma.DeliveryWhereInput = {
+    ...theirs,
+    kind: { in: ['review', 'request'] },
+    messageId: null,
+  };
+  const held: Prisma.DeliveryWhereInput = {
+    kind: 'card',
+    batch: { generations: { some: { image: { review: { ...theirs, state: 'pending' } } } } },
+  };
+  const ids = [
+    ...(await raiseWanted(tx, waiting, { notBefore: new Date() })),
+    ...(await raiseWanted(tx, held)),
+  ];
   return () => wakeCourier(ids);
 }
 

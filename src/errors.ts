@@ -57,6 +57,8 @@ const messages = {
     `A form holds ${d.max} characters and this YAML has ${d.got}. Change the file and give it to \`/sweep\` again.`,
   plan_changed: (_: object) =>
     'This plan was changed or is already running, or is from before an update. Use the newest card, or give the command again.',
+  plan_production: (d: { on: boolean }) =>
+    `Production mode was switched ${d.on ? 'on' : 'off'} here since this plan was shown. Ask for it again.`,
   yaml_broken: (d: { line: number; column: number; reason: string }) =>
     `The YAML does not parse at line ${d.line}, column ${d.column}: ${d.reason}`,
   file_large: (d: { what: string; bytes: number; max: number }) =>
@@ -90,6 +92,7 @@ const messages = {
   // buttons
   not_yours: (_: object) => 'Only the person who asked for this may press that.',
   moderators_only: (_: object) => 'Only moderators may do that.',
+  own_part: (d: { what: string }) => `You ${d.what} this picture, so another moderator must decide on it.`,
   operators_only: (_: object) => 'Only operators may do that.',
   administrators_only: (_: object) => 'Only people who may Manage Server may do that.',
   already_done: (d: { what: string }) => `That was done already: ${d.what}.`,
@@ -102,8 +105,15 @@ const messages = {
   picture_unclear: (d: { pictures: number }) =>
     `That message shows ${d.pictures} pictures. Choose one there with Apps → Details, and give its id.`,
   image_flagged: (_: object) => 'That picture is held for review by the moderators.',
+  publish_others: (_: object) =>
+    'Only the person who asked for a picture, and those who look after the gallery, may publish it.',
+  publish_nobody: (_: object) =>
+    'What was asked for here comes into the gallery only through the platform’s own people, and there is no place yet where they could be asked.',
   image_not_production: (_: object) =>
-    'Only pictures drawn in production mode can be published; this one was a test. An operator can turn `production_mode` on.',
+    'Only pictures drawn in production mode can be published; this one was a test. An operator can switch it on for a channel or the server with `/guild production`; what is drawn from then on can be.',
+
+  review_channel_open: (d: { channelId: string; roles: string }) =>
+    `<#${d.channelId}> can't be the review channel, as it can be seen by ${d.roles}. Flagged pictures are for operators and moderators alone: hide it from the others, or name who they are with \`/guild moderators\`.`,
 
   // services
   busy: (d: { what: string }) =>

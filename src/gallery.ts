@@ -1,27 +1,14 @@
 /**
- * The public gallery: which pictures are in it, and their copies.
- *
- *   private ──publish──▶ published ──unpublish, report, reject, delete──▶ private
+ * The public gallery: which pictures are in it, and their copies. How one comes into it is told in publishing.ts.
  *
  * A published picture has a folder of its own in storage, `published/<collection>/<image id>/`, with its original and the
  * variants that were made of it; to take it down, changing the row is enough: it is not served from then on, and the
  * folder goes soon after (`clearTakenDown`).
  */
 import { z } from 'zod';
-import { audit } from './audit.ts';
-import { changed } from './deliveries.ts';
 import { db, type Image, type Prisma } from './doors/db.ts';
 import { deleteFolder, getFile, isMissing, putFile } from './doors/storage.ts';
-import { UserError } from './errors.ts';
-import {
-  leaveCollection,
-  markPublished,
-  markUnpublished,
-  mayBeShown,
-  showable,
-} from './generations/images.ts';
-import type { Actor } from './people/people.ts';
-import { mustBeAllowed } from './people/rights.ts';
+import { leaveCollection, mayBeShown, showable } from './generations/images.ts';
 
 export interface PublishedPicture {
   readonly id: string;
@@ -54,81 +41,23 @@ const PUBLISHED: Prisma.ImageWhereInput = {
 };
 const WITH = {
   review: { select: { state: true } },
-  generation: {
-    select: { bundle: true, batch: { select: { id: true, ownerId: true, guildId: true, production: true } } },
-  },
+  generation: { select: { bundle: true } },
 } as const satisfies Prisma.ImageInclude;
 type Found = Prisma.ImageGetPayload<{ include: typeof WITH }>;
-/** `collection` becomes the name of a folder. */
 const Collection = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/);
 
-/**
- * Puts a picture into the gallery. One that is there already stays as it is.
- *
- * @throws {UserError} `gone`, `not_yours`, `image_flagged`, `image_not_production`
- */
-export async function publishImage(
-  actor: Actor,
-  imageId: string,
-  { collection = 'main' }: { collection?: string } = {},
+/** Copies its bytes to where the gallery has them. `collection` becomes the name of a folder. */
+export async function copyIntoGallery(
+  image: Pick<Image, 'id' | 'storageKey'>,
+  collection: string,
 ): Promise<void> {
   Collection.parse(collection);
-  const image = await managed(actor, imageId);
-  if (!mayBeShown(image, image.review)) throw new UserError('image_flagged', {});
-  if (!image.generation.batch.production) throw new UserError('image_not_production', {});
-  if (image.visibility === 'published') return;
-
-  // Bytes first: the row never names copies that are not there.
   await putFile(originalKey({ ...image, collection }), await getFile(image.storageKey));
-  const wake = await db.$transaction(async (tx) => {
-    // Asked again: it may have been reported or deleted in the meantime.
-    if (!(await markPublished(tx, imageId, collection, actor.id))) return null;
-    await audit(tx, {
-      actorId: actor.id,
-      action: 'image.publish',
-      subject: `image:${imageId}`,
-      guildId: actor.guildId,
-      before: { visibility: 'private' },
-      after: { visibility: 'published', collection },
-    });
-    return changed(tx, { batchId: image.generation.batch.id });
-  });
-  if (wake) return wake();
-  if (await findPublished(imageId)) return;
-  await deleteFolder(folderOf({ id: imageId, collection }));
-  throw new UserError('gone', {});
 }
 
-/**
- * Takes a picture out of the gallery.
- *
- * @throws {UserError} `gone`, `not_yours`, `already_done` when it is not there
- */
-export async function unpublishImage(actor: Actor, imageId: string): Promise<void> {
-  const { generation } = await managed(actor, imageId);
-  const wake = await db.$transaction(async (tx) => {
-    if (!(await markUnpublished(tx, imageId))) return null;
-    await audit(tx, {
-      actorId: actor.id,
-      action: 'image.unpublish',
-      subject: `image:${imageId}`,
-      guildId: actor.guildId,
-      before: { visibility: 'published' },
-      after: { visibility: 'private' },
-    });
-    return changed(tx, { batchId: generation.batch.id });
-  });
-  if (!wake) throw new UserError('already_done', { what: 'it is not in the gallery' });
-  await wake();
-  await clearTakenDown({ id: imageId });
-}
-
-/** @throws {UserError} `gone`; `not_yours` unless the actor asked for it, or is operator or moderator where it was drawn */
-async function managed(actor: Actor, imageId: string): Promise<Found> {
-  const image = await db.image.findUnique({ where: { id: imageId }, include: WITH });
-  if (!image || image.deletedAt) throw new UserError('gone', {});
-  await mustBeAllowed(actor, 'publish', image.generation.batch);
-  return image;
+/** Of one picture: the copies, original and variants. */
+export async function dropCopies(image: Pick<Image, 'id' | 'collection'>): Promise<void> {
+  await deleteFolder(folderOf(image));
 }
 
 /** Newest first. `next` is null on the last page. */
@@ -214,7 +143,7 @@ export async function keptVariant(picture: PublishedPicture, file: string): Prom
 export async function keepVariant(picture: PublishedPicture, file: string, bytes: Buffer): Promise<void> {
   await putFile(`${folderOf(picture)}/${file}`, bytes);
   // Taken down while the variant was made: nothing of it may stay.
-  if (!(await findPublished(picture.id))) await deleteFolder(folderOf(picture));
+  if (!(await findPublished(picture.id))) await dropCopies(picture);
 }
 
 /** Deletes the copies of pictures that are no longer published. Returns how many pictures. */
@@ -225,7 +154,7 @@ export async function clearTakenDown(only: Prisma.ImageWhereInput = {}): Promise
     take: 500,
   });
   for (const { id, collection } of down) {
-    await deleteFolder(folderOf({ id, collection }));
+    await dropCopies({ id, collection });
     await leaveCollection(id);
   }
   return down.length;

@@ -1,52 +1,84 @@
 /**
- * A guild's channels and roles: found by convention when the bot first sees the guild, changed by `/guild`. The only file
- * that writes GuildSettings.
+ * A guild's review channel, and the roles that look after things. Nothing is taken by its name: a guild that is new is asked
+ * (`greeting`), and `/guild` changes it. The only file that writes GuildSettings.
+ *
+ * Only operators and moderators may see a review channel. That is checked when one is chosen, and again before each post: one
+ * that was opened to others is given up, and what was flagged waits for the next.
  */
+import { config } from '#config/env.ts';
 import { audit } from './audit.ts';
-import { releaseReviews } from './deliveries.ts';
-import { db, type GuildSettings } from './doors/db.ts';
+import { addDelivery, changed, releaseReviews, together, type Wake } from './deliveries.ts';
+import { db, type GuildSettings, type Transaction } from './doors/db.ts';
+import { UserError } from './errors.ts';
+import { type ChannelView, sayRoles, strangersIn } from './moderation/privacy.ts';
 import type { Actor } from './people/people.ts';
 import { mustAdminister } from './people/rights.ts';
 
-/** What a guild is called by convention: the names are compared without case. */
-export const CONVENTION = { operators: 'operators', moderators: 'moderators', review: 'review' } as const;
-
 export type GuildChoice = Pick<GuildSettings, 'reviewChannelId' | 'operatorRoleIds' | 'moderatorRoleIds'>;
+
+const NONE: GuildChoice = { reviewChannelId: null, operatorRoleIds: [], moderatorRoleIds: [] };
 
 export async function guildSettings(guildId: string): Promise<GuildSettings | null> {
   return db.guildSettings.findUnique({ where: { id: guildId } });
 }
 
-/** Where reviews of a guild are shown; null while it has no review channel. */
+/** Where reviews of a guild are shown; null while it has no review channel. @param guildId null: the platform's own */
 export async function reviewChannel(guildId: string | null): Promise<string | null> {
-  return guildId ? ((await guildSettings(guildId))?.reviewChannelId ?? null) : null;
+  const id = guildId ?? config.staff.guildId;
+  return id ? ((await guildSettings(id))?.reviewChannelId ?? null) : null;
 }
 
-/** Keeps what was found, unless the guild is known already. `by`: the bot's own id. Returns whether it was new. */
-export async function meetGuild(id: string, by: string, found: GuildChoice): Promise<boolean> {
-  return db.$transaction(async (tx) => {
-    const { count } = await tx.guildSettings.createMany({ data: [{ id, ...found }], skipDuplicates: true });
-    if (!count) return false;
-    await audit(tx, {
-      actorId: by,
-      action: 'guild.meet',
-      subject: `guild:${id}`,
-      guildId: id,
-      after: { ...found },
-    });
-    return true;
+/** Who was met: a guild, and how to reach those who look after it. */
+export interface Met {
+  readonly id: string;
+  readonly ownerId: string;
+  /** where the bot may post; null: nowhere, so its owner is written to */
+  readonly channelId: string | null;
+}
+
+/** Greets a guild that is new, and asks who looks after it. Returns whether it was new. @param by the bot's own id */
+export async function meetGuild({ id, ownerId, channelId }: Met, by: string): Promise<boolean> {
+  const wake = await db.$transaction(async (tx) => {
+    const { count } = await tx.guildSettings.createMany({ data: [{ id, ...NONE }], skipDuplicates: true });
+    if (!count) return null;
+    await audit(tx, { actorId: by, action: 'guild.meet', subject: `guild:${id}`, guildId: id });
+    return addDelivery(tx, { kind: 'greeting', userId: ownerId, guildId: id, channelId });
   });
+  await wake?.();
+  return wake !== null;
 }
 
-/** Changes what `/guild` names. @throws {UserError} `administrators_only` */
-export async function changeGuild(actor: Actor, change: Partial<GuildChoice>): Promise<GuildSettings> {
+/** Changes what `/guild` names. A review channel comes by `chooseReviewChannel`. @throws {UserError} `administrators_only` */
+export async function changeGuild(
+  actor: Actor,
+  change: Partial<Omit<GuildChoice, 'reviewChannelId'>>,
+): Promise<GuildSettings> {
+  return set(actor, change);
+}
+
+/** @throws {UserError} `administrators_only`; `review_channel_open` naming who sees it */
+export async function chooseReviewChannel(
+  actor: Actor,
+  reviewChannelId: string,
+  view: ChannelView,
+): Promise<GuildSettings> {
+  const guildId = mustAdminister(actor);
+  const strangers = strangersIn(view, await guildSettings(guildId));
+  if (strangers.length)
+    throw new UserError('review_channel_open', {
+      channelId: reviewChannelId,
+      roles: sayRoles(guildId, strangers),
+    });
+  return set(actor, { reviewChannelId, reviewSeenBy: [] });
+}
+
+async function set(actor: Actor, change: Partial<Omit<GuildSettings, 'id' | 'updatedAt'>>) {
   const guildId = mustAdminister(actor);
   const { settings, wake } = await db.$transaction(async (tx) => {
     const before = await tx.guildSettings.findUnique({ where: { id: guildId } });
-    const none: GuildChoice = { reviewChannelId: null, operatorRoleIds: [], moderatorRoleIds: [] };
     const after = await tx.guildSettings.upsert({
       where: { id: guildId },
-      create: { id: guildId, ...none, ...change },
+      create: { id: guildId, ...NONE, ...change },
       update: change,
     });
     await audit(tx, {
@@ -57,12 +89,49 @@ export async function changeGuild(actor: Actor, change: Partial<GuildChoice>): P
       before: before && choiceOf(before),
       after: choiceOf(after),
     });
-    // Flagged pictures wait for a review channel: now they may have one.
-    const wake = change.reviewChannelId ? await releaseReviews(tx, guildId) : null;
-    return { settings: after, wake };
+    return { settings: after, wake: change.reviewChannelId ? await chosen(tx, guildId) : null };
   });
   await wake?.();
   return settings;
+}
+
+/** Flagged pictures wait for a review channel: now they may have one, and cards say so. */
+async function chosen(tx: Transaction, guildId: string): Promise<Wake> {
+  return together(
+    // The platform's own shows those of nobody else's as well.
+    await releaseReviews(tx, guildId === config.staff.guildId ? [guildId, null] : [guildId]),
+    await changed(tx, { guildId, kind: { in: ['greeting', 'warning'] } }),
+  );
+}
+
+/**
+ * Gives up a review channel that others can see, and says so in it, or to the guild's owner where that can't be.
+ *
+ * @param seenBy ids of roles that see it
+ * @returns false when it was not the review channel any more
+ */
+export async function giveUpReviewChannel(
+  { id, ownerId, channelId }: Met & { channelId: string },
+  seenBy: readonly string[],
+): Promise<boolean> {
+  const wake = await db.$transaction(async (tx) => {
+    const { count } = await tx.guildSettings.updateMany({
+      where: { id, reviewChannelId: channelId },
+      data: { reviewChannelId: null, reviewSeenBy: [...seenBy] },
+    });
+    if (!count) return null;
+    await audit(tx, {
+      actorId: config.discord.applicationId ?? 'bot',
+      action: 'guild.review_channel_given_up',
+      subject: `guild:${id}`,
+      guildId: id,
+      before: { reviewChannelId: channelId },
+      after: { reviewChannelId: null, seenBy: [...seenBy] },
+    });
+    return addDelivery(tx, { kind: 'warning', userId: ownerId, guildId: id, channelId });
+  });
+  await wake?.();
+  return wake !== null;
 }
 
 function choiceOf({ reviewChannelId, operatorRoleIds, moderatorRoleIds }: GuildChoice): GuildChoice {

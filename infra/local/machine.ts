@@ -9,6 +9,7 @@ import { config } from '#config/env.ts';
 import { ensureBundle } from '#src/bundles/ensure.ts';
 import { migrate } from '#src/doors/migrate.ts';
 import { type Sandbox, startSandbox } from './discord/sandbox.ts';
+import { STAFF } from './discord/world.ts';
 import { freePort } from './free-port.ts';
 import { claimInstance } from './instance.ts';
 import { startPostgres } from './postgres.ts';
@@ -125,6 +126,7 @@ async function localDiscord(dir: string, checked: boolean, closers: Closers) {
     DISCORD_API_URL: sandbox.apiUrl,
     DISCORD_CDN_HOSTS: new URL(sandbox.apiUrl).host,
     SHARDS: '2',
+    ...STAFF,
   };
   return { sandbox, env };
 }

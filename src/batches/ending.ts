@@ -89,7 +89,7 @@ async function finish(
     if (drawn.verdict !== 'clear') {
       const review = await openReview(tx, {
         imageId: image.id,
-        guildId: drawing.batch.guildId,
+        batch: drawing.batch,
         cause: drawn.rule === 'classifier-failed' ? 'classifier-failed' : 'classifier',
         ownerId: drawing.userId,
       });

@@ -5,8 +5,10 @@
  * `mayBeShown` says so; moderators get others blurred (review.ts).
  */
 import { type Delivery, db } from '#src/doors/db.ts';
+import { greetingCard, warningCard } from './guild.ts';
 import { imagineCard } from './imagine.ts';
 import type { Card } from './parts.ts';
+import { galleryNotice, requestCard } from './publishing.ts';
 import { manifestCard, picturesCard } from './results.ts';
 import { noticeCard, reviewCard } from './review.ts';
 import { statusCard, summaryCard } from './sweep.ts';
@@ -18,12 +20,16 @@ export type { Card, CardFile } from './parts.ts';
  * @throws {NodeJS.ErrnoException} ENOENT when bytes were asked for and moved meanwhile: render again
  */
 export async function renderCard(delivery: Delivery): Promise<Card | null> {
-  if (delivery.kind === 'review') return reviewCard(delivery.reviewId ?? '');
-  if (delivery.kind === 'notice') return noticeCard(delivery.reviewId ?? '');
+  const { kind, reviewId, imageId } = delivery;
+  if (kind === 'review') return reviewCard(reviewId ?? '');
+  if (kind === 'request') return requestCard(imageId ?? '');
+  if (kind === 'notice') return imageId ? galleryNotice(imageId) : noticeCard(reviewId ?? '');
+  if (kind === 'greeting') return greetingCard(delivery);
+  if (kind === 'warning') return warningCard(delivery);
 
   const batch = delivery.batchId ? await db.batch.findUnique({ where: { id: delivery.batchId } }) : null;
   if (!batch) return null;
-  switch (delivery.kind) {
+  switch (kind) {
     case 'card':
       return batch.kind === 'imagine' ? imagineCard(batch) : summaryCard(batch);
     case 'status':

@@ -7,8 +7,9 @@ import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
 import { counted, plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
-import { accentOf, choiceOf, hiddenWords } from './lines.ts';
+import { accentOf, choiceOf, heldSentence, hiddenWords } from './lines.ts';
 import { bar, button, type Card, card, gallery, pictureFiles, row, select, stateOf, text } from './parts.ts';
+import { offerLines } from './publishing.ts';
 
 /** Characters of a prompt that the card quotes. */
 const PROMPT_SHOWN = 300;
@@ -31,7 +32,7 @@ export async function imagineCard(batch: Batch): Promise<Card> {
       batch.endedAt || batch.state === 'cancelled'
         ? null
         : row(button('batch.cancel', batch.id, 'Cancel', ButtonStyle.Danger)),
-      text(factsLine(batch, pictures)),
+      text(...offerLines(batch, pictures), factsLine(batch, pictures)),
     ],
     { files },
   );
@@ -64,8 +65,7 @@ async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise
     lines.push(`${many(waiting)}Waiting${line}`);
   }
   if (place.readyMs > 0) lines.push(`Ready about ${relative(new Date(Date.now() + place.readyMs))}`);
-  if (held.length)
-    lines.push(`${many(held)}Held for review by the moderators. You will be told what they decide.`);
+  if (held.length) lines.push(`${many(held)}${await heldSentence(batch)}`);
   if (failed.length) {
     const sentences = [...new Set(failed.map(({ failure }) => failureSentence(failure)))];
     lines.push(`${many(failed)}${sentences.join(' ')} Its tokens are back.`);

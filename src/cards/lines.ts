@@ -2,6 +2,7 @@
 import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import type { Picture } from '#src/generations/pictures.ts';
+import { reviewChannel } from '#src/guilds.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { accents, coordinatesOf, stateOf } from './parts.ts';
 
@@ -30,6 +31,16 @@ export function hiddenWords(picture: Picture): string {
     gone: 'deleted',
   };
   return words[stateOf(picture)];
+}
+
+/** Who looks at what was flagged; or that nobody can yet. */
+export async function heldSentence({ guildId, botInside }: Batch): Promise<string> {
+  const here = botInside ? guildId : null;
+  if (await reviewChannel(here))
+    return 'Held for review by the moderators. You will be told what they decide.';
+  return here
+    ? 'Flagged, so kept back. This server has no channel for reviews yet, so nobody has seen it: whoever may Manage Server can choose one with `/guild review_channel`. You will be told what is decided.'
+    : 'Flagged, so kept back. Nobody reviews pictures from direct messages here yet, so nobody sees it. Ask in other words, or in a server.';
 }
 
 /** Its place in the batch's axes, or else its prompt: a person's words, to be escaped where they are shown. */

@@ -135,7 +135,33 @@ export async function deleteImage(actor: Actor, generationId: string): Promise<I
   return deleted.was;
 }
 
-const unpublished = { visibility: 'private', publishedAt: null } as const;
+const unpublished = { visibility: 'private', publishedAt: null, publishAskedBy: null } as const;
+
+/** Offered to the gallery, and nobody has decided. */
+export const awaitsGallery = {
+  ...showable,
+  visibility: 'private',
+  publishAskedBy: { not: null },
+  publishDeclinedBy: null,
+} as const satisfies Prisma.ImageWhereInput;
+
+/** Notes the first yes to publishing. @returns false when somebody said yes before, or it may not be shown any more */
+export async function markOffered(tx: Transaction, id: string, publishAskedBy: string): Promise<boolean> {
+  const { count } = await tx.image.updateMany({
+    where: { ...showable, id, visibility: 'private', publishAskedBy: null },
+    data: { publishAskedBy, publishDeclinedBy: null },
+  });
+  return count > 0;
+}
+
+/** @returns false when it is not offered, or decided on */
+export async function markDeclined(tx: Transaction, id: string, publishDeclinedBy: string): Promise<boolean> {
+  const { count } = await tx.image.updateMany({
+    where: { ...awaitsGallery, id },
+    data: { publishDeclinedBy },
+  });
+  return count > 0;
+}
 
 /** Flags it, so that its bytes are not given to others who ask for the same picture. */
 export async function markReported(tx: Transaction, id: string): Promise<void> {
@@ -169,14 +195,33 @@ export async function markPublished(
 ): Promise<boolean> {
   const { count } = await tx.image.updateMany({
     where: { ...showable, id, visibility: 'private' },
-    data: { visibility: 'published', collection, publishedAt: new Date(), publishedBy },
+    data: {
+      visibility: 'published',
+      collection,
+      publishedAt: new Date(),
+      publishedBy,
+      publishAskedBy: null,
+      publishDeclinedBy: null,
+    },
   });
   return count > 0;
 }
 
-/** @returns false when it is not published. Its collection stays until its copies there are gone. */
+/**
+ * Takes it out of the gallery, or an offer back. Its collection stays until its copies there are gone.
+ *
+ * @returns false when it is neither published nor offered
+ */
 export async function markUnpublished(tx: Transaction, id: string): Promise<boolean> {
-  const { count } = await tx.image.updateMany({ where: { id, visibility: 'published' }, data: unpublished });
+  const { count } = await tx.image.updateMany({
+    where: {
+      OR: [
+        { id, visibility: 'published' },
+        { ...awaitsGallery, id },
+      ],
+    },
+    data: unpublished,
+  });
   return count > 0;
 }
 

@@ -22,6 +22,11 @@ export async function getPicture(generationId: string): Promise<Picture> {
   return found;
 }
 
+/** The picture that an image is of. */
+export async function pictureOfImage(imageId: string): Promise<Picture | null> {
+  return db.generation.findFirst({ where: { image: { id: imageId } }, include: picture });
+}
+
 /** @throws {UserError} `gone`: not there, or not to be seen by them */
 export async function visiblePicture(
   origin: Pick<Origin, 'actor' | 'channelId'>,
@@ -65,18 +70,19 @@ export async function countPictures(batchId: string): Promise<number> {
   return db.generation.count({ where: { batchId } });
 }
 
-/** What a message of ours shows. A review or its notice shows one picture of its batch. @throws {UserError} `gone` */
+/** What a message of ours shows. A review, an offer to the gallery, or a notice of either shows one picture. @throws {UserError} `gone` */
 export async function shownBy(
   messageId: string,
 ): Promise<{ delivery: Delivery; batchId: string; generationId: string | null }> {
+  const one = { include: { generation: true } } as const;
   const delivery = await db.delivery.findFirst({
     where: { messageId },
-    include: { review: { include: { image: { include: { generation: true } } } } },
+    include: { image: one, review: { include: { image: one } } },
   });
-  const reviewed = delivery?.review?.image.generation;
-  const batchId = reviewed?.batchId ?? delivery?.batchId;
+  const generation = (delivery?.review?.image ?? delivery?.image)?.generation;
+  const batchId = generation?.batchId ?? delivery?.batchId;
   if (!delivery || !batchId) throw new UserError('gone', {});
-  return { delivery, batchId, generationId: reviewed?.id ?? null };
+  return { delivery, batchId, generationId: generation?.id ?? null };
 }
 
 export type UnfinishedBatch = Prisma.BatchGetPayload<object> & {

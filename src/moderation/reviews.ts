@@ -7,11 +7,13 @@
  * A flagged image opens one, and so does a member's report of a clear picture; until it is decided nobody sees the picture.
  * An approved image stays `flagged`: the approval is of this one image, and its bytes do not stand for others of its key.
  *
- * A decision is made once, by a moderator, and kept for ever. The only file that writes Review.
+ * A decision is made once, by a moderator who has no part in the picture, and kept for ever. The only file that writes Review.
  */
+import { config } from '#config/env.ts';
 import { audit } from '#src/audit.ts';
 import { addDelivery, changed, together, type Wake } from '#src/deliveries.ts';
 import { db, type Image, isDuplicate, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import { log } from '#src/doors/log.ts';
 import { getFile, isMissing } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
 import {
@@ -24,11 +26,11 @@ import {
   storeBytes,
 } from '#src/generations/images.ts';
 import { type Actor, addStrike } from '#src/people/people.ts';
-import { mustBeAllowed } from '#src/people/rights.ts';
+import { type AskedIn, mustReview } from '#src/people/rights.ts';
 
 export interface NewReview {
   readonly imageId: string;
-  readonly guildId: string | null;
+  readonly batch: AskedIn;
   /** `classifier`, `classifier-failed` or `report` */
   readonly cause: string;
   readonly ownerId: string;
@@ -36,23 +38,29 @@ export interface NewReview {
 }
 
 /**
- * Opens a review and has it shown in the guild's review channel. The delivery names no channel: the courier asks
- * `reviewChannel` when it posts, so a review that was opened before there was a channel is shown once there is one.
+ * Opens a review and has it shown in the guild's review channel; where the bot is no member, in the platform's own. The delivery
+ * names no channel: the courier asks `reviewChannel` when it posts, so a review that was opened before there was a channel is
+ * shown once there is one.
  */
-export async function openReview(tx: Transaction, { ownerId, ...review }: NewReview): Promise<Wake> {
-  const { id } = await tx.review.create({ data: review });
-  return addDelivery(tx, { kind: 'review', userId: ownerId, guildId: review.guildId, reviewId: id });
+export async function openReview(tx: Transaction, { ownerId, batch, ...review }: NewReview): Promise<Wake> {
+  const guildId = batch.botInside ? batch.guildId : null;
+  const { id } = await tx.review.create({ data: { ...review, guildId } });
+  if (!guildId && !config.staff.guildId)
+    log.warn({ reviewId: id }, 'a flagged picture waits unseen: STAFF_GUILD_ID is not set');
+  return addDelivery(tx, { kind: 'review', userId: ownerId, guildId, reviewId: id });
 }
 
 const reviewed = {
   image: { include: { generation: { include: { batch: true } } } },
 } as const satisfies Prisma.ReviewInclude;
 
-/** A review that this person may decide on. @throws {UserError} `moderators_only`, `gone` */
+/** A review that this person may decide on. @throws {UserError} `moderators_only`, `own_part`, `gone` */
 export async function reviewFor(actor: Actor, reviewId: string) {
   const review = await db.review.findUnique({ where: { id: reviewId }, include: reviewed });
-  const batch = review?.image.generation.batch ?? { ownerId: '', guildId: null };
-  await mustBeAllowed(actor, 'review', batch);
+  const { guildId = null, reportedBy = null } = review ?? {};
+  const { publishedBy = null } = review?.image ?? {};
+  const ownerId = review?.image.generation.userId ?? '';
+  await mustReview(actor, { guildId, ownerId, publishedBy, reportedBy });
   if (!review) throw new UserError('gone', {});
   return review;
 }
@@ -65,7 +73,7 @@ const REASON_LENGTH = 500;
 /**
  * A moderator's decision, once. Approval delivers the picture; rejection deletes it. The asker is told of both.
  *
- * @throws {UserError} `moderators_only`, `gone`, `already_done` naming who was first
+ * @throws {UserError} `moderators_only`, `own_part`, `gone`, `already_done` naming who was first
  */
 export async function decide(
   actor: Actor,
@@ -158,7 +166,7 @@ export async function reportImage(actor: Actor, imageId: string): Promise<void> 
     wake = await db.$transaction(async (tx) => {
       const review = await openReview(tx, {
         imageId,
-        guildId: batch.guildId,
+        batch,
         cause: 'report',
         ownerId: userId,
         reportedBy: actor.id,

@@ -2,17 +2,22 @@
  * May this person do this to that: asked here, and nowhere else.
  *
  * Rights are read again at every command and press, so a role taken away counts at once; and with the row at hand, as the id
- * that a button carries can be forged. Whoever manages a server is its operator and moderator.
+ * that a button carries can be forged. Whoever manages a server is its operator and moderator, and the platform's staff
+ * (STAFF_IDS) are both everywhere. A server's rights end at the server: what the one public gallery shows is decided by staff,
+ * and of what was asked for in a server that they trust (TRUSTED_GUILDS), by its own people.
  */
-import { type Batch, db, type Role } from '#src/doors/db.ts';
+import { config } from '#config/env.ts';
+import { type Batch, db } from '#src/doors/db.ts';
 import { UserError, type UserErrorCode } from '#src/errors.ts';
 import type { Actor, Origin } from './people.ts';
+
+type Role = 'operator' | 'moderator';
 
 /** What can be done to a batch's belongings: whether its owner may, and who else may in the guild where it was asked for. */
 const deeds = {
   see: { owner: true, roles: ['operator', 'moderator'], refusal: 'gone' },
   end: { owner: true, roles: ['operator', 'moderator'], refusal: 'not_yours' },
-  publish: { owner: true, roles: ['operator', 'moderator'], refusal: 'not_yours' },
+  unpublish: { owner: true, roles: ['operator', 'moderator'], refusal: 'not_yours' },
   delete: { owner: true, roles: ['moderator'], refusal: 'not_yours' },
   review: { owner: false, roles: ['moderator'], refusal: 'moderators_only' },
 } as const satisfies Record<string, { owner: boolean; roles: readonly Role[]; refusal: UserErrorCode }>;
@@ -48,9 +53,50 @@ export async function mustSee(
   await mustBeAllowed(actor, 'see', batch);
 }
 
+/**
+ * Nobody decides on a picture that he has a part in: another moderator must.
+ *
+ * @param review `guildId` null: the platform's own moderators decide
+ * @throws {UserError} `moderators_only`, `own_part`
+ */
+export async function mustReview(
+  actor: Actor,
+  review: Belonging & { readonly publishedBy: string | null; readonly reportedBy: string | null },
+): Promise<void> {
+  const { ownerId, guildId, publishedBy, reportedBy } = review;
+  await mustBeAllowed(actor, 'review', { ownerId, guildId: guildId ?? config.staff.guildId });
+  const parts = [
+    [ownerId, 'asked for'],
+    [publishedBy, 'published'],
+    [reportedBy, 'reported'],
+  ] as const;
+  const own = parts.find(([id]) => id === actor.id);
+  if (own) throw new UserError('own_part', { what: own[1] });
+}
+
+/** Whether they decide for the public gallery on what this batch drew. */
+export async function decidesForGallery(actor: Actor, batch: AskedIn): Promise<boolean> {
+  return hasRole(actorIn(actor, galleryGuildOf(batch)), ['operator', 'moderator']);
+}
+
+/** Where something was asked for, as far as rights go. */
+export type AskedIn = Pick<Batch, 'guildId' | 'botInside'>;
+
+/** Whose people decide for the gallery: the guild's where it is trusted, else the platform's own. null: staff alone. */
+export function galleryGuildOf({ guildId, botInside }: AskedIn): string | null {
+  const { trustedGuilds, guildId: ours } = config.staff;
+  return guildId && botInside && trustedGuilds.includes(guildId) ? guildId : ours;
+}
+
 /** Whether parameters for operators count for them. */
 export async function isOperator(actor: Actor): Promise<boolean> {
   return hasRole(actor, ['operator']);
+}
+
+/** @returns the guild in which they are an operator. @throws {UserError} `operators_only` */
+export async function mustOperate(actor: Actor, botInside: boolean): Promise<string> {
+  if (!actor.guildId || !botInside || !(await isOperator(actor))) throw new UserError('operators_only', {});
+  return actor.guildId;
 }
 
 /** @returns the guild that they administer. @throws {UserError} `administrators_only` */
@@ -59,11 +105,9 @@ export function mustAdminister({ guildId, managesGuild }: Actor): string {
   return guildId;
 }
 
-/** Whether they have one of these roles: given by us, or by the guild. */
-async function hasRole(actor: Actor, roles: readonly Exclude<Role, 'member'>[]): Promise<boolean> {
-  if (actor.managesGuild) return true;
-  const user = await db.user.findUnique({ where: { id: actor.id }, select: { role: true } });
-  if (roles.some((role) => role === user?.role)) return true;
+/** Whether they have one of these roles: as staff, or by the guild. */
+async function hasRole(actor: Actor, roles: readonly Role[]): Promise<boolean> {
+  if (actor.managesGuild || config.staff.ids.includes(actor.id)) return true;
   const guild = actor.guildId && (await db.guildSettings.findUnique({ where: { id: actor.guildId } }));
   if (!guild) return false;
   const given = { operator: guild.operatorRoleIds, moderator: guild.moderatorRoleIds };

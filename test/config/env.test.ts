@@ -33,7 +33,18 @@ describe('the environment', () => {
     ]);
   });
 
+  it('has the platform’s own people and the servers that they trust, none when left out', () => {
+    const none = { ids: [], guildId: null, trustedGuilds: [] };
+    expect(parseConfig({ STAFF_IDS: '', STAFF_GUILD_ID: '', TRUSTED_GUILDS: '' }).staff).toEqual(none);
+    const [one, other] = ['123456789012345678', '223456789012345678'];
+    const given = { STAFF_IDS: `${one}, ${other}`, STAFF_GUILD_ID: one, TRUSTED_GUILDS: other };
+    expect(parseConfig(given).staff).toEqual({ ids: [one, other], guildId: one, trustedGuilds: [other] });
+  });
+
   it.each([
+    ['STAFF_IDS', '123456789012345678,somebody'],
+    ['STAFF_GUILD_ID', 'secret'],
+    ['TRUSTED_GUILDS', '12'],
     ['DISCORD_TOKEN', 'short-secret'],
     ['DISCORD_APPLICATION_ID', 'not-an-id'],
     ['DISCORD_API_URL', 'ftp://secret.example'],

@@ -23,6 +23,7 @@ it('each table is written by one file', () => {
     'idea',
     'image',
     'parameterValue',
+    'productionSwitch',
     'review',
     'tokenEntry',
     'user',

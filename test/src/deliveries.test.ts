@@ -10,13 +10,14 @@ import {
 } from '#src/batches/ending.ts';
 import { db, type Verdict } from '#src/doors/db.ts';
 import { queues } from '#src/doors/queue.ts';
-import { publishImage, unpublishImage } from '#src/gallery.ts';
 import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
 import type { Actor } from '#src/people/people.ts';
+import { publishImage, unpublishImage } from '#src/publishing.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { TRUSTED_GUILD } from '#test/support/staff.ts';
 
 interface Scene {
   readonly me: Actor;
@@ -26,7 +27,7 @@ interface Scene {
 }
 
 async function opened(): Promise<Scene> {
-  const me = actor();
+  const me = actor({ guildId: TRUSTED_GUILD, managesGuild: true });
   const { batch } = await openBatch(
     origin({ actor: me }),
     request([cell({ prompt: `${me.id} asks` })], { production: true }),

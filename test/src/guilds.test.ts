@@ -1,41 +1,131 @@
+import { PermissionFlagsBits as P } from 'discord-api-types/v10';
 import { describe, expect, it } from 'vitest';
 import { db } from '#src/doors/db.ts';
-import { changeGuild, meetGuild } from '#src/guilds.ts';
+import {
+  changeGuild,
+  chooseReviewChannel,
+  giveUpReviewChannel,
+  meetGuild,
+  reviewChannel,
+} from '#src/guilds.ts';
+import type { ChannelView } from '#src/moderation/privacy.ts';
+import { openReview } from '#src/moderation/reviews.ts';
+import { STAFF_GUILD_ID } from '#test/support/staff.ts';
 import { actor, snowflake } from '../support/requests.ts';
+import { makePicture } from './services/web/pictures.ts';
 
-const found = { reviewChannelId: '1', operatorRoleIds: ['2'], moderatorRoleIds: ['3'] };
+const met = (id: string) => ({ id, ownerId: snowflake(), channelId: snowflake() });
+
+/** A channel that @everyone sees or not, in a guild without other roles. */
+const channelIn = (guildId: string, isPrivate: boolean): ChannelView => ({
+  guildId,
+  roles: [{ id: guildId, permissions: P.ViewChannel, bot: false }],
+  overwrites: isPrivate ? [{ id: guildId, allow: 0n, deny: P.ViewChannel }] : [],
+});
 
 describe('a guild', () => {
-  it('is met once, and what its administrators changed stays', async () => {
-    const id = snowflake();
-    expect(await meetGuild(id, snowflake(), found)).toBe(true);
-    const admin = actor({ guildId: id, managesGuild: true });
+  it('is met once: nothing is taken by its name, and whoever looks after it is asked', async () => {
+    const guild = met(snowflake());
+    expect(await meetGuild(guild, snowflake())).toBe(true);
+    expect(await db.guildSettings.findUnique({ where: { id: guild.id } })).toMatchObject({
+      reviewChannelId: null,
+      operatorRoleIds: [],
+      moderatorRoleIds: [],
+    });
+    const greetings = { guildId: guild.id, kind: 'greeting' } as const;
+    expect(await db.delivery.findMany({ where: greetings })).toMatchObject([
+      { channelId: guild.channelId, userId: guild.ownerId },
+    ]);
+    const admin = actor({ guildId: guild.id, managesGuild: true });
     await changeGuild(admin, { operatorRoleIds: ['9'] });
-    expect(await meetGuild(id, snowflake(), found)).toBe(false);
-    expect(await db.guildSettings.findUnique({ where: { id } })).toMatchObject({
-      ...found,
+    expect(await meetGuild(guild, snowflake())).toBe(false);
+    expect(await db.delivery.count({ where: greetings })).toBe(1);
+    expect(await db.guildSettings.findUnique({ where: { id: guild.id } })).toMatchObject({
       operatorRoleIds: ['9'],
     });
   });
 
   it('keeps who changed what', async () => {
     const id = snowflake();
-    await meetGuild(id, snowflake(), found);
+    await meetGuild(met(id), snowflake());
     const admin = actor({ guildId: id, managesGuild: true });
-    await changeGuild(admin, { reviewChannelId: '7' });
+    await changeGuild(admin, { moderatorRoleIds: ['3'] });
+    await chooseReviewChannel(admin, '7', channelIn(id, true));
     const events = await db.auditEvent.findMany({
       where: { subject: `guild:${id}` },
-      orderBy: { createdAt: 'asc' },
+      orderBy: { id: 'asc' },
     });
+    const none = { reviewChannelId: null, operatorRoleIds: [], moderatorRoleIds: [] };
+    const roles = { ...none, moderatorRoleIds: ['3'] };
     expect(events).toMatchObject([
-      { action: 'guild.meet', after: found },
-      { action: 'guild.set', actorId: admin.id, before: found, after: { ...found, reviewChannelId: '7' } },
+      { action: 'guild.meet' },
+      { action: 'guild.set', actorId: admin.id, before: none, after: roles },
+      { action: 'guild.set', before: roles, after: { ...roles, reviewChannelId: '7' } },
     ]);
   });
 
   it('is changed by nobody who may not manage it', async () => {
-    await expect(changeGuild(actor(), { operatorRoleIds: ['9'] })).rejects.toMatchObject({
-      code: 'administrators_only',
+    const refused = { code: 'administrators_only' };
+    await expect(changeGuild(actor(), { operatorRoleIds: ['9'] })).rejects.toMatchObject(refused);
+    await expect(chooseReviewChannel(actor(), '7', channelIn('1', true))).rejects.toMatchObject(refused);
+  });
+});
+
+describe('a review channel', () => {
+  it('that others see is refused, naming them, and the one before stays', async () => {
+    const admin = actor({ managesGuild: true });
+    const guildId = admin.guildId!;
+    await chooseReviewChannel(admin, '7', channelIn(guildId, true));
+    await expect(chooseReviewChannel(admin, '8', channelIn(guildId, false))).rejects.toMatchObject({
+      code: 'review_channel_open',
+      userMessage: expect.stringMatching(/<#8> can't be .* seen by @everyone\./),
     });
+    expect(await reviewChannel(guildId)).toBe('7');
+  });
+
+  it('that was opened is given up once, and said so; what was flagged waits, and comes with the next', async () => {
+    const admin = actor({ managesGuild: true });
+    const id = admin.guildId!;
+    await chooseReviewChannel(admin, '7', channelIn(id, true));
+    const { image, owner } = await makePicture(1, { verdict: 'flagged' }, { owner: actor({ guildId: id }) });
+    const batch = { guildId: id, botInside: true };
+    await openReview(db, { imageId: image.id, batch, cause: 'classifier', ownerId: owner.id });
+
+    const seen = { id, ownerId: snowflake(), channelId: '7' };
+    expect(await Promise.all([giveUpReviewChannel(seen, [id]), giveUpReviewChannel(seen, [id])])).toContain(
+      false,
+    );
+    expect(await reviewChannel(id)).toBeNull();
+    const warnings = { guildId: id, kind: 'warning' } as const;
+    expect(await db.delivery.findMany({ where: warnings })).toMatchObject([
+      { channelId: '7', userId: seen.ownerId, wanted: 1 },
+    ]);
+    const review = { guildId: id, kind: 'review' } as const;
+    expect(await db.delivery.findFirst({ where: review })).toMatchObject({
+      state: 'active',
+      messageId: null,
+    });
+
+    await db.delivery.updateMany({ where: review, data: { notBefore: new Date(Date.now() + 60_000) } });
+    await chooseReviewChannel(admin, '9', channelIn(id, true));
+    const released = await db.delivery.findFirstOrThrow({ where: review });
+    expect(released.notBefore.getTime()).toBeLessThanOrEqual(Date.now());
+    expect(await db.delivery.findFirst({ where: warnings })).toMatchObject({ wanted: 2 });
+    expect(await db.guildSettings.findUnique({ where: { id } })).toMatchObject({ reviewSeenBy: [] });
+  });
+
+  it('of the platform’s own guild shows what was drawn where the bot is no member', async () => {
+    const { image, owner } = await makePicture(2, { verdict: 'flagged' }, { owner: actor() });
+    const foreign = { guildId: snowflake(), botInside: false };
+    await openReview(db, { imageId: image.id, batch: foreign, cause: 'classifier', ownerId: owner.id });
+    const review = await db.review.findUniqueOrThrow({ where: { imageId: image.id } });
+    const where = { reviewId: review.id, guildId: null, messageId: null };
+    await db.delivery.updateMany({ where, data: { notBefore: new Date(Date.now() + 60_000) } });
+
+    const admin = actor({ guildId: STAFF_GUILD_ID, managesGuild: true });
+    await chooseReviewChannel(admin, '7', channelIn(STAFF_GUILD_ID, true));
+    expect(await reviewChannel(null)).toBe('7');
+    const released = await db.delivery.findFirstOrThrow({ where });
+    expect(released.notBefore.getTime()).toBeLessThanOrEqual(Date.now());
   });
 });

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, inject } from 'vitest';
+import { STAFF_GUILD_ID, STAFF_ID, TRUSTED_GUILD } from './staff.ts';
 
 const database = `t_${randomUUID().replaceAll('-', '')}`;
 const server = inject('postgresUrl');
@@ -25,6 +26,9 @@ process.env.DATA_DIR = `${inject('filesDir')}/${database}`;
 process.env.LOG_LEVEL ??= 'silent';
 // Files run side by side, one a core: with more threads each, onnxruntime's waiting ones take the core from the other file.
 process.env.ONNX_THREADS = '1';
+process.env.STAFF_IDS = STAFF_ID;
+process.env.STAFF_GUILD_ID = STAFF_GUILD_ID;
+process.env.TRUSTED_GUILDS = TRUSTED_GUILD;
 delete process.env.REDIS_URL;
 delete process.env.DISCORD_TOKEN;
 

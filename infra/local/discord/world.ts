@@ -2,8 +2,8 @@
  * The world at its beginning: two guilds, five people, one bot. Ids are the same at every start, so a bot's database
  * still fits after a restart.
  *
- *   guild 0  Atelier   heard by shard 0 of 2      #portraits #sweeps #review #no-bots
- *   guild 1  Salon     heard by shard 1 of 2      the same
+ *   guild 0  Atelier   heard by shard 0 of 2      #portraits #sweeps #review #no-bots; the platform's own
+ *   guild 1  Salon     heard by shard 1 of 2      the same; the platform does not trust it
  *   friends            a group chat of Member and Another member; the bot is there by user install only
  *   dm                 each person with the bot
  */
@@ -34,6 +34,16 @@ export type PersonName = keyof typeof PEOPLE;
 
 /** Owns both guilds and never speaks, so that nobody who does is above every permission. */
 const OWNER_ID = worldId(10);
+
+/** A guild's serial keeps it on its shard. */
+const GUILD_SERIALS = [100, 201] as const;
+
+/** The first guild is the platform's own, and Operator of its staff; the second is somebody else's. The bot's environment. */
+export const STAFF = {
+  STAFF_IDS: PEOPLE.operator.id,
+  STAFF_GUILD_ID: worldId(GUILD_SERIALS[0]),
+  TRUSTED_GUILDS: worldId(GUILD_SERIALS[0]),
+} as const;
 
 export const GUILD_CHANNELS = ['portraits', 'sweeps', 'review', 'no-bots'] as const;
 const TOPICS: Record<(typeof GUILD_CHANNELS)[number], string> = {
@@ -90,7 +100,7 @@ const everyone =
   P.UseExternalApps;
 
 function guild(index: 0 | 1, name: string, applicationId: string): Guild {
-  const serial = 100 * (index + 1) + index; // keeps the guild on its shard
+  const serial = GUILD_SERIALS[index];
   const id = worldId(serial);
   const [operators, moderators, bot] = [worldId(serial + 1), worldId(serial + 2), worldId(serial + 3)];
   const roles = [

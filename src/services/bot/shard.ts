@@ -12,11 +12,12 @@ import {
   GatewayIntentBits,
   type Guild,
 } from 'discord.js';
+import { POSTING } from '#commands/permissions.ts';
 import { config, required } from '#config/env.ts';
 import { closeDb } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { closeQueues } from '#src/doors/queue.ts';
-import { CONVENTION, meetGuild } from '#src/guilds.ts';
+import { meetGuild } from '#src/guilds.ts';
 import { endProcess, run, type Service } from '../run.ts';
 import { dispatch } from './dispatch.ts';
 import { isFatal, type ShardMessage } from './protocol.ts';
@@ -97,19 +98,18 @@ async function startShards(): Promise<Service> {
   };
 }
 
-/** Channels and roles by convention, for a guild that is new to us. */
+/** Greets a guild that is new to us: where it shows who joins, or in the first channel where we may write. */
 async function meet(guild: Guild): Promise<void> {
-  const roleIds = (name: string) =>
-    guild.roles.cache.filter((role) => role.name.toLowerCase() === name).map(({ id }) => id);
-  const review = guild.channels.cache.find(
-    ({ type, name }) => type === ChannelType.GuildText && name.toLowerCase() === CONVENTION.review,
+  const me = guild.client.user;
+  const channels = guild.channels.cache
+    .filter((channel) => channel.type === ChannelType.GuildText)
+    .sort((a, b) => a.rawPosition - b.rawPosition);
+  const channel = [guild.systemChannel, ...channels.values()].find((one) =>
+    one?.permissionsFor(me)?.has(POSTING),
   );
+  const { id, ownerId } = guild;
   try {
-    await meetGuild(guild.id, guild.client.user.id, {
-      reviewChannelId: review?.id ?? null,
-      operatorRoleIds: roleIds(CONVENTION.operators),
-      moderatorRoleIds: roleIds(CONVENTION.moderators),
-    });
+    await meetGuild({ id, ownerId, channelId: channel?.id ?? null }, me.id);
   } catch (error) {
     log.warn({ err: error, guildId: guild.id }, 'guild not met'); // it is met again at the next start
   }

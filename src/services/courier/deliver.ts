@@ -21,7 +21,9 @@ import { type Card, type CardFile, renderCard } from '#src/cards/cards.ts';
 import { CLAIM_MS, changeClaimed, changed, claimDelivery, keepMessage, newNonce } from '#src/deliveries.ts';
 import { type Batch, type Delivery, type DeliveryKind, db } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
-import { reviewChannel } from '#src/guilds.ts';
+import { awaitsGallery } from '#src/generations/images.ts';
+import { giveUpReviewChannel, guildSettings, reviewChannel } from '#src/guilds.ts';
+import { strangersIn } from '#src/moderation/privacy.ts';
 import { type Destination, type Discord, faultOf, type Posted } from './discord.ts';
 
 /** ms until a message that waits for the card, or for the command's own answer, is looked at again */
@@ -181,9 +183,14 @@ async function destinationOf(
   const { kind, channelId, messageId, token, tokenExpiresAt } = delivery;
   const bot = (id: string) => ({ by: 'bot', channelId: id }) as const;
 
-  if (kind === 'review') {
-    const id = channelId ?? (await reviewChannel(delivery.guildId));
+  if (kind === 'review' || kind === 'request') {
+    if (channelId && messageId) return bot(channelId);
+    const id = await privateReviewChannel(delivery.guildId, discord);
     return id ? bot(id) : { waitMs: slower(delivery, NO_CHANNEL_MS), why: 'no-review-channel' };
+  }
+  if (kind === 'greeting' || kind === 'warning') {
+    if (!channelId) throw new Unreachable('no-channel');
+    return bot(channelId);
   }
   if (!batch) throw new Unreachable('no-batch');
   if (!batch.botInside && (channelId === null || channelId === batch.channelId)) {
@@ -197,6 +204,19 @@ async function destinationOf(
   if (channelId) return bot(channelId);
   if (await waitsForOther(delivery)) return { waitMs: NOT_READY_MS, why: null };
   return threadOf(batch, discord);
+}
+
+/** Looked at before each post: a channel that was opened to others meanwhile shows nothing more. */
+async function privateReviewChannel(guildId: string | null, discord: Discord): Promise<string | null> {
+  const id = guildId ?? config.staff.guildId;
+  const channelId = await reviewChannel(id);
+  if (!id || !channelId) return null;
+  const { view, ownerId } = await discord.look(id, channelId);
+  const strangers = strangersIn(view, await guildSettings(id));
+  if (!strangers.length) return channelId;
+  log.warn({ guildId: id, channelId }, 'the review channel can be seen by others: given up');
+  await giveUpReviewChannel({ id, ownerId, channelId }, strangers);
+  return null;
 }
 
 /** A thread holds the status, then the pictures, then the manifest: each waits for those before it. */
@@ -267,7 +287,7 @@ async function failed(delivery: Delivery, error: unknown, discord: Discord): Pro
     await changeClaimed(delivery, { lastError: code, notBefore: new Date(Date.now() + ms) });
     return false;
   }
-  if (delivery.kind === 'review') return reviewLost(delivery, code);
+  if (delivery.kind === 'review' || delivery.kind === 'request') return keptForModerators(delivery, code);
   if (kind === 'refused') {
     await giveUp(delivery, code);
     return false;
@@ -275,10 +295,13 @@ async function failed(delivery: Delivery, error: unknown, discord: Discord): Pro
   return inPerson(delivery, code, discord);
 }
 
-/** A flagged picture is for moderators alone: never sent to anyone else, it waits for its channel. */
-async function reviewLost(delivery: Delivery, code: string): Promise<boolean> {
-  const review = await db.review.findUnique({ where: { id: delivery.reviewId ?? '' } });
-  if (review?.state !== 'pending') {
+/** What is for moderators alone is never sent to anyone else: it waits for its channel, as long as it is to be decided. */
+async function keptForModerators(delivery: Delivery, code: string): Promise<boolean> {
+  const { reviewId, imageId } = delivery;
+  const undecided = reviewId
+    ? await db.review.count({ where: { id: reviewId, state: 'pending' } })
+    : await db.image.count({ where: { ...awaitsGallery, id: imageId ?? '' } });
+  if (!undecided) {
     await changeClaimed(delivery, { state: 'closed', lastError: code });
     return false;
   }

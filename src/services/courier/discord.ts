@@ -8,6 +8,8 @@ import { DiscordAPIError, HTTPError, type RawFile, REST } from '@discordjs/rest'
 import {
   type APIComponentInContainer,
   type APIContainerComponent,
+  type APIGuild,
+  type APIGuildChannel,
   type APIMessage,
   type APIUnfurledMediaItem,
   ComponentType,
@@ -17,6 +19,7 @@ import {
   Routes,
 } from 'discord-api-types/v10';
 import { config, required } from '#config/env.ts';
+import type { ChannelView } from '#src/moderation/privacy.ts';
 
 /** What a message shall be. */
 export interface Content {
@@ -59,6 +62,8 @@ export interface Discord {
   startThread(channelId: string, messageId: string, name: string): Promise<string>;
   reopenThread(threadId: string): Promise<void>;
   directChannel(userId: string): Promise<string>;
+  /** Who sees a channel of a guild. */
+  look(guildId: string, channelId: string): Promise<{ view: ChannelView; ownerId: string }>;
 }
 
 /**
@@ -244,6 +249,24 @@ export function openDiscord(rest: REST): Discord {
         signal: signal(),
       });
       return (channel as { id: string }).id;
+    },
+
+    async look(guildId, channelId) {
+      const [guild, channel] = await Promise.all([
+        rest.get(Routes.guild(guildId), { signal: signal() }) as Promise<APIGuild>,
+        rest.get(Routes.channel(channelId), { signal: signal() }) as Promise<APIGuildChannel>,
+      ]);
+      const roles = guild.roles.map(({ id, permissions, tags }) => ({
+        id,
+        permissions: BigInt(permissions),
+        bot: tags?.bot_id !== undefined,
+      }));
+      const overwrites = (channel.permission_overwrites ?? []).map(({ id, allow, deny }) => ({
+        id,
+        allow: BigInt(allow),
+        deny: BigInt(deny),
+      }));
+      return { view: { guildId, roles, overwrites }, ownerId: guild.owner_id };
     },
   };
 }

@@ -18,6 +18,7 @@ import { balanceOf } from '#src/people/tokens.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
+import { STAFF_ID } from '#test/support/staff.ts';
 
 /** A batch of one by a new person, and its generation's id. */
 async function opened(changes: Parameters<typeof cell>[0] = {}, person = actor()) {
@@ -176,8 +177,7 @@ describe('deleteImage', () => {
   });
 
   it('is for moderators of its own guild, and from a DM for our own', async () => {
-    const ours = actor();
-    await db.user.create({ data: { id: ours.id, role: 'moderator' } });
+    const ours = actor({ id: STAFF_ID });
     for (const guildId of [snowflake(), null]) {
       const { id } = await opened({ prompt: `portrait ${Math.random()}` }, actor({ guildId }));
       await finishGeneration((await startGeneration(id, 'w1'))!, 'w1', drawn());

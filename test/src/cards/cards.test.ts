@@ -10,14 +10,15 @@ import { renderCard } from '#src/cards/cards.ts';
 import { buildManifest } from '#src/cards/manifest.ts';
 import type { Card } from '#src/cards/parts.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
-import { publishImage } from '#src/gallery.ts';
 import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { picturesOf } from '#src/generations/pictures.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
+import { publishImage } from '#src/publishing.ts';
 import { plain } from '#src/text.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { TRUSTED_GUILD } from '#test/support/staff.ts';
 
 const nasty = '@everyone <@123456789012345678> **b** _i_ `c` ||s|| [l](https://x.y) # h\n> q '.repeat(30);
 
@@ -25,7 +26,7 @@ async function opened(
   cells: readonly Parameters<typeof cell>[0][] = [{}],
   changes: Parameters<typeof request>[1] = {},
 ) {
-  const person = actor();
+  const person = actor({ guildId: TRUSTED_GUILD });
   const made = cells.map((one, index) => cell({ seed: index, ...one }));
   const { batch } = await openBatch(origin({ actor: person }), request(made, changes));
   return { person, batch };
@@ -118,7 +119,7 @@ describe('the card of /imagine', () => {
     const wanted = async () =>
       (await db.delivery.findMany({ where: { batchId: batch.id } })).map((d) => d.wanted);
     const before = await wanted();
-    await publishImage(person, first?.image?.id ?? '');
+    await publishImage({ ...person, managesGuild: true }, first?.image?.id ?? '');
     expect(await wanted()).toEqual(before.map((n) => n + 1));
     const shown = await render({ batchId: batch.id }, 'card');
     expect(buttons(shown).filter((action) => action === 'picture.publish')).toHaveLength(3);
@@ -189,7 +190,7 @@ describe('the card of /imagine', () => {
     await deleteImage(person, second!.id);
     const card = await render({ batchId: batch.id }, 'card');
     expect(card.files.map(({ name }) => name)).toEqual([expect.stringMatching(/^picture-3-/)]);
-    expect(words(card)).toMatch(/Held for review[\s\S]*Deleted/);
+    expect(words(card)).toMatch(/Flagged, so kept back[\s\S]*Deleted/);
   });
 });
 

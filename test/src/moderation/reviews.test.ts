@@ -5,19 +5,24 @@ import { db } from '#src/doors/db.ts';
 import { hasFile } from '#src/doors/storage.ts';
 import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage, mayBeShown, reusable } from '#src/generations/images.ts';
-import { decide, reportImage } from '#src/moderation/reviews.ts';
+import { decide, reportImage, reviewFor } from '#src/moderation/reviews.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
+import { STAFF_GUILD_ID, STAFF_ID } from '#test/support/staff.ts';
 
 const code = (code: string) => expect.objectContaining({ code });
 
 /** A drawn picture, and a moderator of its guild. */
-async function picture(verdict: 'clear' | 'flagged' = 'flagged', guildId: string | null = snowflake()) {
+async function picture(
+  verdict: 'clear' | 'flagged' = 'flagged',
+  guildId: string | null = snowflake(),
+  botInside = true,
+) {
   const person = actor({ guildId });
   const { batch } = await openBatch(
-    origin({ actor: person }),
+    origin({ actor: person, botInside }),
     request([cell({ seed: Number(person.id.slice(-6)) })]),
   );
   const generation = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
@@ -129,10 +134,50 @@ describe('a flagged picture', () => {
       await expect(decide(nobody, direct.reviewId, 'approved', null)).rejects.toEqual(
         code('moderators_only'),
       );
-    const ours = actor();
-    await db.user.create({ data: { id: ours.id, role: 'moderator' } });
+    const ours = actor({ id: STAFF_ID });
     await decide(ours, direct.reviewId, 'approved', null);
     await decide(ours, reviewId, 'rejected', null);
+  });
+
+  it('from a DM, or from where the bot is no member, is for the moderators of the platform’s own guild', async () => {
+    const ours = actor({ guildId: STAFF_GUILD_ID, managesGuild: true });
+    const direct = await picture('flagged', null);
+    await decide(ours, direct.reviewId, 'approved', null);
+
+    const foreign = await picture('flagged', snowflake(), false);
+    expect(foreign.image.review).toMatchObject({ guildId: null });
+    expect(await db.delivery.findFirst({ where: { reviewId: foreign.reviewId } })).toMatchObject({
+      guildId: null,
+    });
+    await expect(decide(foreign.moderator, foreign.reviewId, 'approved', null)).rejects.toEqual(
+      code('moderators_only'),
+    );
+    await decide(ours, foreign.reviewId, 'rejected', null);
+  });
+
+  it('is decided on by nobody who asked for it, published or reported it: another moderator must', async () => {
+    const refusal = (what: string) => ({
+      code: 'own_part',
+      userMessage: `You ${what} this picture, so another moderator must decide on it.`,
+    });
+    const { reviewId, person, moderator } = await picture();
+    const asker = { ...person, managesGuild: true };
+    for (const decision of ['approved', 'rejected'] as const)
+      await expect(decide(asker, reviewId, decision, null)).rejects.toMatchObject(refusal('asked for'));
+    await expect(reviewFor(asker, reviewId)).rejects.toMatchObject(refusal('asked for'));
+    await decide(moderator, reviewId, 'approved', null);
+
+    const other = await picture('clear');
+    const publisher = { ...other.moderator, id: snowflake() };
+    await db.image.update({ where: { id: other.image.id }, data: { publishedBy: publisher.id } });
+    await reportImage(other.moderator, other.image.id);
+    const { review } = await imageNow(other.image.id);
+    await expect(decide(other.moderator, review!.id, 'rejected', null)).rejects.toMatchObject(
+      refusal('reported'),
+    );
+    await expect(decide(publisher, review!.id, 'approved', null)).rejects.toMatchObject(refusal('published'));
+    expect((await imageNow(other.image.id)).review?.state).toBe('pending');
+    await decide({ ...publisher, id: snowflake() }, review!.id, 'approved', null);
   });
 
   it('whose moderator lost the role between seeing and pressing stays undecided', async () => {
@@ -156,8 +201,7 @@ describe('a flagged picture', () => {
 
   it('with a forged review id is gone, and says so to moderators only', async () => {
     const id = crypto.randomUUID();
-    const ours = actor();
-    await db.user.create({ data: { id: ours.id, role: 'moderator' } });
+    const ours = actor({ id: STAFF_ID });
     await expect(decide(ours, id, 'approved', null)).rejects.toEqual(code('gone'));
     await expect(decide(actor({ managesGuild: true }), id, 'approved', null)).rejects.toEqual(
       code('moderators_only'),

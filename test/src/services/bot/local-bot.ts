@@ -6,7 +6,7 @@
 import type { APIApplicationCommandOptionChoice, APIMessage } from 'discord.js';
 import { connectPerson, type Modal, type Outcome, type Person } from '#infra/local/discord/person.ts';
 import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/discord/sandbox.ts';
-import type { PersonName } from '#infra/local/discord/world.ts';
+import { type PersonName, STAFF } from '#infra/local/discord/world.ts';
 import type { Bot, BotOptions } from '#src/services/bot/supervisor.ts';
 
 const TOKEN = 'local.a-token-of-thirty-characters-or-more';
@@ -67,6 +67,7 @@ export async function startLocalBot(
     DISCORD_API_URL: sandbox.apiUrl,
     DISCORD_CDN_HOSTS: new URL(sandbox.apiUrl).host,
     SHARDS: '2',
+    ...STAFF,
   });
   const { startBot } = await import('#src/services/bot/supervisor.ts');
   const bot = await startBot({ pauseMs: 100, ...botOptions });

@@ -3,8 +3,9 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { APIMessage } from 'discord-api-types/v10';
 import sharp from 'sharp';
 import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/discord/sandbox.ts';
-import { PEOPLE } from '#infra/local/discord/world.ts';
+import { PEOPLE, STAFF } from '#infra/local/discord/world.ts';
 import type { Failure } from '#src/errors.ts';
+import type { Actor } from '#src/people/people.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const TOKEN = 'local.a-token-of-thirty-characters-or-more';
@@ -24,6 +25,7 @@ export async function startLocalDiscord(options: Partial<SandboxOptions> = {}): 
     DISCORD_TOKEN: TOKEN,
     DISCORD_APPLICATION_ID: APPLICATION,
     DISCORD_API_URL: sandbox.apiUrl,
+    ...STAFF,
     EDIT_INTERVAL_MS: String(EDIT_INTERVAL_MS),
   });
   return sandbox;
@@ -77,6 +79,31 @@ export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
     request(made, { kind, title, production: opening.production ?? false }),
   );
   return { batch, actor: who, channelId: id };
+}
+
+/** What a guild's administrator does once: names its moderators and its review channel. */
+export async function chooseReview(sandbox: Sandbox, who: Actor): Promise<string> {
+  const { changeGuild, chooseReviewChannel } = await import('#src/guilds.ts');
+  const guild = sandbox.state.guild(who.guildId ?? '');
+  const channel = sandbox.state.channels.get(channelId(sandbox, 'review'));
+  if (!guild || !channel) throw new Error('no such guild or channel');
+  const admin = { ...who, managesGuild: true };
+  const moderators = guild.roles.filter(({ name }) => name === 'Moderators').map(({ id }) => id);
+  await changeGuild(admin, { moderatorRoleIds: moderators });
+  await chooseReviewChannel(admin, channel.id, {
+    guildId: guild.id,
+    roles: guild.roles.map(({ id, permissions, tags }) => ({
+      id,
+      permissions: BigInt(permissions),
+      bot: tags?.bot_id !== undefined,
+    })),
+    overwrites: (channel.overwrites ?? []).map(({ id, allow, deny }) => ({
+      id,
+      allow: BigInt(allow),
+      deny: BigInt(deny),
+    })),
+  });
+  return channel.id;
 }
 
 /** Draws what is waiting in a batch, as a worker would. */

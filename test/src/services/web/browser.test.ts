@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { publishImage } from '#src/gallery.ts';
+import { publishImage } from '#src/publishing.ts';
 import { startWeb } from '#src/services/web/web.ts';
 import { findChromium, openBrowser } from '#test/support/browser.ts';
 import { makePicture } from './pictures.ts';

@@ -6,6 +6,7 @@ import { db, type Image, type Prisma } from '#src/doors/db.ts';
 import { putFile } from '#src/doors/storage.ts';
 import type { Actor } from '#src/people/people.ts';
 import { actor, snowflake } from '#test/support/requests.ts';
+import { TRUSTED_GUILD } from '#test/support/staff.ts';
 
 const SHAPES = [
   [512, 640],
@@ -42,11 +43,14 @@ export interface Made {
   readonly owner: Actor;
 }
 
-/** A picture that was drawn in production mode and is clear, unless told otherwise. */
+/** Somebody who may publish what he asked for. */
+export const publisher = () => actor({ guildId: TRUSTED_GUILD, managesGuild: true });
+
+/** A picture that was drawn in production mode, is clear and its owner's to publish, unless told otherwise. */
 export async function makePicture(
   number: number,
   changes: Partial<Prisma.ImageUncheckedCreateInput> = {},
-  { owner = actor(), production = true }: { owner?: Actor; production?: boolean } = {},
+  { owner = publisher(), production = true }: { owner?: Actor; production?: boolean } = {},
 ): Promise<Made> {
   const { png, width, height } = await drawPicture(number);
   const small = await sharp(png)

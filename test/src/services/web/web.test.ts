@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { config } from '#config/env.ts';
 import { db, type Image } from '#src/doors/db.ts';
 import { deleteFolder } from '#src/doors/storage.ts';
-import { publishImage, unpublishImage } from '#src/gallery.ts';
+import { publishImage, unpublishImage } from '#src/publishing.ts';
 import { startWeb } from '#src/services/web/web.ts';
 import { type Made, makePicture } from './pictures.ts';
 
