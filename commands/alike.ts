@@ -11,6 +11,7 @@ import type { Origin } from '#src/people/people.ts';
 import { counted } from '#src/text.ts';
 import type { Answer } from './command.ts';
 import { accepted } from './imagine.ts';
+import { outsideThreads } from './origin.ts';
 import { mustPost } from './permissions.ts';
 
 /** What is changed in a picture; `index` counts the pictures from 0. */
@@ -31,6 +32,7 @@ export async function drawAlike(
   change: Change,
 ): Promise<Answer> {
   mustPost(interaction, 'imagine', origin.botInside);
+  const place = outsideThreads(interaction, origin);
   const cells = await Promise.all(
     generationIds.map(async (id, index): Promise<Cell> => {
       const picture = await visiblePicture(origin, id);
@@ -42,7 +44,7 @@ export async function drawAlike(
       // By the rules of today, as is the prompt below.
       checkNegativePrompt(String((picture.parameters as ResolvedParameters).negative_prompt ?? ''));
       const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
-      const values = await resolveParameters(origin.actor, { ...stored, ...changed, seed });
+      const values = await resolveParameters(place, { ...stored, ...changed, seed });
       return {
         prompt: checkPrompt(picture.prompt),
         parameters: values,

@@ -10,6 +10,7 @@ import { resolveParameters } from '#src/parameters/values.ts';
 import { counted } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, choicesOf, Install, suggestFolders, tierChoices } from './options.ts';
+import { outsideThreads } from './origin.ts';
 import { mustPost } from './permissions.ts';
 
 const COUNT_MAX = 4;
@@ -73,7 +74,7 @@ export default {
       const value = options.get(name)?.value;
       if (value !== undefined) given[name] = parseParameter(name, value);
     }
-    const parameters = await resolveParameters(actor, given);
+    const parameters = await resolveParameters(outsideThreads(interaction, origin), given);
     const first = typeof parameters.seed === 'number' ? parameters.seed : randomSeed();
     const cells = Array.from({ length: count }, (_, i): Cell => {
       const seed = (first + i) % SEEDS;

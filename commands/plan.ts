@@ -23,6 +23,7 @@ import { showValue } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
 import { isOperator } from '#src/people/rights.ts';
+import { productionMode } from '#src/production.ts';
 import type { SweepDefinition } from '#src/sweeps/check.ts';
 import { countCells, expandSweep } from '#src/sweeps/expand.ts';
 import { parseSweep } from '#src/sweeps/parse.ts';
@@ -69,12 +70,13 @@ export async function makePlan(
   const definition = await parseSweep(source.yaml, actor.id, { operator: await isOperator(actor), folders });
   const cells = expandSweep(definition);
 
-  const own = await resolveParameters(actor);
+  const place = outsideThreads(interaction, origin);
+  const own = await resolveParameters(place);
   const folderIds = new Map(folders.map(({ id, name }) => [name, id]));
   const ideaIds = new Map(source.ideas.map(({ id, prompt }) => [prompt, id]));
   const tier = String(own.tier);
   const production = own.production_mode === true;
-  const plan = await planBatch(outsideThreads(interaction, origin), {
+  const plan = await planBatch(place, {
     kind,
     title: definition.name,
     asked: source,
@@ -181,7 +183,9 @@ export const planPresses = {
     answers: 'update',
     async run({ id, argument = '', interaction, origin }) {
       mustPost(interaction, 'sweep', origin.botInside);
-      const opened = await openPlanned(outsideThreads(interaction, origin), id, argument);
+      const place = outsideThreads(interaction, origin);
+      const { on } = await productionMode(place);
+      const opened = await openPlanned(place, id, argument, on);
       return accepted(opened, await countPictures(id));
     },
   },

@@ -27,6 +27,9 @@ const deliveryWords = {
   manifest: message('manifest'),
   review: message('review'),
   notice: message('notice'),
+  request: message('question'),
+  greeting: message('greeting'),
+  warning: message('warning'),
 } as const satisfies Record<Delivery['kind'], string>;
 /** A message takes 2,000 characters, and a batch takes about 150. */
 const SHOWN_MAX = 8;

@@ -4,7 +4,9 @@ import { showValue } from '#src/parameters/definitions.ts';
 import { suggestParameters, suggestValues } from '#src/parameters/suggestions.ts';
 import { setParameter } from '#src/parameters/values.ts';
 import type { SlashCommand } from './command.ts';
+import { productionHere } from './guild.ts';
 import { Context, Install } from './options.ts';
+import { outsideThreads } from './origin.ts';
 
 export default {
   data: new SlashCommandBuilder()
@@ -23,10 +25,15 @@ export default {
         .setAutocomplete(true),
     ),
 
-  async run({ options }, { actor }) {
+  async run(interaction, origin) {
+    const { options } = interaction;
+    const { actor } = origin;
     const name = options.getString('parameter', true).trim();
     const { before, after } = await setParameter(actor, name, options.getString('value', true));
-    return `\`${name}\`: ${shown(name, before)} → ${shown(name, after)}`;
+    const answer = `\`${name}\`: ${shown(name, before)} → ${shown(name, after)}`;
+    return name === 'production_mode'
+      ? `${answer}\n${await productionHere(outsideThreads(interaction, origin))}`
+      : answer;
   },
 
   async autocomplete({ options, user }) {

@@ -3,9 +3,10 @@ import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from '
 import { customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
 import { describeParameters, resetParameter } from '#src/parameters/values.ts';
-import type { Actor } from '#src/people/people.ts';
+import type { Origin } from '#src/people/people.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
+import { outsideThreads } from './origin.ts';
 import { shown } from './set.ts';
 
 const ALL = 'all';
@@ -19,14 +20,15 @@ export default {
     .setContexts(Context.Guild, Context.BotDM, Context.PrivateChannel)
     .setIntegrationTypes(Install.GuildInstall, Install.UserInstall),
 
-  async run(_, { actor }) {
-    return card(actor);
+  async run(interaction, origin) {
+    return card(outsideThreads(interaction, origin));
   },
 
   press: {
     'settings.reset': {
       answers: 'update',
-      async run({ id, values, origin: { actor } }) {
+      async run({ id, values, interaction, origin }) {
+        const { actor } = origin;
         if (id !== actor.id) throw new UserError('not_yours', {});
         const names = values.includes(ALL) ? [ALL] : values;
         const changed = [];
@@ -35,7 +37,7 @@ export default {
           ({ name, before, after }) => `\`${name}\`: ${shown(name, before)} → ${shown(name, after)}`,
         );
         return card(
-          actor,
+          outsideThreads(interaction, origin),
           changed.length ? ['Reset:', ...lines, ''] : ['These have their defaults already.', ''],
         );
       },
@@ -43,10 +45,12 @@ export default {
   },
 } satisfies SlashCommand;
 
-async function card(actor: Actor, above: readonly string[] = []): Promise<Answer> {
-  const described = await describeParameters(actor);
-  const lines = described.map(({ name, value, own, default: byDefault }) => {
+async function card(asked: Origin, above: readonly string[] = []): Promise<Answer> {
+  const { actor } = asked;
+  const described = await describeParameters(asked);
+  const lines = described.map(({ name, value, own, by, default: byDefault }) => {
     const short = value.length > 60 ? `${value.slice(0, 59)}…` : value;
+    if (by) return `**${name}** ${shown(name, short)} (this ${by}’s; default \`${byDefault}\`)`;
     return own
       ? `**${name}** ${shown(name, short)} (yours; default \`${byDefault}\`)`
       : `${name} \`${byDefault}\``;

@@ -95,11 +95,23 @@ export async function storedPlan(actor: Actor, batchId: string) {
   return { batch, ...StoredPlan.parse(batch.config) };
 }
 
-/** Runs a plan that was shown. `hash` is what the pressed button carried. @throws {UserError} as `openBatch` */
-export async function openPlanned(origin: Origin, batchId: string, hash: string): Promise<Opened> {
+/**
+ * Runs a plan that was shown.
+ *
+ * @param hash what the pressed button carried
+ * @param production what counts here now: it may have been switched since
+ * @throws {UserError} as `openBatch`, and `plan_production`
+ */
+export async function openPlanned(
+  origin: Origin,
+  batchId: string,
+  hash: string,
+  production: boolean,
+): Promise<Opened> {
   const { batch, asked, cells } = await storedPlan(origin.actor, batchId);
   if (shown(batch) !== hash) throw new UserError('plan_changed', {});
-  const { kind, title, tier, production } = batch;
+  if (batch.production !== production) throw new UserError('plan_production', { on: production });
+  const { kind, title, tier } = batch;
   const request = { kind, title, asked: asked as Prisma.InputJsonObject, cells, tier, production };
   return openBatch(origin, request, batchId);
 }

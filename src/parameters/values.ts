@@ -7,6 +7,7 @@ import { db, Prisma, type Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { type Actor, admitUser } from '#src/people/people.ts';
 import { isOperator } from '#src/people/rights.ts';
+import { type AskedAt, productionMode } from '#src/production.ts';
 import {
   definition,
   fitting,
@@ -26,11 +27,19 @@ export interface Changed {
   readonly after: ParameterJson;
 }
 
-/** Stores a value. @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown`, `negative_alone` */
+/**
+ * Stores a value; `default` takes the stored one away.
+ *
+ * @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown`, `negative_alone`
+ */
 export async function setParameter(actor: Actor, name: string, input: ParameterJson): Promise<Changed> {
   const after = parseParameter(name, input);
   if (definition(name).operators && !(await isOperator(actor)))
     throw new UserError('parameter_operators', { name });
+  if (String(input).trim().toLowerCase() === 'default') {
+    const [changed] = await resetParameter(actor, name);
+    return changed ?? { name, before: after, after };
+  }
   if (definition(name).type === 'loras') await requireLoras([after]);
   await admitUser(actor);
   return db.$transaction(async (tx) => {
@@ -89,23 +98,32 @@ async function auditChange(tx: Transaction, actor: Actor, { name, before, after 
 }
 
 /**
- * Every parameter's value for a person: overrides over what they stored over the defaults. A parameter for operators
- * counts for nobody else, whatever is stored: a role taken away counts at once.
+ * Every parameter's value for a person, here: overrides over what they stored over the defaults. A parameter for operators
+ * counts for nobody else, whatever is stored: a role taken away counts at once. Production mode is as `productionMode` says.
  */
 export async function resolveParameters(
-  actor: Actor,
+  asked: AskedAt,
   overrides: ResolvedParameters = {},
 ): Promise<ResolvedParameters> {
+  const { values } = await resolve(asked, overrides);
+  return values;
+}
+
+async function resolve(asked: AskedAt, overrides: ResolvedParameters) {
+  const { actor } = asked;
   const stored = await db.parameterValue.findMany({ where: { userId: actor.id } });
   const own = new Map(stored.map(({ name, value }) => [name, value]));
   const operator = await isOperator(actor);
-  return Object.fromEntries(
+  const production = await productionMode(asked);
+  const values = Object.fromEntries(
     [...parameters].map(([name, parameter]): [string, ParameterJson] => {
-      if (parameter.operators && !operator) return [name, parameter.default];
-      if (Object.hasOwn(overrides, name)) return [name, overrides[name] ?? null];
-      return [name, fitting(name, own.get(name))];
+      const may = operator || !parameter.operators;
+      if (may && Object.hasOwn(overrides, name)) return [name, overrides[name] ?? null];
+      if (name === 'production_mode') return [name, production.on];
+      return [name, may ? fitting(name, own.get(name)) : parameter.default];
     }),
   );
+  return { values, own, production };
 }
 
 /** A line of `/settings`. */
@@ -117,18 +135,21 @@ export interface Described {
   readonly default: string;
   /** they set it: it would stay if the default changed */
   readonly own: boolean;
+  /** whose word counts, where it is neither theirs nor the default */
+  readonly by: 'channel' | 'server' | null;
 }
 
-/** All parameters with their values now, for `/settings`. */
-export async function describeParameters(actor: Actor): Promise<Described[]> {
-  const values = await resolveParameters(actor);
-  const stored = await db.parameterValue.findMany({ where: { userId: actor.id }, select: { name: true } });
-  const own = new Set(stored.map(({ name }) => name));
+/** All parameters with their values now and here, for `/settings`. */
+export async function describeParameters(asked: AskedAt): Promise<Described[]> {
+  const { values, own, production } = await resolve(asked, {});
+  const byOf = (name: string): Described['by'] =>
+    name === 'production_mode' && production.by !== 'person' ? production.by : null;
   return [...parameters].map(([name, parameter]) => ({
     name,
     parameter,
     value: showValue(name, values[name] ?? null),
     default: showValue(name, parameter.default),
     own: own.has(name),
+    by: byOf(name),
   }));
 }

@@ -109,7 +109,9 @@ describe('plans', () => {
     expect(plan).toMatchObject({ pictures: 1, reused: 0, tokens: 1 });
     expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(0);
 
-    const results = await Promise.allSettled([1, 2, 3].map(() => openPlanned(me, plan.batchId, plan.hash)));
+    const results = await Promise.allSettled(
+      [1, 2, 3].map(() => openPlanned(me, plan.batchId, plan.hash, false)),
+    );
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     expect(await db.generation.count({ where: { batchId: plan.batchId } })).toBe(1);
     expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(1);
@@ -118,8 +120,10 @@ describe('plans', () => {
   it('are run by nobody else, and by no other hash', async () => {
     const me = origin();
     const plan = await planBatch(me, request([cell()], { kind: 'sweep' }));
-    await expect(openPlanned(origin(), plan.batchId, plan.hash)).rejects.toMatchObject({ code: 'not_yours' });
-    await expect(openPlanned(me, plan.batchId, '0'.repeat(16))).rejects.toMatchObject({
+    await expect(openPlanned(origin(), plan.batchId, plan.hash, false)).rejects.toMatchObject({
+      code: 'not_yours',
+    });
+    await expect(openPlanned(me, plan.batchId, '0'.repeat(16), false)).rejects.toMatchObject({
       code: 'plan_changed',
     });
   });
@@ -128,7 +132,7 @@ describe('plans', () => {
     const me = origin();
     const plan = await planBatch(me, request([cell(), cell(), cell({ seed: 2 })], { kind: 'sweep' }));
     expect(plan).toMatchObject({ pictures: 2, equal: 1, reused: 0, tokens: 2 });
-    await openPlanned(me, plan.batchId, plan.hash);
+    await openPlanned(me, plan.batchId, plan.hash, false);
     expect(await db.generation.count({ where: { batchId: plan.batchId } })).toBe(2);
   });
 
@@ -140,7 +144,7 @@ describe('plans', () => {
     };
     const hash = hashOf({ kind: 'sweep', cells, tier: 'fast', production: false, rules: 'of yesterday' });
     await db.batch.update({ where: { id: plan.batchId }, data: { planHash: hash } });
-    await expect(openPlanned(me, plan.batchId, hash.slice(0, 16))).rejects.toMatchObject({
+    await expect(openPlanned(me, plan.batchId, hash.slice(0, 16), false)).rejects.toMatchObject({
       code: 'plan_changed',
       userMessage: expect.stringContaining('from before an update'),
     });

@@ -7,7 +7,7 @@ import {
   resolveParameters,
   setParameter,
 } from '#src/parameters/values.ts';
-import { actor } from '#test/support/requests.ts';
+import { actor, origin } from '#test/support/requests.ts';
 
 const operator = () => actor({ managesGuild: true });
 
@@ -17,7 +17,7 @@ describe('a person’s values', () => {
     expect(await setParameter(person, 'steps', '30')).toEqual({ name: 'steps', before: 20, after: 30 });
     expect(await setParameter(person, 'steps', '40')).toEqual({ name: 'steps', before: 30, after: 40 });
     await setParameter(person, 'seed', '7');
-    expect(await resolveParameters(person, { guidance_scale: 3 })).toMatchObject({
+    expect(await resolveParameters(origin({ actor: person }), { guidance_scale: 3 })).toMatchObject({
       steps: 40,
       seed: 7,
       guidance_scale: 3,
@@ -25,7 +25,7 @@ describe('a person’s values', () => {
     });
     expect(await resetParameter(person, 'steps')).toEqual([{ name: 'steps', before: 40, after: 20 }]);
     expect(await resetParameter(person, 'all')).toEqual([{ name: 'seed', before: 7, after: null }]);
-    expect(await resolveParameters(person)).toMatchObject({ steps: 20, seed: null });
+    expect(await resolveParameters(origin({ actor: person }))).toMatchObject({ steps: 20, seed: null });
   });
 
   it('are the default where the YAML takes them no more, or knows them no more', async () => {
@@ -36,7 +36,7 @@ describe('a person’s values', () => {
       data: { value: 9000 },
     });
     await db.parameterValue.create({ data: { userId: person.id, name: 'was_renamed', value: 1 } });
-    const values = await resolveParameters(person);
+    const values = await resolveParameters(origin({ actor: person }));
     expect(values.steps).toBe(20);
     expect(values).not.toHaveProperty('was_renamed');
     expect(await resetParameter(person, 'all')).toHaveLength(1);
@@ -45,7 +45,7 @@ describe('a person’s values', () => {
   it('are described with their default, and whose they are', async () => {
     const person = actor();
     await setParameter(person, 'steps', '30');
-    const described = await describeParameters(person);
+    const described = await describeParameters(origin({ actor: person }));
     expect(described.map(({ name }) => name)).toEqual([...parameters.keys()]);
     expect(described.find(({ name }) => name === 'steps')).toMatchObject({
       value: '30',
@@ -69,7 +69,7 @@ describe('an unconditional cutoff and a negative prompt', () => {
     const person = actor();
     await setParameter(person, first, value);
     await expect(setParameter(person, second, refused)).rejects.toMatchObject(clash);
-    expect(await resolveParameters(person)).toMatchObject({ [first]: value });
+    expect(await resolveParameters(origin({ actor: person }))).toMatchObject({ [first]: value });
     await setParameter(person, second, 'default');
     await setParameter(person, first, 'default');
     expect(await setParameter(person, second, refused)).toMatchObject({ after: refused });
@@ -102,7 +102,7 @@ it('a negative prompt that the rules refuse counts no more, whenever it was stor
     where: { userId: person.id, name: 'negative_prompt' },
     data: { value: 'nude, child' },
   });
-  expect(await resolveParameters(person)).toMatchObject({ negative_prompt: null });
+  expect(await resolveParameters(origin({ actor: person }))).toMatchObject({ negative_prompt: null });
 });
 
 describe('production_mode', () => {
@@ -139,9 +139,11 @@ describe('production_mode', () => {
   it('counts as off for somebody who is no operator any more, whatever is stored or asked', async () => {
     const person = operator();
     await setParameter(person, 'production_mode', 'on');
-    expect((await resolveParameters(person)).production_mode).toBe(true);
+    expect((await resolveParameters(origin({ actor: person }))).production_mode).toBe(true);
     const former = { ...person, managesGuild: false };
-    expect((await resolveParameters(former)).production_mode).toBe(false);
-    expect((await resolveParameters(former, { production_mode: true })).production_mode).toBe(false);
+    expect((await resolveParameters(origin({ actor: former }))).production_mode).toBe(false);
+    expect(
+      (await resolveParameters(origin({ actor: former }), { production_mode: true })).production_mode,
+    ).toBe(false);
   });
 });
