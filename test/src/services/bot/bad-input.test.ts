@@ -407,7 +407,6 @@ describe('a button', () => {
       [customId('batch.stop', waiting.id)],
       [customId('batch.cancel', waiting.id)],
       [customId('picture.delete', generationId)],
-      [customId('picture.publish', generationId)],
       [customId('picture.unpublish', generationId)],
       [customId('consent.give', folder.id)],
       [customId('consent.cancel', folder.id)],
@@ -417,6 +416,12 @@ describe('a button', () => {
     ];
     for (const [id, values] of presses)
       expect([id, await refused(() => press(other, id, values))]).toEqual([id, NOT_YOURS]);
+    expect(await refused(() => press(other, customId('picture.publish', generationId)))).toBe(
+      'Only the person who asked for a picture, and those who look after the gallery, may publish it.',
+    );
+    expect(await refused(() => press(other, customId('picture.decline', generationId)))).toBe(
+      'Only moderators may do that.',
+    );
     for (const action of ['review.approve', 'review.reject', 'review.rejected'] as const)
       expect(await refused(() => press(other, customId(action, generationId)))).toBe(
         'Only moderators may do that.',

@@ -106,16 +106,48 @@ const latestBatch = (ownerId: string) =>
   });
 
 describe('a guild that is new', () => {
-  it('has its roles and review channel found by their names', async () => {
-    const [guild] = local.sandbox.state.world.guilds;
-    const role = (name: string) => guild.roles.find((one) => one.name === name)?.id;
-    await expect
-      .poll(() => db.guildSettings.findUnique({ where: { id: guild.id } }), { timeout: 10_000 })
-      .toMatchObject({
-        reviewChannelId: await local.channel('review'),
+  const settingsOf = (id: string) => db.guildSettings.findUnique({ where: { id } });
+  const nothing = { reviewChannelId: null, operatorRoleIds: [], moderatorRoleIds: [] };
+
+  it('is greeted where the bot may write, and nothing is taken by its name', async () => {
+    for (const [index, { id, ownerId }] of local.sandbox.state.world.guilds.entries()) {
+      await expect.poll(() => settingsOf(id), { timeout: 10_000 }).toMatchObject(nothing);
+      expect(await db.delivery.findMany({ where: { guildId: id, kind: 'greeting' } })).toMatchObject([
+        { channelId: await local.channel('portraits', index as 0 | 1), userId: ownerId },
+      ]);
+    }
+  });
+
+  it.each([0, 1] as const)(
+    'has what Set up found when somebody who manages it says so: server %i',
+    async (n) => {
+      const guild = local.sandbox.state.world.guilds[n];
+      const role = (name: string) => guild.roles.find((one) => one.name === name)?.id;
+      const operator = await local.as('operator', 'portraits', n);
+      const greeting = await local.post(operator.channelId, 'Hello', [button(`v1:guild.setup:${guild.id}`)]);
+      for (const person of ['member', 'moderator'] as const) {
+        const nobody = await local.as(person, 'portraits', n);
+        expect((await nobody.press(greeting, 'v1:guild.setup')).content).toMatch(/may Manage Server/);
+      }
+
+      const asked = await operator.press(greeting, 'v1:guild.setup');
+      expect(asked.content).toMatch(/by their names\. None of them counts before/);
+      expect(await settingsOf(guild.id)).toMatchObject(nothing);
+
+      expect((await operator.press(asked, 'v1:guild.adopt')).content).toMatch(/Review channel: <#\d+>\n/);
+      expect(await settingsOf(guild.id)).toMatchObject({
+        reviewChannelId: await local.channel('review', n),
         operatorRoleIds: [role('Operators')],
         moderatorRoleIds: [role('Moderators')],
       });
+    },
+  );
+
+  it('that is another is set up by nobody who manages this one', async () => {
+    const [, salon] = local.sandbox.state.world.guilds;
+    const operator = await local.as('operator');
+    const forged = await local.post(operator.channelId, 'Forged', [button(`v1:guild.adopt:${salon.id}`)]);
+    expect((await operator.press(forged, 'v1:guild.adopt')).content).toMatch(/may Manage Server/);
   });
 });
 
@@ -231,10 +263,9 @@ describe('/set and /settings', () => {
     expect((await operator.type('set', { parameter: 'production_mode', value: 'on' })).content).toMatch(
       /\*\*`off`\*\* → \*\*`on`\*\*/,
     );
-    expect(await db.auditEvent.findFirst({ where: { actorId: operator.id } })).toMatchObject({
-      action: 'production_mode.set',
-    });
-    await operator.type('set', { parameter: 'production_mode', value: 'off' });
+    const change = { actorId: operator.id, action: 'production_mode.set' };
+    expect(await db.auditEvent.findFirst({ where: change })).toMatchObject({ before: false, after: true });
+    await operator.type('set', { parameter: 'production_mode', value: 'default' });
   });
 
   it('suggests at most 25, and values that fit the parameter', async () => {
@@ -734,21 +765,21 @@ describe('/gallery', () => {
     const other = await local.as('other');
     expect((await other.press(message, 'v1:picture.publish')).content).toMatch(/Only the person/);
     expect((await me.type('gallery publish', { picture: link })).content).toMatch(
-      /gardener.*is on the gallery page/,
+      /gardener.*is in the gallery now/,
     );
     expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/in the gallery/);
     expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({
       visibility: 'published',
     });
     const taken = await postCard(production.id, 'card', [button(`v1:picture.unpublish:${id}`)]);
-    expect((await me.press(taken, 'v1:picture.unpublish')).content).toMatch(/no longer in the gallery/);
+    expect((await me.press(taken, 'v1:picture.unpublish')).content).toMatch(/not in the gallery any more/);
     expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/in the gallery/);
     const offered = await me.suggest('gallery unpublish', { picture: 'gard' }, 'picture');
     expect(offered).toEqual([{ name: 'portrait of a gardener · seed 3', value: id }]);
     expect((await me.type('gallery unpublish')).content).toMatch(/gardener.*is off/);
     expect((await me.type('gallery unpublish', { picture: id })).content).toMatch(/done already/);
 
-    await me.type('set', { parameter: 'production_mode', value: 'off' });
+    await me.type('set', { parameter: 'production_mode', value: 'default' });
     await me.type('imagine', { prompt: 'portrait of a test' });
     await draw(me.id);
     const test = (await latestBatch(me.id)).generations[0]!.id;
@@ -761,7 +792,7 @@ describe('/guild', () => {
   it('shows and changes the settings for who manages the server', async () => {
     const operator = await local.as('operator', 'portraits', 1);
     expect((await operator.type('guild show')).content).toMatch(/Review channel: <#\d+>/);
-    const channel = await local.channel('sweeps', 1);
+    const channel = await local.channel('review', 1);
     expect((await operator.type('guild review_channel', { channel })).content).toMatch(`<#${channel}>`);
     const noBots = await local.channel('no-bots', 1);
     expect((await operator.type('guild review_channel', { channel: noBots })).content).toMatch(
@@ -770,8 +801,84 @@ describe('/guild', () => {
     expect((await operator.type('guild operators')).content).toMatch(/Operators: none/);
   });
 
-  it('is not there for others', async () => {
-    await expect((await member()).type('guild show')).rejects.toThrow(/not offered/);
+  it('refuses a review channel that others see, naming them, and warns of one that they came to see', async () => {
+    const operator = await local.as('operator', 'portraits', 1);
+    const [, salon] = local.sandbox.state.world.guilds;
+    const moderators = salon.roles.find(({ name }) => name === 'Moderators')!.id;
+    const channel = await local.channel('review', 1);
+    const open = await local.channel('sweeps', 1);
+    expect((await operator.type('guild review_channel', { channel: open })).content).toMatch(
+      /can't be the review channel, as it can be seen by @everyone/,
+    );
+    // Whom nobody named as moderators are others.
+    const shown = await operator.type('guild moderators');
+    expect(shown.content).toMatch(`It can be seen by <@&${moderators}>`);
+    expect((await operator.type('guild review_channel', { channel })).content).toMatch(
+      `can be seen by <@&${moderators}>`,
+    );
+    expect((await operator.type('guild moderators', { role: moderators })).content).not.toMatch(
+      'can be seen',
+    );
+    expect((await operator.type('guild review_channel', { channel })).content).toMatch(`<#${channel}>`);
+  });
+
+  it('switches production mode for a channel or the server, by operators, for members', async () => {
+    const operator = await local.as('operator', 'sweeps', 1);
+    const me = await local.as('member', 'sweeps', 1);
+    const production = async () => {
+      await me.type('imagine', { prompt: 'portrait of a glazier' });
+      return (await latestBatch(me.id)).production;
+    };
+    const settings = async () => (await me.type('settings')).content;
+    expect((await operator.type('guild production')).content).toBe(
+      'Production mode of this channel: **as the server**\nof the server: **off**\nSo pictures that you ask for here are tests: they can’t be published.',
+    );
+    expect(await production()).toBe(false);
+
+    expect((await operator.type('guild production', { mode: 'on' })).content).toMatch(
+      /this channel: \*\*on\*\*[\s\S]*may be published, by this channel’s setting/,
+    );
+    expect(await production()).toBe(true);
+    expect(await settings()).toMatch(/production_mode\*\* \*\*`on`\*\* \(this channel’s; default `off`\)/);
+    expect((await operator.type('guild show')).content).toMatch(`<#${operator.channelId}> on`);
+
+    await operator.type('guild production', { mode: 'unset' });
+    await operator.type('guild production', { mode: 'on', where: 'server' });
+    expect(await settings()).toMatch(/\(this server’s; default `off`\)/);
+    expect((await operator.type('set', { parameter: 'production_mode', value: 'off' })).content).toMatch(
+      /are tests: they can’t be published, by your own setting/,
+    );
+    expect((await operator.type('set', { parameter: 'production_mode', value: 'default' })).content).toMatch(
+      /may be published, by the server’s setting/,
+    );
+
+    const plan = await me.type('sweep', { config: '{prompt: portrait of a glazier, seeds: 2}' });
+    expect(plan.content).toMatch(/in production mode/);
+    await operator.type('guild production', { mode: 'unset', where: 'server' });
+    expect((await me.press(plan, 'v1:plan.run')).content).toMatch(/switched off here since/);
+    expect(await production()).toBe(false);
+  });
+
+  it('counts in a thread as in its channel', async () => {
+    const operator = await local.as('operator', 'sweeps', 1);
+    const root = await local.post(operator.channelId, 'A thread starts here');
+    const thread = await local.rest<{ id: string }>(
+      `channels/${operator.channelId}/messages/${root.id}/threads`,
+      { name: 'A thread' },
+    );
+    const inThread = await local.as('operator', thread.id, 1);
+    await inThread.type('guild production', { mode: 'on' });
+    const me = await local.as('member', thread.id, 1);
+    await me.type('imagine', { prompt: 'portrait of a roofer' });
+    expect(await latestBatch(me.id)).toMatchObject({ production: true, channelId: thread.id });
+    await inThread.type('guild production', { mode: 'unset' });
+  });
+
+  it('is refused to others, in a sentence', async () => {
+    expect((await (await member()).type('guild show')).content).toMatch(/may Manage Server may/);
+    expect((await (await member()).type('guild production', { mode: 'on' })).content).toMatch(
+      /Only operators/,
+    );
   });
 });
 
