@@ -64,11 +64,12 @@ function emptyPage(): Page {
 <h1>No pictures here yet</h1>
 <p>This page shows what people chose to show. A picture gets here in three steps:</p>
 <ol>
-<li>An operator turns on <code>production_mode</code> with <code>/set</code>.</li>
-<li>Somebody asks for a picture in Discord with <code>/imagine</code>.</li>
-<li>They press Publish under it, or type <code>/gallery publish</code>.</li>
+<li>An operator switches production mode on, for a channel or a whole server, with <code>/guild production</code> in
+Discord.</li>
+<li>Somebody asks for a picture there with <code>/imagine</code>.</li>
+<li>They press <b>Publish</b> under it, and so does somebody who looks after the gallery.</li>
 </ol>
-<p>It appears here at once, and is gone as soon as they take it back.</p>
+<p>It appears here as soon as both have, and is gone as soon as one of them takes it back.</p>
 </main>`,
   });
 }
@@ -127,7 +128,8 @@ export function aboutPage(bundles: readonly Terms[]): Page {
     body: html`<main id="main" class="text">
 <h1>About these pictures</h1>
 <p>Each of them was drawn by a machine because somebody asked for it in Discord. They are here because the person who
-asked, or somebody who looks after the place, chose to show them; they leave as soon as that choice is taken back.</p>
+asked and somebody who looks after the gallery both chose to show them; they leave as soon as that choice is taken
+back.</p>
 <p>None of them is a photograph. Where one was drawn after photos of somebody’s face, their consent was recorded first.
 What the pictures were asked with stays with those who asked. Every file carries IPTC’s mark for pictures that an
 algorithm made.</p>
