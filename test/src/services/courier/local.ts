@@ -6,7 +6,7 @@ import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/di
 import { PEOPLE, STAFF } from '#infra/local/discord/world.ts';
 import type { Failure } from '#src/errors.ts';
 import type { Actor } from '#src/people/people.ts';
-import { actor, cell, origin, request } from '#test/support/requests.ts';
+import type { cell as makeCell } from '#test/support/requests.ts';
 
 const TOKEN = 'local.a-token-of-thirty-characters-or-more';
 const APPLICATION = '1100000000000000001';
@@ -48,7 +48,7 @@ export function directId(sandbox: Sandbox, userId: string): string {
 export const member = PEOPLE.member.id;
 
 export interface Opening {
-  readonly cells?: readonly Parameters<typeof cell>[0][];
+  readonly cells?: readonly Parameters<typeof makeCell>[0][];
   readonly kind?: 'imagine' | 'sweep' | 'face_test';
   readonly channel?: string;
   readonly title?: string;
@@ -60,7 +60,9 @@ export interface Opening {
 
 /** A batch as `/imagine` or `/sweep` opens it, by the sandbox's member. */
 export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
+  // Here and below: whatever reads the environment is imported once it is set.
   const { openBatch } = await import('#src/batches/batches.ts');
+  const { actor, cell, origin, request } = await import('#test/support/requests.ts');
   const { cells = [{}], kind = 'imagine', channel = 'portraits', title = 'A test', prompt } = opening;
   const id = channelId(sandbox, channel);
   const guildId = sandbox.state.channels.get(id)?.guildId ?? null;
