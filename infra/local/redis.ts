@@ -10,11 +10,14 @@ export function findRedis(path: string): string | null {
   return found.find((file) => existsSync(file)) ?? null;
 }
 
+export interface LocalRedis {
+  readonly url: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
 /** Starts one on a loopback port that keeps nothing on disk. @throws {Error} when it does not answer within 5 s */
-export async function startRedis(
-  binary: string,
-  port: number,
-): Promise<{ url: string; stop(): Promise<void> }> {
+export async function startRedis(binary: string, port: number): Promise<LocalRedis> {
   const child = spawn(
     binary,
     ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--daemonize', 'no'],
@@ -34,8 +37,9 @@ export async function startRedis(
   }
   return {
     url,
+    pid: child.pid ?? 0,
     async stop() {
-      child.kill('SIGTERM');
+      child.kill('SIGKILL'); // it has nothing to write
       await ended;
     },
   };

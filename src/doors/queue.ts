@@ -5,12 +5,15 @@
  * here can be made again from a row, and running one twice does no harm, because each step is a conditional update.
  *
  * Queues stay shallow: the backlog waits in Postgres, see `src/backlog/admission.ts`.
+ *
+ * While the one that it runs on is away, what is asked of a queue fails within seconds, and workers wait; both go on by themselves.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createPostgresBackend, type Job, Queue, UnrecoverableError, Worker, withBackend } from 'bullmq';
+import { UnrecoverableError } from 'bullmq';
 import { Redis } from 'ioredis';
 import { z } from 'zod';
 import { type Config, config, required } from '#config/env.ts';
+import { type Bull, type BullHandler, type BullQueue, bullOnPostgres, bullOnRedis } from './bull.ts';
 import { log, withContext } from './log.ts';
 
 export { UnrecoverableError };
@@ -56,16 +59,19 @@ export interface AddOptions {
 }
 
 export interface QueueWorker {
-  /** Takes no more jobs. With `wait`, resolves when those in hand have ended. */
-  pause(wait?: boolean): Promise<void>;
   /** `force`: does not wait for jobs in hand; they are taken over by others when their locks end. */
   close(force?: boolean): Promise<void>;
 }
 
 export interface Queues {
   readonly backend: 'redis' | 'postgres';
-  /** @throws {TypeError} saying what is wrong with the payload; nothing is queued then */
+  /** @throws {TypeError} saying what is wrong with the payload; nothing is queued then. {Error} when the queue is away */
   add<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): Promise<void>;
+  /**
+   * Adds it without anybody waiting: a row says already what is to be done, and a person waits for an answer. What is not added
+   * is logged, and found later by whoever looks for such rows.
+   */
+  addSoon<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): void;
   /** Removes a waiting job; false when it is in hand or not there. */
   remove(kind: JobKind, jobId: string, bundle?: string): Promise<boolean>;
   /** Ids of the jobs that wait or are in hand. On Postgres one that is moving between the two may be missing. */
@@ -80,6 +86,10 @@ export interface Queues {
 
 const BACKOFF_MS = 1_000;
 const REACH_WITHIN_MS = 3_000;
+/** What is asked of a queue takes some ms. */
+const ANSWERS_WITHIN_MS = 3_000;
+/** Pause before a worker asks a queue again that did not answer. ms */
+const AGAIN_AFTER_MS = 1_000;
 
 /** Checks at the start that Redis answers; later, it is waited for. @throws {Error} naming the variable, never its value */
 export async function reachQueues({ redisUrl }: Pick<Config, 'redisUrl'>): Promise<void> {
@@ -100,75 +110,10 @@ export async function reachQueues({ redisUrl }: Pick<Config, 'redisUrl'>): Promi
   }
 }
 
-/** How long Redis may take to answer when we close, ms. */
-const PING_MS = 1_000;
-
 export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Queues {
   const { redisUrl } = from;
-  return redisUrl
-    ? makeQueues('redis', () => {
-        const connection = new Redis(redisUrl, { maxRetriesPerRequest: null });
-        connection.on('error', (error) => log.warn({ err: error }, 'redis'));
-        return {
-          queue: (name) => new Queue(name, { connection }),
-          worker: (name, run, options) => new Worker(name, run, { connection, ...options }),
-          async isAway() {
-            if (connection.status !== 'ready') return true;
-            // A Redis that has just died still counts as ready; what is asked of it then waits for ever.
-            const answer = connection.ping().then(
-              () => false,
-              () => true,
-            );
-            return Promise.race([answer, sleep(PING_MS).then(() => true)]);
-          },
-          end: async () => {
-            if (connection.status === 'ready') await connection.quit().catch(() => {});
-            connection.disconnect();
-          },
-        };
-      })
-    : makeQueues('postgres', () => {
-        const backend = withBackend(createPostgresBackend);
-        // Each queue opens a pool of its own, each worker one and a connection to LISTEN on. What they ask is short, and one
-        // connection is 4 MiB of Postgres's memory: they do with one, and with two where many ask at once.
-        const connection = {
-          connectionString: required(from.databaseUrl, 'DATABASE_URL'),
-          skipMigrations: true,
-        };
-        return {
-          queue: (name) => new backend.Queue(name, { connection: { ...connection, max: 2 } }),
-          worker: (name, run, options) =>
-            new backend.Worker(name, run, { connection: { ...connection, max: 1 }, ...options }),
-          isAway: async () => false,
-          end: async () => {},
-        };
-      });
-}
-
-interface BullQueue {
-  add(name: string, data: object, options: object): Promise<unknown>;
-  getJob(jobId: string): Promise<Job | undefined>;
-  remove(jobId: string): Promise<number>;
-  getJobs(types: ('wait' | 'waiting' | 'active' | 'delayed' | 'prioritized')[]): Promise<(Job | undefined)[]>;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-  close(): Promise<void>;
-}
-interface BullWorker {
-  cancelAllJobs(reason?: string): void;
-  pause(doNotWaitActive?: boolean): Promise<void>;
-  close(force?: boolean): Promise<void>;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-}
-interface Bull {
-  queue(name: string): BullQueue;
-  worker(
-    name: string,
-    run: (job: Job, token?: string, signal?: AbortSignal) => Promise<void>,
-    options: { concurrency: number; lockDuration: number; stalledInterval: number; maxStalledCount: number },
-  ): BullWorker;
-  /** True: whatever is asked of it now waits until it is back. */
-  isAway(): Promise<boolean>;
-  end(): Promise<void>;
+  if (redisUrl) return makeQueues('redis', bullOnRedis(redisUrl));
+  return makeQueues('postgres', bullOnPostgres(required(from.databaseUrl, 'DATABASE_URL')));
 }
 
 /** @throws {TypeError} naming each field at fault, never its value */
@@ -189,101 +134,176 @@ function taken<K extends JobKind>(kind: K, data: unknown): Payload<K> {
   }
 }
 
-function makeQueues(backend: Queues['backend'], connect: () => Bull): Queues {
-  const bull = connect();
-  const open = new Map<string, BullQueue>();
-  const workers = new Set<BullWorker>();
+function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
+  const made = new Set<BullQueue>();
+  /** by name, once they are ready */
+  const open = new Map<string, Promise<BullQueue>>();
+  const workers = new Set<QueueWorker>();
 
   const nameOf = (kind: JobKind, bundle?: string) => (bundle ? `${kind}.${bundle}` : kind);
-  const queueOf = (name: string) => {
-    let queue = open.get(name);
-    if (!queue) {
-      queue = bull.queue(name);
-      queue.on('error', (error) => log.warn({ err: error, queue: name }, 'queue'));
-      open.set(name, queue);
-    }
-    return queue;
-  };
 
-  return {
+  /** BullMQ keeps it for ever that a queue's first look failed: whoever asks next makes another. */
+  async function openQueue(name: string): Promise<BullQueue> {
+    const queue = bull.queue(name);
+    queue.on('error', (err) => log.warn({ err, queue: name }, 'queue'));
+    made.add(queue);
+    try {
+      await queue.waitUntilReady();
+      return queue;
+    } catch (error) {
+      open.delete(name);
+      made.delete(queue);
+      await queue.close().catch(() => {});
+      throw error;
+    }
+  }
+
+  async function ask<T>(name: string, what: (queue: BullQueue) => Promise<T>): Promise<T> {
+    const ready = open.get(name) ?? openQueue(name);
+    open.set(name, ready);
+    return inTime(async () => {
+      const queue = await ready;
+      if (!bull.isConnected()) throw new Error('The queue is away');
+      return what(queue);
+    });
+  }
+
+  const queues: Queues = {
     backend,
 
     async add(kind, payload, { id: jobId, delayMs, attempts = 3, bundle } = {}) {
       // What the schema does not name stays here: nothing that a person wrote goes into the queue by mistake.
       const carried = parsePayload(kind, payload);
-      await queueOf(nameOf(kind, bundle)).add(kind, carried, {
-        ...(jobId && { jobId }),
-        ...(delayMs && { delay: delayMs }),
-        attempts,
-        backoff: { type: 'exponential', delay: BACKOFF_MS },
-        // Rows remember; the queue does not need to. A kept job would also block its id.
-        removeOnComplete: true,
-        removeOnFail: true,
-      });
+      await ask(nameOf(kind, bundle), (queue) =>
+        queue.add(kind, carried, {
+          ...(jobId && { jobId }),
+          ...(delayMs && { delay: delayMs }),
+          attempts,
+          backoff: { type: 'exponential', delay: BACKOFF_MS },
+          // Rows remember; the queue does not need to. A kept job would also block its id.
+          removeOnComplete: true,
+          removeOnFail: true,
+        }),
+      );
+    },
+
+    addSoon(kind, payload, options) {
+      queues.add(kind, payload, options).catch((err: unknown) => log.warn({ err, kind }, 'job not queued'));
     },
 
     async remove(kind, jobId, bundle) {
-      const queue = queueOf(nameOf(kind, bundle));
-      // On Redis BullMQ says "removed" of what was never there.
-      if (!(await queue.getJob(jobId))) return false;
-      try {
-        return (await queue.remove(jobId)) > 0;
-      } catch {
-        return false; // locked: a worker has it in hand
-      }
+      return ask(nameOf(kind, bundle), async (queue) => {
+        // On Redis BullMQ says "removed" of what was never there.
+        if (!(await queue.getJob(jobId))) return false;
+        try {
+          return (await queue.remove(jobId)) > 0;
+        } catch {
+          return false; // locked: a worker has it in hand
+        }
+      });
     },
 
     async ids(kind, bundle) {
-      const jobs = await queueOf(nameOf(kind, bundle)).getJobs([
-        'waiting',
-        'active',
-        'delayed',
-        'prioritized',
-      ]);
+      const jobs = await ask(nameOf(kind, bundle), (queue) =>
+        queue.getJobs(['waiting', 'active', 'delayed', 'prioritized']),
+      );
       return new Set(jobs.flatMap((job) => (job?.id ? [job.id] : [])));
     },
 
     work(kind, handle, { concurrency = 1, lockMs = 30_000, bundle } = {}) {
       const name = nameOf(kind, bundle);
-      const worker = bull.worker(
-        name,
-        async (job, _token, signal) => {
-          await withContext({ job: job.id, queue: name }, async () => {
-            const payload = taken(kind, job.data);
-            const attempt = job.attemptsMade + 1;
-            await handle(payload, {
-              signal: signal ?? new AbortController().signal,
-              attempt,
-              lastAttempt: attempt >= (job.opts.attempts ?? 1),
-            });
+      const run: BullHandler = async (job, _token, signal) => {
+        await withContext({ job: job.id, queue: name }, async () => {
+          const payload = taken(kind, job.data);
+          const attempt = job.attemptsMade + 1;
+          await handle(payload, {
+            signal: signal ?? new AbortController().signal,
+            attempt,
+            lastAttempt: attempt >= (job.opts.attempts ?? 1),
           });
-        },
-        {
-          concurrency,
-          lockDuration: lockMs,
-          stalledInterval: Math.max(lockMs / 2, 1_000),
-          maxStalledCount: 3,
-        },
-      );
-      // Without a listener an error event ends the process.
-      worker.on('error', (error) => log.warn({ err: error, queue: name }, 'queue worker'));
+        });
+      };
+      const worker = keepWorking(bull, name, run, { concurrency, lockMs });
       workers.add(worker);
       return {
-        pause: (wait = false) => worker.pause(!wait),
-        async close(force = false) {
+        async close(force) {
           workers.delete(worker);
-          if (force) worker.cancelAllJobs('the worker closes by force');
-          // A gentle close would wait for a Redis that may not come back before we are killed.
-          await worker.close(force || (await bull.isAway()));
+          await worker.close(force);
         },
       };
     },
 
     async close() {
-      const away = await bull.isAway();
-      await Promise.all([...workers].map((worker) => worker.close(away)));
-      await Promise.all([...open.values()].map((queue) => queue.close()));
+      await Promise.all([...workers].map((worker) => worker.close()));
+      await Promise.all([...made].map((queue) => queue.close()));
       await bull.end();
+    },
+  };
+  return queues;
+}
+
+/** Whoever asks a queue that is away is told so. */
+async function inTime<T>(ask: () => Promise<T>): Promise<T> {
+  const answer = ask();
+  answer.catch(() => {}); // if it fails when nobody waits any more
+  const late = new AbortController();
+  const tooLate = sleep(ANSWERS_WITHIN_MS, undefined, { signal: late.signal, ref: false }).then(() => {
+    throw new Error('The queue does not answer');
+  });
+  tooLate.catch(() => {});
+  try {
+    return await Promise.race([answer, tooLate]);
+  } finally {
+    late.abort();
+  }
+}
+
+/** A worker from when the queue can be reached, and another in its place if it breaks. */
+function keepWorking(
+  bull: Bull,
+  name: string,
+  run: BullHandler,
+  { concurrency, lockMs }: { concurrency: number; lockMs: number },
+): QueueWorker {
+  const closing = new AbortController();
+  const make = () => {
+    const worker = bull.worker(name, run, {
+      concurrency,
+      lockDuration: lockMs,
+      stalledInterval: Math.max(lockMs / 2, 1_000),
+      maxStalledCount: 3,
+      runRetryDelay: AGAIN_AFTER_MS,
+      autorun: false,
+    });
+    // Without a listener an error event ends the process.
+    worker.on('error', (err) => log.warn({ err, queue: name }, 'queue worker'));
+    return worker;
+  };
+
+  let worker = make();
+  const keep = async () => {
+    for (;;) {
+      try {
+        await worker.waitUntilReady();
+        await worker.run(); // until it is closed
+      } catch (err) {
+        if (!closing.signal.aborted) log.warn({ err, queue: name }, 'queue worker did not start');
+      }
+      if (closing.signal.aborted) return;
+      await worker.close(true);
+      await sleep(AGAIN_AFTER_MS, undefined, { signal: closing.signal }).catch(() => {});
+      if (closing.signal.aborted) return;
+      worker = make();
+    }
+  };
+  void keep();
+
+  return {
+    async close(force = false) {
+      closing.abort();
+      if (force) worker.cancelAllJobs('the worker closes by force');
+      // A gentle close would wait for a Redis that may not come back before we are killed.
+      await worker.close(force || (await bull.isAway()));
     },
   };
 }

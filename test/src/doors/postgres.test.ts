@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isAway, openPool, openQueuePool } from '#src/doors/postgres.ts';
-import { type OwnPostgres, ownPostgres } from '#test/support/own-postgres.ts';
+import { type OwnPostgres, ownPostgres } from '#test/support/own.ts';
 
 let postgres: OwnPostgres;
 beforeAll(async () => {

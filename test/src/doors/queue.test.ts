@@ -192,25 +192,6 @@ describe.each(queueBackends)('a queue on $name', ({ name, options }) => {
     expect(tries).toBe(1);
   });
 
-  it('takes no more while it is paused', async () => {
-    const first = randomUUID();
-    const { opened, open } = gate();
-    const seen: string[] = [];
-    const worker = work(async (id) => {
-      seen.push(id);
-      await opened;
-    });
-    await add(first);
-    await vi.waitFor(() => expect(seen).toEqual([first]), WAIT);
-    const paused = worker.pause(true);
-    const second = randomUUID();
-    await add(second);
-    open();
-    await paused;
-    expect(seen).toEqual([first]);
-    expect(await ids()).toEqual([second]);
-  });
-
   it('closing waits for what is in hand, and takes nothing more', async () => {
     const { opened, open } = gate();
     const ended: string[] = [];

@@ -1,20 +1,48 @@
-/** A Postgres of a test's own, migrated, to be stopped, started again and made to hang. */
+/** A Postgres, migrated, and a Redis of a test's own: to be stopped, started again and made to hang. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '#infra/local/free-port.ts';
 import { pauseTree, resumeTree } from '#infra/local/pause.ts';
 import { startPostgres } from '#infra/local/postgres.ts';
+import { type LocalRedis, startRedis } from '#infra/local/redis.ts';
 import { migrate } from '#src/doors/migrate.ts';
 
-export interface OwnPostgres {
+/** Something outside, of a test's own. */
+export interface Own {
   /** stays the same */
   readonly url: string;
-  stop(how?: 'fast' | 'immediate'): Promise<void>;
+  stop(): Promise<void>;
   start(): Promise<void>;
   /** It answers nobody, and takes connections all the same. */
   hang(): void;
   goOn(): void;
   close(): Promise<void>;
+}
+
+export interface OwnPostgres extends Own {
+  stop(how?: 'fast' | 'immediate'): Promise<void>;
+}
+
+export async function ownRedis(binary: string): Promise<Own> {
+  const port = await freePort();
+  let running: LocalRedis | null = await startRedis(binary, port);
+  const { url } = running;
+  const goOn = () => running && resumeTree(running.pid);
+  const stop = async () => {
+    await running?.stop();
+    running = null;
+  };
+  return {
+    url,
+    stop,
+    async start() {
+      running = await startRedis(binary, port);
+    },
+    hang: () => running && pauseTree(running.pid),
+    goOn,
+    close: stop,
+  };
 }
 
 export async function ownPostgres(): Promise<OwnPostgres> {
