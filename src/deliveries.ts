@@ -28,10 +28,10 @@ export interface NewDelivery {
 }
 
 /**
- * Wakes the courier for what was just changed or added; to be called once the transaction is committed. A call that is lost costs
- * a second, as the courier looks for due rows itself.
+ * Wakes the courier for what was just changed or added; to be called once the transaction is committed. Nobody waits for it: one that
+ * is lost costs a second, as the courier looks for due rows itself.
  */
-export type Wake = () => Promise<void>;
+export type Wake = () => void;
 
 /** Discord takes 25 characters. */
 export const newNonce = () => randomBytes(12).toString('hex');
@@ -50,8 +50,8 @@ export async function changed(tx: Transaction, where: Prisma.DeliveryWhereInput)
 
 /** Makes one wake of several. */
 export function together(...wakes: readonly Wake[]): Wake {
-  return async () => {
-    for (const wake of wakes) await wake();
+  return () => {
+    for (const wake of wakes) wake();
   };
 }
 
@@ -69,8 +69,8 @@ async function raiseWanted(
   return rows.map(({ id }) => id);
 }
 
-async function wakeCourier(ids: readonly string[]): Promise<void> {
-  for (const id of ids) await queues().add('delivery', { deliveryId: id }, { id });
+function wakeCourier(ids: readonly string[]): void {
+  for (const id of ids) queues().addSoon('delivery', { deliveryId: id }, { id });
 }
 
 /** How many pictures a page of a batch's message shows. */
@@ -82,7 +82,7 @@ export async function turnPage(batchId: string, messageId: string, page: number)
   if (!Number.isInteger(page) || page < 0 || page >= pages) throw new UserError('gone', {});
   const ids = await raiseWanted(db, { batchId, messageId, kind: 'pictures' }, { page });
   if (!ids.length) throw new UserError('gone', {});
-  await wakeCourier(ids);
+  wakeCourier(ids);
 }
 
 /** Has an undelivered message posted in the channel where its owner asks for it. @throws {UserError} `gone` */
@@ -100,7 +100,7 @@ export async function deliverAgain(userId: string, deliveryId: string, channelId
     },
   });
   if (!count) throw new UserError('gone', {});
-  await wakeCourier([deliveryId]);
+  wakeCourier([deliveryId]);
 }
 
 /**

@@ -34,6 +34,8 @@ export const CONSENT_TEXT = [
 
 const CONSENT_WITHIN_MS = 60 * 60_000;
 const POLL_MS = 150;
+/** A photo this young may still be on its way to the queue. */
+const SETTLED_MS = 2_000;
 
 /** The order in which a folder's photos are used and hashed. Uploaded together, they may share their millisecond. */
 const inOrder = [
@@ -75,7 +77,7 @@ export async function addPhotos(
     await removeEmptyFolder(folder.id, null);
     throw error;
   }
-  for (const { id } of rows) await via.add('face-check', { photoId: id }, { id });
+  for (const { id } of rows) via.addSoon('face-check', { photoId: id }, { id });
   return { folder, ids: rows.map(({ id }) => id) };
 }
 
@@ -91,6 +93,20 @@ export async function waitForChecks(ids: readonly string[], timeoutMs: number): 
     if (Date.now() > deadline) throw new UserError('busy', { what: 'The worker that looks at photos' });
     await pause(POLL_MS);
   }
+}
+
+/** Puts back into the queue what waits for its check and is not there, as after Redis was away or emptied. Returns how many. */
+export async function requeueWaitingChecks(via: Queues = queues(), now = new Date()): Promise<number> {
+  const waiting = await db.facePhoto.findMany({
+    where: { state: 'checking', createdAt: { lt: new Date(now.getTime() - SETTLED_MS) } },
+    orderBy: inOrder,
+    select: { id: true },
+  });
+  if (!waiting.length) return 0;
+  const queued = await via.ids('face-check');
+  const lost = waiting.filter(({ id }) => !queued.has(id));
+  for (const { id } of lost) await via.add('face-check', { photoId: id }, { id });
+  return lost.length;
 }
 
 /** Removes what is left of photos that were rejected, and folders that are empty by that. */

@@ -44,7 +44,7 @@ export async function meetGuild({ id, ownerId, channelId }: Met, by: string): Pr
     await audit(tx, { actorId: by, action: 'guild.meet', subject: `guild:${id}`, guildId: id });
     return addDelivery(tx, { kind: 'greeting', userId: ownerId, guildId: id, channelId });
   });
-  await wake?.();
+  wake?.();
   return wake !== null;
 }
 
@@ -91,7 +91,7 @@ async function set(actor: Actor, change: Partial<Omit<GuildSettings, 'id' | 'upd
     });
     return { settings: after, wake: change.reviewChannelId ? await chosen(tx, guildId) : null };
   });
-  await wake?.();
+  wake?.();
   return settings;
 }
 
@@ -130,7 +130,7 @@ export async function giveUpReviewChannel(
     });
     return addDelivery(tx, { kind: 'warning', userId: ownerId, guildId: id, channelId });
   });
-  await wake?.();
+  wake?.();
   return wake !== null;
 }
 

@@ -41,7 +41,7 @@ export interface NewIdea {
 
 export async function askIdea({ userId, words, seed }: NewIdea, via: Queues = queues()): Promise<Idea> {
   const idea = await db.idea.create({ data: { userId, words, seed: BigInt(seed) } });
-  await enqueue(idea.id, via);
+  via.addSoon('idea', { ideaId: idea.id }, { id: idea.id });
   return idea;
 }
 
@@ -110,8 +110,6 @@ export async function requeueWaitingIdeas(via: Queues = queues(), now = new Date
   if (!waiting.length) return 0;
   const queued = await via.ids('idea');
   const lost = waiting.filter(({ id }) => !queued.has(id));
-  for (const { id } of lost) await enqueue(id, via);
+  for (const { id } of lost) await via.add('idea', { ideaId: id }, { id });
   return lost.length;
 }
-
-const enqueue = (ideaId: string, via: Queues) => via.add('idea', { ideaId }, { id: ideaId });

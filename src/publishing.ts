@@ -84,7 +84,7 @@ async function publish(
     const offeredByOwner = publishAskedBy === batch.ownerId && actor.id !== batch.ownerId;
     return together(await shownAnew(tx, image), ...(offeredByOwner ? [await tellOwner(tx, image)] : []));
   });
-  if (wake) await wake();
+  if (wake) wake();
   else if (!(await findPublished(id))) {
     await dropCopies({ id, collection });
     throw new UserError('gone', {});
@@ -114,7 +114,7 @@ async function offer(actor: Actor, image: Found, collection: string): Promise<Pu
   });
   // Both pressed at once: this yes is the second.
   if (!wake) return publishImage(actor, id, { collection });
-  await wake();
+  wake();
   return byOwner ? 'gallery-next' : 'owner-next';
 }
 
@@ -131,7 +131,7 @@ export async function declineImage(actor: Actor, imageId: string): Promise<void>
     return together(await shownAnew(tx, image), await tellOwner(tx, image));
   });
   if (!wake) throw new UserError('already_done', { what: 'it is not offered any more' });
-  await wake();
+  wake();
 }
 
 /**
@@ -149,7 +149,7 @@ export async function unpublishImage(actor: Actor, imageId: string): Promise<voi
     return shownAnew(tx, image);
   });
   if (!wake) throw new UserError('already_done', { what: 'it is not in the gallery' });
-  await wake();
+  wake();
   await clearTakenDown({ id: imageId });
 }
 

@@ -60,7 +60,7 @@ export async function openBatch(
       if (!first) throw error;
       return { batch: first, wake: null };
     });
-  await wake?.();
+  wake?.();
   return { batch, place: await placeOf(batch.id) };
 }
 
@@ -182,7 +182,7 @@ export async function markEnding(
  * two that end together see each other.
  */
 export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<Wake> {
-  const nothing = async () => {};
+  const nothing = () => {};
   await tx.$executeRaw`SELECT 1 FROM "Batch" WHERE id = ${batchId} FOR UPDATE`;
   const going = await tx.generation.count({ where: { batchId, state: { in: ['queued', 'running'] } } });
   if (going) return nothing;

@@ -98,7 +98,7 @@ async function finish(
     // A copied picture is free: if it was paid for, because it was not promised as a reuse, its tokens come back.
     return together(...wakes, await ended(tx, drawing.batchId, reused ? [drawing] : []));
   });
-  await wake?.();
+  wake?.();
   return wake !== null;
 }
 
@@ -123,7 +123,7 @@ async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): 
     const [generation] = await markEnded(tx, where, end);
     return generation ? ended(tx, generation.batchId, [generation]) : null;
   });
-  await wake?.();
+  wake?.();
   return wake !== null;
 }
 
@@ -142,7 +142,7 @@ export async function handBack(id: string, workerId: string, admitted: boolean):
     );
     return gone.length ? ended(tx, given.batchId, gone) : changed(tx, { batchId: given.batchId });
   });
-  await wake?.();
+  wake?.();
 }
 
 /** Stops a batch: waiting generations end now and are refunded. `cancel` ends running ones at their next step as well. */
@@ -152,7 +152,7 @@ export async function endBatch(batchId: string, how: 'stopped' | 'cancelled'): P
     const waiting = await markEnded(tx, { batchId, state: 'queued' }, { state: 'cancelled' });
     return ended(tx, batchId, waiting);
   });
-  await wake?.();
+  wake?.();
   return wake !== null;
 }
 

@@ -35,7 +35,7 @@ export async function startGeneration(id: string, workerId: string): Promise<Dra
   if (!count) return null;
   const generation = await db.generation.findUniqueOrThrow({ where: { id }, include: { batch: true } });
   const wake = await changed(db, { batchId: generation.batchId, kind: { in: ['card', 'status'] } });
-  await wake();
+  wake();
   return generation;
 }
 

@@ -131,7 +131,7 @@ export async function deleteImage(actor: Actor, generationId: string): Promise<I
   if (!deleted) throw new UserError('gone', {});
   // Row first here: a picture that is to go must not be served while its bytes go.
   await dropBytes(deleted.was.storageKey);
-  await deleted.wake();
+  deleted.wake();
   return deleted.was;
 }
 

@@ -134,7 +134,7 @@ export async function decide(
     throw new UserError('already_done', { what: `${state} by <@${moderatorId}>` });
   }
   if (decided.unnamed) await dropBytes(decided.unnamed);
-  await decided.wake();
+  decided.wake();
 }
 
 /** Null when they are gone: it was deleted, or another moderator was faster by a hair. */
@@ -186,5 +186,5 @@ export async function reportImage(actor: Actor, imageId: string): Promise<void> 
     if (isDuplicate(error)) throw known('pending'); // two people reported it at once
     throw error;
   }
-  await wake();
+  wake();
 }

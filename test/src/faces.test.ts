@@ -20,6 +20,7 @@ import {
   refuseConsent,
   removeFolder,
   removeStalePhotos,
+  requeueWaitingChecks,
   usableFolder,
   waitForChecks,
   withdrawConsent,
@@ -57,6 +58,21 @@ const filesOf = (folderId: string) =>
   readdir(join(config.dataDir, 'files/faces', folderId)).catch(() => [] as string[]);
 
 describe('a face photo', () => {
+  it('that waits for its check and is not in the queue is put back, once it had time to get there', async () => {
+    const { ids } = await addPhotos(actor(), 'lost', photos(2));
+    const [first = '', second = ''] = ids;
+    const inQueue = new Set([first]);
+    vi.spyOn(queue.queues(), 'ids').mockImplementation(async () => inQueue);
+    jobs.length = 0;
+    expect(await requeueWaitingChecks()).toBe(0);
+    const later = new Date(Date.now() + 10_000);
+    expect(await requeueWaitingChecks(undefined, later)).toBe(1);
+    expect(jobs).toEqual([{ kind: 'face-check', payload: { photoId: second } }]);
+    await finishFaceCheck(second, 1);
+    expect(await requeueWaitingChecks(undefined, later)).toBe(0);
+    await finishFaceCheck(first, 1);
+  });
+
   it('is stored, checked by a worker, and used only after consent', async () => {
     const person = actor();
     const { folder, ids } = await addPhotos(person, 'ada', [photo()]);

@@ -34,7 +34,7 @@ describe('ideas', () => {
   it('are written, and their job carries nothing but the id', async () => {
     const idea = await ask();
     expect(idea).toMatchObject({ state: 'waiting', words: 'paper moon', seed: 3n });
-    expect(await queues().ids('idea')).toContain(idea.id);
+    await expect.poll(() => queues().ids('idea')).toContain(idea.id);
   });
 
   it('may be asked for without words, and with none that were not checked: a model could reword them', async () => {
@@ -76,7 +76,7 @@ describe('ideas', () => {
 
   it('that wait and are not in the queue are put back, once', async () => {
     const { id } = await ask();
-    await queues().remove('idea', id);
+    await expect.poll(() => queues().remove('idea', id)).toBe(true);
     expect(await requeueWaitingIdeas(queues(), new Date())).toBe(0);
     const later = new Date(Date.now() + 10_000);
     expect(await requeueWaitingIdeas(queues(), later)).toBe(1);

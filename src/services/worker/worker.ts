@@ -25,7 +25,7 @@ import { listLoras } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
-import { finishFaceCheck, photoToCheck, removeStalePhotos } from '#src/faces.ts';
+import { finishFaceCheck, photoToCheck, removeStalePhotos, requeueWaitingChecks } from '#src/faces.ts';
 import { fileCheck } from '#src/file-check.ts';
 import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
@@ -100,6 +100,7 @@ export async function startWorker(
   const stopReconciling = repeat(RECONCILE_EVERY_MS, async () => {
     const rescued = (await rescueOrphans()) + (await readmitLost(queues, bundle));
     if (rescued) log.info({ rescued }, 'generations put back');
+    await requeueWaitingChecks(queues);
     await removeStalePhotos();
   });
   const stopCheckingFiles = repeat(

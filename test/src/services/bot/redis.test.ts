@@ -21,6 +21,6 @@ describe.skipIf(!redisUrl)('the bot on Redis', () => {
     const { queues } = await import('#src/doors/queue.ts');
     const delivery = await db.delivery.findFirstOrThrow();
     expect(queues().backend).toBe('redis');
-    expect(await queues().ids('delivery')).toContain(delivery.id);
+    await expect.poll(() => queues().ids('delivery')).toContain(delivery.id);
   });
 });
