@@ -40,7 +40,7 @@ export async function heldSentence({ guildId, botInside }: Batch): Promise<strin
     return 'Held for review by the moderators. You will be told what they decide.';
   return here
     ? 'Flagged, so kept back. This server has no channel for reviews yet, so nobody has seen it: whoever may Manage Server can choose one with `/guild review_channel`. You will be told what is decided.'
-    : 'Flagged, so kept back. Nobody reviews pictures from direct messages here yet, so nobody sees it. Ask in other words, or in a server.';
+    : `Flagged, so kept back. Nobody reviews pictures from ${guildId ? 'servers that I am no member of' : 'direct messages'} yet, so nobody sees it. Ask in other words, or in a server that I am a member of.`;
 }
 
 /** Its place in the batch's axes, or else its prompt: a person's words, to be escaped where they are shown. */

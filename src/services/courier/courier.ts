@@ -5,6 +5,7 @@
  * courier looks for due rows itself every second, so an emptied queue loses nothing. Several couriers may run side by side.
  */
 import type { REST } from '@discordjs/rest';
+import { config } from '#config/env.ts';
 import { dueDeliveries, refreshWaiting, wipeTokens } from '#src/deliveries.ts';
 import { log } from '#src/doors/log.ts';
 import { queues as ourQueues, type Queues } from '#src/doors/queue.ts';
@@ -60,6 +61,8 @@ export async function startCourier({
     await Promise.all(lanes);
   };
   const stopLooking = repeat(LOOK_EVERY_MS, look, 'could not look for deliveries');
+  if (!config.staff.guildId)
+    log.warn('STAFF_GUILD_ID is not set: flagged pictures from direct messages stay in quarantine, unseen');
   log.info('courier ready');
 
   return {

@@ -50,6 +50,7 @@ export const member = PEOPLE.member.id;
 export interface Opening {
   readonly cells?: readonly Parameters<typeof makeCell>[0][];
   readonly kind?: 'imagine' | 'sweep' | 'face_test';
+  /** a name; `dm`: with the bot */
   readonly channel?: string;
   readonly title?: string;
   readonly prompt?: string;
@@ -64,7 +65,7 @@ export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
   const { openBatch } = await import('#src/batches/batches.ts');
   const { actor, cell, origin, request } = await import('#test/support/requests.ts');
   const { cells = [{}], kind = 'imagine', channel = 'portraits', title = 'A test', prompt } = opening;
-  const id = channelId(sandbox, channel);
+  const id = channel === 'dm' ? directId(sandbox, member) : channelId(sandbox, channel);
   const guildId = sandbox.state.channels.get(id)?.guildId ?? null;
   const who = actor({ id: member, guildId });
   const byToken = opening.token !== undefined;
