@@ -13,6 +13,7 @@ const pure = [
   'test/commands/definitions.test.ts',
   'test/infra/tables.test.ts',
   'test/infra/local/{sources,pretty}.test.ts',
+  'test/infra/local/discord/{components,commands}.test.ts',
   'test/infra/local/{log-files,pretty,sources}.test.ts',
   'test/pipelines/{detail,half,noise,onnx-reader,schedulers}.test.ts',
   'test/pipelines/{faces,lora,photomaker}/*.test.ts',

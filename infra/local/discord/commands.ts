@@ -8,8 +8,8 @@ import {
   InteractionContextType,
   ApplicationCommandOptionType as Option,
 } from 'discord-api-types/v10';
-import { isObject, type Json } from './components.ts';
 import { Faults, refusals } from './discord-error.ts';
+import { isObject, type Json } from './fields.ts';
 import { snowflake } from './snowflake.ts';
 import type { State } from './state.ts';
 

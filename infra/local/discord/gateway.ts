@@ -21,7 +21,7 @@ import {
   PermissionFlagsBits as P,
 } from 'discord-api-types/v10';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { isObject, type Json } from './components.ts';
+import { isObject, type Json } from './fields.ts';
 import { type Compression, isCompression, Line } from './gateway-line.ts';
 import { authenticate, CloseError, type IdentifyBudget, readIdentify } from './identify.ts';
 import { has } from './permissions.ts';

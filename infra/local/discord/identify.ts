@@ -1,6 +1,6 @@
 /** What an IDENTIFY must be, how soon the next may come, and how many a day. */
 import { GatewayCloseCodes as Close, GatewayIntentBits as Intent } from 'discord-api-types/v10';
-import { isObject, type Json } from './components.ts';
+import { isObject, type Json } from './fields.ts';
 
 const INTENTS = Object.values(Intent).reduce<number>(
   (all, bit) => (typeof bit === 'number' ? all | bit : all),

@@ -22,12 +22,13 @@ import {
   InteractionResponseType as Response,
 } from 'discord-api-types/v10';
 import { commandsFor, contextOf, type OptionValue, TypingError, typedOptions } from './commands.ts';
-import { isObject, type Json, readModal, walk } from './components.ts';
+import { readModal, walk } from './components.ts';
 import { DiscordError, Faults, invalid, refusals } from './discord-error.ts';
+import { isObject, type Json } from './fields.ts';
 import { blankMessage, createMessage, type Draft, editMessage, FILE_MAX, replyTo } from './messages.ts';
 import { has } from './permissions.ts';
 import type { Ask, Outcome } from './protocol.ts';
-import { filled, type Ids, idsOfOptions, idsOfValues, join, resolve } from './resolve.ts';
+import { checkChosen, filled, type Ids, idsOfOptions, idsOfValues, join, resolve } from './resolve.ts';
 import { snowflake, snowflakeTime } from './snowflake.ts';
 import type { State, StoredToken } from './state.ts';
 import { PEOPLE, type StoredChannel } from './world.ts';
@@ -165,6 +166,7 @@ export class Interactions {
     const values = ask.values ?? [];
     const { min_values: min, max_values: max } = component as { min_values: number; max_values: number };
     if (values.length < min || values.length > max) throw new TypingError(`Choose ${min} to ${max}.`);
+    checkChosen(component, values);
     const place = { state: this.#state, channel, personId };
     const chosen = {
       ...data,

@@ -10,8 +10,9 @@ import {
   MessageType,
 } from 'discord-api-types/v10';
 import { type Upload, unsigned } from './attachments.ts';
-import { attachmentNamed, isObject, type Json, mediaOf, readComponents, walk } from './components.ts';
+import { attachmentNamed, mediaOf, readComponents, walk } from './components.ts';
 import { Faults, refusals } from './discord-error.ts';
+import { isObject, type Json } from './fields.ts';
 import { snowflake } from './snowflake.ts';
 import type { State } from './state.ts';
 import type { StoredChannel } from './world.ts';

@@ -6,7 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { ValidateFunction } from 'ajv';
-import { isObject, type Json } from './components.ts';
+import { isObject, type Json } from './fields.ts';
 
 const DESCRIPTION = new URL('./openapi.json', import.meta.url);
 

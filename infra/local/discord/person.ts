@@ -20,7 +20,8 @@ import {
   ApplicationCommandOptionType as Option,
 } from 'discord-api-types/v10';
 import { type OptionValue, optionsAt } from './commands.ts';
-import { type Json, mediaOf, walk } from './components.ts';
+import { mediaOf, walk } from './components.ts';
+import type { Json } from './fields.ts';
 import type { Ask, FieldValue, Modal, Outcome, PersonEvent, PersonName, View } from './protocol.ts';
 
 export type { Modal, Outcome, PersonName } from './protocol.ts';

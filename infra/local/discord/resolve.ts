@@ -4,7 +4,7 @@
  */
 import { ComponentType as C, ApplicationCommandOptionType as Option } from 'discord-api-types/v10';
 import { TypingError } from './commands.ts';
-import type { Json } from './components.ts';
+import type { Json } from './fields.ts';
 import type { FieldValue } from './protocol.ts';
 import type { State } from './state.ts';
 import type { StoredChannel } from './world.ts';
@@ -121,6 +121,7 @@ export function filled(field: Json, given: FieldValue | undefined): FieldValue {
   if (type === C.TextInput || type === C.RadioGroup) {
     const text = String(given ?? field.value ?? '');
     need(text !== '');
+    if (text && type === C.RadioGroup) checkChosen(field, [text]);
     const { min_length = 0, max_length = 4000 } = field as { min_length?: number; max_length?: number };
     if (text && (text.length < min_length || text.length > max_length)) {
       throw new TypingError(`“${custom_id}” must have ${min_length} to ${max_length} characters.`);
@@ -136,5 +137,19 @@ export function filled(field: Json, given: FieldValue | undefined): FieldValue {
   if (values.length > max_values || (values.length && values.length < min_values)) {
     throw new TypingError(`“${custom_id}” takes ${min_values} to ${max_values}.`);
   }
+  checkChosen(field, values);
   return values;
+}
+
+/**
+ * What was chosen is there to be chosen, and once; of users, roles and channels `resolve` knows.
+ *
+ * @throws {TypingError}
+ */
+export function checkChosen({ custom_id, options }: Json, values: readonly string[]): void {
+  const offered = Array.isArray(options) ? (options as Json[]).map(({ value }) => value) : null;
+  const wrong = values.find(
+    (value, i) => values.indexOf(value) !== i || (offered && !offered.includes(value)),
+  );
+  if (wrong !== undefined) throw new TypingError(`“${String(custom_id)}” does not offer “${wrong}”.`);
 }

@@ -8,9 +8,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attachments, Upload } from './attachments.ts';
-import { isObject, type Json } from './components.ts';
 import { DiscordError, refusals } from './discord-error.ts';
 import type { RateLimits, Troubles } from './faults.ts';
+import { isObject, type Json } from './fields.ts';
 import { type Draft, REQUEST_MAX } from './messages.ts';
 import type { Judge, Violation } from './openapi.ts';
 

@@ -1,7 +1,7 @@
 /** The words that routes are written in: `get('/users/@me', () => ok(self))`. */
 import type { APIOverwrite } from 'discord-api-types/v10';
-import { isObject } from './components.ts';
 import { refusals } from './discord-error.ts';
+import { isObject } from './fields.ts';
 import type { Answer, Call, Route } from './rest.ts';
 import type { State } from './state.ts';
 import type { Guild } from './world.ts';

@@ -122,7 +122,14 @@ describe('components, modals and menus', () => {
     if (modal.kind !== 'modal') throw new Error(modal.kind);
     const files = { files: [{ filename: 'a.png', data: await picture(10) }] };
     const fields = { words: 'Lovely faces', about: ['faces'], who: [operator.id] };
-    await expect(member.submitModal(modal.modal, { ...fields, words: 'no' })).rejects.toThrow('3 to 4000');
+    for (const [wrong, reason] of [
+      [{ words: 'no' }, '3 to 4000'],
+      [{ words: 'x'.repeat(4_001) }, '3 to 4000'],
+      [{ about: ['weather'] }, 'does not offer “weather”'],
+      [{ who: [operator.id, operator.id] }, 'takes 1 to 1'],
+    ] as const) {
+      await expect(member.submitModal(modal.modal, { ...fields, ...wrong })).rejects.toThrow(reason);
+    }
     expect((await member.submitModal(modal.modal, fields, files)).kind).toBe('reply');
     expect((await member.waitForReply()).content).toBe('Thanks: Lovely faces (faces, 1 files)');
 
@@ -140,6 +147,7 @@ describe('components, modals and menus', () => {
     await member.select(card, 'vary', ['steps']);
     expect((await member.waitForReply()).content).toBe('Sweeping steps');
     await expect(member.select(card, 'vary', [])).rejects.toThrow('Choose 1 to 1');
+    await expect(member.select(card, 'vary', ['nothing'])).rejects.toThrow('does not offer “nothing”');
     await member.press(card, 'Delete');
     await expect.poll(async () => (await member.messages()).some(({ id }) => id === card.id)).toBe(false);
   });
