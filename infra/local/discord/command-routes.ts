@@ -1,5 +1,5 @@
 /** The routes that register commands, globally and for one guild. */
-import { registerCommands } from './commands.ts';
+import { inLanguage, registerCommands } from './commands.ts';
 import { invalid, refusals } from './discord-error.ts';
 import { type Call, objectBody, type Route } from './rest.ts';
 import { created, del, done, get, guildOf, ok, patch, post, put } from './routing.ts';
@@ -24,7 +24,11 @@ export function commandRoutes(state: State): Route[] {
     };
     const all = (id: string | undefined) => [...state.commands.values()].filter((one) => one.guild_id === id);
     return [
-      get(base, (call) => ok(all(guildId(call)))),
+      get(base, (call) => {
+        const listed = all(guildId(call));
+        const whole = /^(true|1)$/i.test(call.query.get('with_localizations') ?? '');
+        return ok(whole ? listed : inLanguage(listed, call.locale));
+      }),
       put(base, (call) => {
         if (!Array.isArray(call.body)) throw invalid([], 'LIST_TYPE_CONVERT', 'Only lists may be used here.');
         return ok(registerCommands(state, guildId(call), call.body, true));

@@ -8,21 +8,18 @@ import {
   InteractionContextType,
   ApplicationCommandOptionType as Option,
 } from 'discord-api-types/v10';
+import { checkCommand, takenNames } from './command-rules.ts';
 import { Faults, refusals } from './discord-error.ts';
-import { isObject, type Json } from './fields.ts';
+import { Fields, isObject, type Json } from './fields.ts';
 import { snowflake } from './snowflake.ts';
 import type { State } from './state.ts';
 
-const NAME = /^[-_'\p{L}\p{N}\p{sc=Deva}\p{sc=Thai}]{1,32}$/u;
 const MAX_BY_TYPE: Record<number, number> = {
   [ApplicationCommandType.ChatInput]: 100,
   [ApplicationCommandType.User]: 15,
   [ApplicationCommandType.Message]: 15,
   [ApplicationCommandType.PrimaryEntryPoint]: 1,
 };
-/** Names, descriptions and choice values of one command together. */
-const COMMAND_TEXT_MAX = 8_000;
-
 /** POST and PATCH of one, PUT of all. @throws {DiscordError} 50035 */
 export function registerCommands(
   state: State,
@@ -31,25 +28,25 @@ export function registerCommands(
   replaced: boolean,
 ): APIApplicationCommand[] {
   const faults = new Faults();
+  const fields = new Fields(faults);
   const path = (i: number, ...keys: (string | number)[]) => (replaced ? [i, ...keys] : keys);
   const existing = [...state.commands.values()].filter((one) => one.guild_id === guildId);
   const commands = inputs.map((input, i) => {
     const body = isObject(input) ? input : {};
     const type = Number(body.type ?? ApplicationCommandType.ChatInput);
-    checkCommand(body, type, faults, (...keys) => path(i, ...keys));
+    checkCommand(fields, path(i), body);
     const known = existing.find((one) => one.name === body.name && one.type === type);
     return toCommand(state, guildId, body, type, known?.id ?? snowflake());
   });
   const after = replaced
     ? commands
     : [...existing.filter(({ id }) => !commands.some((one) => one.id === id)), ...commands];
-  for (const [i, { name, type }] of commands.entries()) {
-    if (after.filter((one) => one.name === name && one.type === type).length > 1) {
-      faults.add(
-        path(i, 'name'),
-        'APPLICATION_COMMANDS_DUPLICATE_NAME',
-        'Application command names must be unique',
-      );
+  for (const type of Object.keys(MAX_BY_TYPE)) {
+    const alike = after.filter((one) => one.type === Number(type));
+    for (const { index, path: at } of takenNames(alike as unknown as Json[])) {
+      const sentence = 'Application command names must be unique';
+      const i = commands.indexOf(alike[index]!);
+      if (i >= 0) faults.add(path(i, ...at), 'APPLICATION_COMMANDS_DUPLICATE_NAME', sentence);
     }
   }
   for (const [type, max] of Object.entries(MAX_BY_TYPE)) {
@@ -88,79 +85,6 @@ function toCommand(
           contexts: body.contexts ?? null,
         }),
   } as unknown as APIApplicationCommand;
-}
-
-function checkCommand(
-  body: Json,
-  type: number,
-  faults: Faults,
-  path: (...keys: (string | number)[]) => (string | number)[],
-): void {
-  let text = 0;
-  const described = (one: Json, at: (string | number)[], slash: boolean) => {
-    const { name = '', description = '' } = one as { name?: string; description?: string };
-    text += name.length + description.length;
-    const fits = slash
-      ? NAME.test(name) && name === name.toLowerCase()
-      : name.length >= 1 && name.length <= 32;
-    if (!fits) faults.add([...at, 'name'], 'APPLICATION_COMMAND_INVALID_NAME', 'Command name is invalid');
-    if (slash && (description.length < 1 || description.length > 100)) {
-      faults.add([...at, 'description'], 'BASE_TYPE_BAD_LENGTH', 'Must be between 1 and 100 in length.');
-    }
-  };
-  const options = (list: unknown, at: (string | number)[]) => {
-    if (!Array.isArray(list)) return;
-    if (list.length > 25) faults.add(at, 'BASE_TYPE_MAX_LENGTH', 'Must be 25 or fewer in length.');
-    let optionalSeen = false;
-    const names = new Set<unknown>();
-    for (const [i, one] of list.filter(isObject).entries()) {
-      described(one, [...at, i], true);
-      if (names.has(one.name)) {
-        faults.add(
-          [...at, i, 'name'],
-          'APPLICATION_COMMAND_OPTIONS_NAME_NOT_UNIQUE',
-          'Option names must be unique',
-        );
-      }
-      names.add(one.name);
-      if (one.required === true && optionalSeen) {
-        faults.add(
-          [...at, i],
-          'APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID',
-          'Required options must be placed before non-required options',
-        );
-      }
-      if (one.required !== true) optionalSeen = true;
-      const choices = Array.isArray(one.choices) ? one.choices.filter(isObject) : [];
-      if (choices.length > 25)
-        faults.add([...at, i, 'choices'], 'BASE_TYPE_MAX_LENGTH', 'Must be 25 or fewer in length.');
-      if (choices.length && one.autocomplete === true) {
-        faults.add(
-          [...at, i, 'autocomplete'],
-          'APPLICATION_COMMAND_AUTOCOMPLETE_WITH_CHOICES',
-          'Autocomplete cannot be used with choices',
-        );
-      }
-      for (const [n, { name, value }] of choices.entries()) {
-        text += String(name).length + String(value).length;
-        for (const [key, item] of Object.entries({ name, value })) {
-          if (!String(item) || String(item).length > 100) {
-            faults.add(
-              [...at, i, 'choices', n, key],
-              'BASE_TYPE_BAD_LENGTH',
-              'Must be between 1 and 100 in length.',
-            );
-          }
-        }
-      }
-      options(one.options, [...at, i, 'options']);
-    }
-  };
-  described(body, path(), type === ApplicationCommandType.ChatInput);
-  options(body.options, path('options'));
-  if (text > COMMAND_TEXT_MAX) {
-    faults.add(path(), 'APPLICATION_COMMAND_TOO_LARGE', `Command exceeds maximum size (${COMMAND_TEXT_MAX})`);
-  }
 }
 
 /** The commands a person is offered in a place: installed there, allowed to them; a guild's own before global ones. */
@@ -303,4 +227,18 @@ function checked(option: APIApplicationCommandBasicOption, value: OptionValue): 
       throw new TypingError(`“${name}” must be one of its choices.`);
     }
   }
+}
+
+/** A command as the list of all shows it: in one language, where it has that, and without its dictionaries. */
+export function inLanguage(value: unknown, locale: string): unknown {
+  if (Array.isArray(value)) return value.map((one) => inLanguage(one, locale));
+  if (!isObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]) => {
+      const field = /^(name|description)_localizations$/.exec(key)?.[1];
+      if (!field) return [[key, inLanguage(inner, locale)]];
+      const text = isObject(inner) ? inner[locale] : undefined;
+      return text === undefined ? [] : [[`${field}_localized`, text]];
+    }),
+  );
 }

@@ -17,6 +17,8 @@ import type { Judge, Violation } from './openapi.ts';
 export interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** of whoever asks */
+  readonly locale: string;
   /** an array where a route takes one (PUT commands) */
   readonly body: unknown;
   readonly files: Draft['files'];
@@ -151,7 +153,9 @@ export function createRest(
     const faults = judge?.request(method, template, body) ?? [];
     if (faults.length) violate(name, 'request', faults);
 
-    const answer = await run(route, { params, query, body, files });
+    const { 'x-discord-locale': wanted, 'accept-language': accepted } = request.headers;
+    const locale = String(wanted ?? accepted ?? 'en-US').split(/[,;]/)[0]!;
+    const answer = await run(route, { params, query, locale, body, files });
     if (faults.length && answer.status < 400) {
       return {
         status: 400,

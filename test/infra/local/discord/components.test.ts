@@ -1,9 +1,8 @@
 /** Components and modals, one rule at a time: what Discord takes, and what it refuses at which field. */
 import { describe, expect, it } from 'vitest';
 import { readComponents, readModal } from '#infra/local/discord/components.ts';
-import { DiscordError, Faults } from '#infra/local/discord/discord-error.ts';
-
-type Loose = Record<string, unknown>;
+import { Faults } from '#infra/local/discord/discord-error.ts';
+import { faultsOf, type Loose } from './faults-of.ts';
 
 const row = (...components: Loose[]) => ({ type: 1, components });
 const button = (extra: Loose = {}) => ({ type: 2, style: 1, label: 'x', custom_id: 'a', ...extra });
@@ -17,27 +16,6 @@ const select = (extra: Loose = {}) => ({
 const label = (component: Loose) => ({ type: 18, label: 'A question', component });
 const input = (extra: Loose = {}) => ({ type: 4, custom_id: 't', style: 1, ...extra });
 const text = (extra: Loose = {}) => ({ type: 10, content: 'x', ...extra });
-
-/** Every fault as `path CODE`. */
-function faultsOf(work: (faults: Faults) => unknown): string[] {
-  const faults = new Faults();
-  work(faults);
-  try {
-    faults.throwIfAny();
-    return [];
-  } catch (error) {
-    if (!(error instanceof DiscordError)) throw error;
-    return flat(error.errors as Loose, []);
-  }
-}
-
-function flat(errors: Loose, path: string[]): string[] {
-  return Object.entries(errors).flatMap(([key, value]) =>
-    key === '_errors'
-      ? (value as { code: string }[]).map(({ code }) => `${path.join('.')} ${code}`)
-      : flat(value as Loose, [...path, key]),
-  );
-}
 
 const inMessage = (...components: Loose[]) =>
   faultsOf((faults) => readComponents(components, { v2: true, attachments: [], faults, path: [] }));

@@ -187,6 +187,19 @@ describe('with traffic as it should be', () => {
     await expect(rest.get(one)).rejects.toMatchObject({ code: 10063 });
   });
 
+  it('lists commands with their translations only when asked', async () => {
+    const all = Routes.applicationCommands(APPLICATION_ID);
+    const ping = { name: 'ping', description: 'x', name_localizations: { de: 'pingen' } };
+    await rest.put(all, { body: [ping] });
+    const list = (query: object, headers: Record<string, string> = {}) =>
+      rest.get(all, { query: new URLSearchParams({ ...query }), headers });
+    const [plain] = (await list({})) as object[];
+    expect(plain).not.toHaveProperty('name_localizations');
+    expect(await list({}, { 'x-discord-locale': 'de' })).toMatchObject([{ name_localized: 'pingen' }]);
+    expect(await list({ with_localizations: 'true' })).toMatchObject([ping]);
+    await rest.put(all, { body: [] });
+  });
+
   it('reacts, types, and changes channels and threads', async () => {
     const { id } = await send(channel('portraits'), { content: 'react to me' });
     const reaction = Routes.channelMessageOwnReaction(channel('portraits'), id, encodeURIComponent('👍'));
