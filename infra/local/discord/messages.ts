@@ -12,7 +12,8 @@ import {
 import { type Upload, unsigned } from './attachments.ts';
 import { attachmentNamed, mediaOf, readComponents, walk } from './components.ts';
 import { Faults, refusals } from './discord-error.ts';
-import { isObject, type Json } from './fields.ts';
+import { Fields, isObject, type Json } from './fields.ts';
+import { mentionsOf, readAllowedMentions } from './mentions.ts';
 import { snowflake } from './snowflake.ts';
 import type { State } from './state.ts';
 import type { StoredChannel } from './world.ts';
@@ -190,6 +191,7 @@ async function write(
       }
     }
   }
+  const allowed = readAllowedMentions(new Fields(faults), path, body, before.webhook_id !== undefined);
   faults.throwIfAny();
   if (!content && !embeds.length && !components.length && !attachments.length) throw refusals.emptyMessage();
 
@@ -197,14 +199,14 @@ async function write(
     content,
     ...[...walk(components)].map((one) => (typeof one.content === 'string' ? one.content : '')),
   ];
-  const message = {
+  const written = {
     ...before,
     content,
     embeds,
     components,
     attachments: looseFiles(attachments, embeds, components),
-    ...mentionsOf(state, channel, texts.join('\n'), body.allowed_mentions),
   };
+  const message = { ...written, ...mentionsOf(state, channel, written, texts.join('\n'), allowed) };
   return { message, files: attachments };
 }
 
@@ -231,29 +233,6 @@ function described(entry: Json | undefined, { filename }: Upload): Partial<APIAt
     ...(typeof entry?.description === 'string' && entry.description && { description: entry.description }),
     ...(typeof entry?.title === 'string' && { title: entry.title }),
     ...(spoiler && { flags: AttachmentFlags.IsSpoiler }),
-  };
-}
-
-function mentionsOf(
-  state: State,
-  channel: StoredChannel,
-  text: string,
-  allowed: unknown,
-): Partial<APIMessage> {
-  const rules = isObject(allowed) ? allowed : undefined;
-  const may = (kind: 'users' | 'roles', id: string) => {
-    if (!rules) return true;
-    const list = rules[kind];
-    const parse = Array.isArray(rules.parse) ? rules.parse : [];
-    return parse.includes(kind) || (Array.isArray(list) && list.includes(id));
-  };
-  const ids = (pattern: RegExp) => new Set([...text.matchAll(pattern)].map(([, id]) => id!));
-  const roles = state.guild(channel.guildId)?.roles ?? [];
-  return {
-    mentions: [...ids(/<@!?(\d+)>/g)].flatMap((id) => (may('users', id) ? (state.user(id) ?? []) : [])),
-    mention_roles: [...ids(/<@&(\d+)>/g)].filter(
-      (id) => may('roles', id) && roles.some((role) => role.id === id),
-    ),
   };
 }
 
