@@ -1,7 +1,7 @@
 /** Where flagged pictures are shown: in private channels alone, and those of no server in the platform's own. */
 import { PermissionFlagsBits as P } from 'discord-api-types/v10';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { textOf } from '#infra/local/discord/person.ts';
+import { filesOf, textOf } from '#infra/local/discord/person.ts';
 import { STAFF } from '#infra/local/discord/world.ts';
 import {
   channelId,
@@ -109,9 +109,7 @@ describe('a flagged picture of no server', () => {
       await until(() =>
         direct().some((m) => textOf(m).includes(`drawn ${from}`) && textOf(m).includes('approved')),
       );
-      await until(() =>
-        direct().some((m) => textOf(m).includes(`drawn ${from}`) && m.attachments.length === 1),
-      );
+      await until(() => direct().some((m) => textOf(m).includes(`drawn ${from}`) && filesOf(m).length === 1));
     },
   );
 });
