@@ -2,6 +2,7 @@
  * Some of the bot's shards: a process that is connected to Discord's gateway and answers interactions. Started by
  * `supervisor.ts` as `shard.ts <shard,shard…> <of how many>`; it ends with its parent.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ChannelType,
   Client,
@@ -18,12 +19,17 @@ import { closeDb } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { closeQueues } from '#src/doors/queue.ts';
 import { meetGuild } from '#src/guilds.ts';
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from '../restarts.ts';
 import { endProcess, run, type Service } from '../run.ts';
 import { dispatch } from './dispatch.ts';
+import { untilDiscordAnswers } from './patience.ts';
 import { isFatal, type ShardMessage } from './protocol.ts';
 
 /** Interactions in hand get so long to end. ms */
 const FINISH_WITHIN_MS = 20_000;
+
+/** ids of guilds that are being met */
+const meeting = new Set<string>();
 
 const [list = '', count] = process.argv.slice(2);
 const shards = list.split(',').map(Number);
@@ -32,59 +38,31 @@ if (!shardCount) throw new Error('Usage: shard.ts <shard,shard…> <of how many>
 
 await run('bot', () => withContext({ service: 'bot' }, startShards));
 
-/** Resolves when all of them are connected. */
+/** Resolves when all of them are connected, however long Discord is away. */
 async function startShards(): Promise<Service> {
-  const client = new Client({
-    // Interactions belong to no intent; guilds tell roles and channels.
-    intents: [GatewayIntentBits.Guilds],
-    shards,
-    shardCount,
-    rest: { api: config.discord.apiUrl },
-    // A prompt may say @everyone: nobody is ever called by what a person wrote.
-    allowedMentions: { parse: [], repliedUser: false },
-  });
-
+  const token = required(config.discord.token, 'DISCORD_TOKEN');
   const inHand = new Set<Promise<void>>();
-  let stopping = false;
+  const stopping = new AbortController();
 
-  client.on(Events.InteractionCreate, (interaction) => {
-    if (stopping) return; // "The application did not respond" is better than half a deed
-    const work = dispatch(interaction).finally(() => inHand.delete(work));
-    inHand.add(work);
+  const client = await untilDiscordAnswers(async () => {
+    const made = makeClient(stopping.signal, inHand);
+    const isReady = new Promise<void>((ready) => made.on(Events.ClientReady, () => ready()));
+    try {
+      await made.login(token);
+    } catch (error) {
+      if (error instanceof DiscordjsError && error.code === DiscordjsErrorCodes.TokenInvalid)
+        tell({ fatal: GatewayCloseCodes.AuthenticationFailed });
+      throw error;
+    }
+    await isReady;
+    return made;
   });
-
-  // An "error" event without a listener ends the process.
-  client.on(Events.Error, (error) => log.warn({ err: error }, 'discord client'));
-  client.on(Events.ShardError, (error, shard) => log.warn({ err: error, shard }, 'gateway'));
-  client.on(Events.ShardReconnecting, (shard) => {
-    if (!stopping) log.info({ shard }, 'reconnecting');
-  });
-  client.on(Events.ShardResume, (shard) => log.info({ shard }, 'resumed'));
-  client.on(Events.ShardDisconnect, ({ code }, shard) => {
-    if (!isFatal(code)) return;
-    log.error({ shard, code }, 'gateway closed for good');
-    tell({ fatal: code });
-    endProcess();
-  });
-
-  // One that is not available yet has no roles and channels; it is met when it comes.
-  client.on(Events.GuildCreate, (guild) => void meet(guild));
-  client.on(Events.GuildAvailable, (guild) => void meet(guild));
-  const isReady = new Promise<void>((ready) => client.on(Events.ClientReady, () => ready()));
-  try {
-    await client.login(required(config.discord.token, 'DISCORD_TOKEN'));
-  } catch (error) {
-    if (error instanceof DiscordjsError && error.code === DiscordjsErrorCodes.TokenInvalid)
-      tell({ fatal: GatewayCloseCodes.AuthenticationFailed });
-    throw error;
-  }
-  await isReady;
   log.info({ shards, shardCount, guilds: client.guilds.cache.size }, 'ready');
 
   return {
     /** Takes nothing more, and ends what is in hand. */
     async close(reason) {
-      stopping = true;
+      stopping.abort();
       log.info({ shards, reason, inHand: inHand.size }, 'shards stopping');
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
@@ -98,21 +76,66 @@ async function startShards(): Promise<Service> {
   };
 }
 
+/** One that is not logged in yet. A client whose login failed is of no further use. */
+function makeClient(stopping: AbortSignal, inHand: Set<Promise<void>>): Client {
+  const client = new Client({
+    // Interactions belong to no intent; guilds tell roles and channels.
+    intents: [GatewayIntentBits.Guilds],
+    shards,
+    shardCount,
+    rest: { api: config.discord.apiUrl },
+    // A prompt may say @everyone: nobody is ever called by what a person wrote.
+    allowedMentions: { parse: [], repliedUser: false },
+  });
+
+  client.on(Events.InteractionCreate, (interaction) => {
+    if (stopping.aborted) return; // "The application did not respond" is better than half a deed
+    const work = dispatch(interaction).finally(() => inHand.delete(work));
+    inHand.add(work);
+  });
+
+  // An "error" event without a listener ends the process.
+  client.on(Events.Error, (error) => log.warn({ err: error }, 'discord client'));
+  client.on(Events.ShardError, (error, shard) => log.warn({ err: error, shard }, 'gateway'));
+  client.on(Events.ShardReconnecting, (shard) => {
+    if (!stopping.aborted) log.info({ shard }, 'reconnecting');
+  });
+  client.on(Events.ShardResume, (shard) => log.info({ shard }, 'resumed'));
+  client.on(Events.ShardDisconnect, ({ code }, shard) => {
+    if (!isFatal(code)) return;
+    log.error({ shard, code }, 'gateway closed for good');
+    tell({ fatal: code });
+    endProcess();
+  });
+
+  // One that is not available yet has no roles and channels; it is met when it comes.
+  client.on(Events.GuildCreate, (guild) => void meet(guild, stopping));
+  client.on(Events.GuildAvailable, (guild) => void meet(guild, stopping));
+  return client;
+}
+
 /** Greets a guild that is new to us: where it shows who joins, or in the first channel where we may write. */
-async function meet(guild: Guild): Promise<void> {
-  const me = guild.client.user;
-  const channels = guild.channels.cache
-    .filter((channel) => channel.type === ChannelType.GuildText)
-    .sort((a, b) => a.rawPosition - b.rawPosition);
-  const channel = [guild.systemChannel, ...channels.values()].find((one) =>
-    one?.permissionsFor(me)?.has(POSTING),
-  );
+async function meet(guild: Guild, stopping: AbortSignal): Promise<void> {
+  if (meeting.has(guild.id)) return;
+  meeting.add(guild.id);
   const { id, ownerId } = guild;
-  try {
-    await meetGuild({ id, ownerId, channelId: channel?.id ?? null }, me.id);
-  } catch (error) {
-    log.warn({ err: error, guildId: guild.id }, 'guild not met'); // it is met again at the next start
+  const me = guild.client.user;
+  for (let pause = FIRST_PAUSE_MS; !stopping.aborted; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    const channels = guild.channels.cache
+      .filter((channel) => channel.type === ChannelType.GuildText)
+      .sort((a, b) => a.rawPosition - b.rawPosition);
+    const channel = [guild.systemChannel, ...channels.values()].find((one) =>
+      one?.permissionsFor(me)?.has(POSTING),
+    );
+    try {
+      await meetGuild({ id, ownerId, channelId: channel?.id ?? null }, me.id);
+      break;
+    } catch (error) {
+      log.warn({ err: error, guildId: guild.id }, 'guild not met yet');
+      await sleep(pause, undefined, { signal: stopping }).catch(() => {});
+    }
   }
+  meeting.delete(guild.id);
 }
 
 function tell(message: ShardMessage): void {

@@ -10,18 +10,12 @@ import { setMaxListeners } from 'node:events';
 import inspector from 'node:inspector';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import {
-  type APIGatewayBotInfo,
-  DiscordAPIError,
-  GatewayCloseCodes,
-  HTTPError,
-  REST,
-  Routes,
-} from 'discord.js';
+import { type APIGatewayBotInfo, DiscordAPIError, GatewayCloseCodes, REST, Routes } from 'discord.js';
 import { config, required } from '#config/env.ts';
 import { log } from '#src/doors/log.ts';
-import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, restarts } from '../restarts.ts';
+import { FIRST_PAUSE_MS, restarts } from '../restarts.ts';
 import { endProcess } from '../run.ts';
+import { untilDiscordAnswers } from './patience.ts';
 import { ShardMessage, sentenceOf } from './protocol.ts';
 import { registerCommands } from './register.ts';
 
@@ -58,7 +52,7 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   const rest = new REST({ api: config.discord.apiUrl }).setToken(token);
 
   const gateway = await askGateway(rest);
-  await registerCommands(rest, applicationId);
+  await untilDiscordAnswers(() => registerCommands(rest, applicationId));
   const count = config.discord.shards === 'auto' ? gateway.shards : config.discord.shards;
   const mayIdentify = pacer(gateway.session_start_limit.max_concurrency);
   log.info({ shards: count }, 'starting shards');
@@ -197,20 +191,13 @@ function pacer(concurrency: number): (shards: number, signal: AbortSignal) => Pr
   };
 }
 
-/** How many shards Discord recommends, and how fast they may start. Waits for a Discord that is away for a moment. */
+/** How many shards Discord recommends, and how fast they may start. */
 async function askGateway(rest: REST): Promise<APIGatewayBotInfo> {
-  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    try {
-      return (await rest.get(Routes.gatewayBot())) as APIGatewayBotInfo;
-    } catch (error) {
-      if (error instanceof DiscordAPIError && error.status === 401) {
-        throw new Error(sentenceOf(GatewayCloseCodes.AuthenticationFailed), { cause: error });
-      }
-      if (error instanceof DiscordAPIError || error instanceof HTTPError) {
-        log.warn({ status: error.status, pauseMs: pause }, 'Discord does not answer yet');
-      } else log.warn({ err: error, pauseMs: pause }, 'Discord is out of reach');
-      await sleep(pause);
-    }
+  try {
+    return (await untilDiscordAnswers(() => rest.get(Routes.gatewayBot()))) as APIGatewayBotInfo;
+  } catch (error) {
+    const isRefused = error instanceof DiscordAPIError && error.status === 401;
+    throw isRefused ? new Error(sentenceOf(GatewayCloseCodes.AuthenticationFailed), { cause: error }) : error;
   }
 }
 

@@ -18,6 +18,7 @@ import { config } from '#config/env.ts';
 import { gallery } from '#config/gallery.ts';
 import { db } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
+import { isAway } from '#src/doors/postgres.ts';
 import { clearTakenDown, findPublished, listPublished, neighbours } from '#src/gallery.ts';
 import { allTerms, termsOf } from './bundle-terms.ts';
 import { metrics } from './metrics.ts';
@@ -130,6 +131,10 @@ export async function startWeb({
       log.error({ err: error }, 'a published picture has no bytes');
       return send(request, reply.code(404), NO_PICTURE);
     }
+    if (isAway(error)) {
+      log.warn({ err: error }, 'Postgres is out of reach');
+      return send(request, reply.code(503).header('retry-after', '10'), OUT_OF_REACH);
+    }
     const status = error.statusCode ?? 500;
     if (status < 500) return send(request, reply.code(status), BAD_REQUEST);
     const errorId = randomUUID().slice(0, 8);
@@ -174,6 +179,10 @@ const NO_PICTURE = errorPage(
 const BAD_CURSOR = errorPage(
   'That link is broken',
   'The address does not say where to go on. Begin with the newest pictures.',
+);
+const OUT_OF_REACH = errorPage(
+  'The gallery is out of reach',
+  'Its database does not answer right now. Try again in a minute.',
 );
 const BAD_REQUEST = errorPage('That did not work', 'The request was not one that this page understands.');
 

@@ -99,6 +99,20 @@ describe('an autocomplete', () => {
 });
 
 describe('a process of shards', () => {
+  it('waits for a Discord that answers with a 5xx at its start, and does not end of it', async () => {
+    const me = await local.as('member');
+    const killed = local.bot.pids[0];
+    local.sandbox.misbehave({
+      // its client tries each request four times
+      serverError: { next: 10, when: 'before', status: 503, route: 'GET /gateway/bot' },
+    });
+    process.kill(killed!, 'SIGKILL');
+    await expect.poll(() => local.bot.pids[0], { timeout: 20_000 }).not.toBe(killed);
+    const waiting = local.bot.pids[0];
+    await isAnswered(me);
+    expect(local.bot.pids[0]).toBe(waiting);
+  });
+
   it('that is killed leaves the other guild’s people alone, and comes back', async () => {
     const [here, there] = [
       await local.as('member', 'portraits', 0),

@@ -12,16 +12,26 @@ const TWO = { shard: PRETEND, shardsPerProcess: 1 };
 const APPLICATION = '1100000000000000001';
 
 /** Discord's REST, as far as a supervisor asks: how many shards, and which commands there are. */
-const discord = { commands: [] as unknown[], puts: 0, status: 200, shards: 2, concurrency: 16 };
+const discord = {
+  commands: [] as unknown[],
+  puts: 0,
+  status: 200,
+  away: 0,
+  commandsAway: 0,
+  shards: 2,
+  concurrency: 16,
+};
 const server = createServer((request, response) => {
   const reply = (body: unknown, status = 200) => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   if (request.url === '/api/v10/gateway/bot') {
+    if (discord.away-- > 0) return response.writeHead(502).end('<html>Bad gateway</html>');
     if (discord.status !== 200) return reply({ message: '401: Unauthorized', code: 0 }, discord.status);
     const limit = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: discord.concurrency };
     return reply({ url: 'ws://127.0.0.1:1', shards: discord.shards, session_start_limit: limit });
   }
+  if (discord.commandsAway-- > 0) return response.writeHead(502).end('<html>Bad gateway</html>');
   if (request.method === 'GET') return reply(discord.commands);
   let text = '';
   request.on('data', (chunk) => {
@@ -165,6 +175,13 @@ describe('startBot', () => {
       });
     });
     expect(await reason).toMatch(/DISCORD_TOKEN/);
+  });
+
+  it('waits for a Discord that is away, whatever it asks first', async () => {
+    // each request is tried four times
+    Object.assign(discord, { away: 5, commandsAway: 5, commands: [] });
+    bot = await startBot({ shard: PRETEND });
+    expect(discord.commands).not.toEqual([]);
   });
 
   it('says that the token is refused, and does not try again', async () => {
