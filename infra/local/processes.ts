@@ -1,6 +1,6 @@
 /**
- * Services as child processes of one parent. One that ends by itself is started again with growing pauses; when the parent
- * goes, they go.
+ * Services as child processes of one parent. One that ends by itself is started again, after pauses that grow to half a minute: what it
+ * could not do without may come back at any time. When the parent goes, they go.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,11 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { childEnv } from '#config/env.ts';
-import { restarts } from '#src/services/restarts.ts';
+import { FIRST_PAUSE_MS, restarts } from '#src/services/restarts.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-/** Ended so often in a row without a healthy run: its reason will not go away by itself. */
-const FAILURES_MAX = 5;
 const KILL_AFTER_MS = 100_000;
 /** What one wrote last may come after its end; a process of its own may keep its output open for longer. ms */
 const LAST_WORDS_MS = 500;
@@ -41,21 +39,23 @@ export interface ProcessOptions {
   readonly execArgv?: readonly string[];
   /** told every line that it writes */
   readonly onLine: (line: string) => void;
-  /** told of restarts, and of one that is given up */
+  /** told of restarts */
   readonly say: (line: string) => void;
+  /** pause after the first end, ms */
+  readonly pauseMs?: number;
 }
 
 /** A process for some services; not started yet. */
 export function serviceProcess(
   names: readonly string[],
-  { env, execArgv = [], onLine, say }: ProcessOptions,
+  { env, execArgv = [], onLine, say, pauseMs: firstPauseMs = FIRST_PAUSE_MS }: ProcessOptions,
 ): ServiceProcess {
   const name = names.join(', ');
   let child: ChildProcess | undefined;
   let isWanted = false;
   /** since it was wanted */
   let wasReady = false;
-  let again = restarts();
+  let again = restarts(firstPauseMs);
   let retry: NodeJS.Timeout | undefined;
 
   /** Resolves when it is ready, rejects when it ends before. */
@@ -92,11 +92,7 @@ export function serviceProcess(
   }
 
   function startAgain(how: string, ranMs: number): void {
-    const { failures, pauseMs } = again(ranMs);
-    if (failures > FAILURES_MAX) {
-      say(`${name} ended ${failures} times in a row: see its log`);
-      return;
-    }
+    const { pauseMs } = again(ranMs);
     say(`${name} ended (${how}), starting it again in ${pauseMs / 1000} s`);
     retry = setTimeout(() => void launch().catch(() => {}), pauseMs);
   }
@@ -109,7 +105,7 @@ export function serviceProcess(
     async start() {
       isWanted = true;
       wasReady = false;
-      again = restarts();
+      again = restarts(firstPauseMs);
       await launch();
       wasReady = true;
     },

@@ -14,8 +14,9 @@ afterEach(async () => {
   said.length = 0;
 });
 
-function make(names: readonly string[], env: Record<string, string> = {}): ServiceProcess {
+function make(names: readonly string[], env: Record<string, string> = {}, pauseMs = 500): ServiceProcess {
   running = serviceProcess(names, {
+    pauseMs,
     env: { LOG_LEVEL: 'info', WEB_PORT: '0', ...env },
     onLine: (line) => lines.push(line),
     say: (line) => said.push(line),
@@ -46,6 +47,20 @@ it('starts a killed process again, and leaves a stopped one stopped', async () =
 
   await web.start();
   expect(readies()).toBe(3);
+});
+
+it('never gives one up, however often it ends, only waits for longer', async () => {
+  const web = make(['web'], {}, 10);
+  await web.start();
+  for (let ends = 1; ends <= 8; ends++) {
+    const { pid } = web;
+    process.kill(pid!, 'SIGKILL');
+    await until(() => web.pid !== pid);
+  }
+  expect(said.map((line) => line.replace(/.* in /, ''))).toEqual(
+    [10, 20, 40, 80, 160, 320, 640, 1_280].map((ms) => `${ms / 1_000} s`),
+  );
+  await until(() => readies() === 2);
 });
 
 it('stops one that is still starting', async () => {
