@@ -197,8 +197,8 @@ async function production(
   const { channel, server } = await switchesFor(asked);
   const said = (on: boolean | null, otherwise: string) => (on === null ? otherwise : on ? 'on' : 'off');
   return [
-    `Production mode of this channel: **${said(channel, 'as the server')}**`,
-    `of the server: **${said(server, 'off')}**`,
+    `Production mode in this channel: **${said(channel, 'as in the server')}**`,
+    `Production mode in the server: **${said(server, 'off')}**`,
     await productionHere(asked),
   ].join('\n');
 }

@@ -69,9 +69,9 @@ export function offerLines({ ownerId }: Batch, pictures: readonly Picture[]): st
     const name = pictures.length === 1 ? 'The picture' : `Picture ${picture.index + 1}`;
     switch (wayOf(picture)) {
       case 'owner-said-yes':
-        return `-# ${name} is offered to the gallery: it needs Publish by somebody who looks after that, too.`;
+        return `-# ${name} is offered to the gallery. It comes there once somebody who looks after the gallery presses Publish, too.`;
       case 'gallery-said-yes':
-        return `-# <@${picture.image?.publishAskedBy}> would like ${name.toLowerCase()} in the gallery: it needs Publish by <@${ownerId}>, too.`;
+        return `-# <@${picture.image?.publishAskedBy}> would like ${name.toLowerCase()} in the gallery. It comes there once <@${ownerId}> presses Publish, too.`;
       case 'declined':
         return `-# ${name} was declined for the gallery.`;
       default:

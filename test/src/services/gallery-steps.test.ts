@@ -65,7 +65,9 @@ it('the steps on the empty page bring a member’s picture there', async () => {
   const other = await as('other', 'portraits');
   expect(await press(other, card, 'Publish')).toContain('Only the person who asked');
   expect(await press(member, card, 'Publish')).toContain('offered to the gallery');
-  await member.waitForEdit(card, (message) => textOf(message).includes('needs Publish by somebody'));
+  await member.waitForEdit(card, (message) =>
+    textOf(message).includes('somebody who looks after the gallery presses Publish'),
+  );
   expect(await gallery()).not.toContain('/pictures/');
 
   const moderator = await as('moderator', 'review');

@@ -831,12 +831,12 @@ describe('/guild', () => {
     };
     const settings = async () => (await me.type('settings')).content;
     expect((await operator.type('guild production')).content).toBe(
-      'Production mode of this channel: **as the server**\nof the server: **off**\nSo pictures that you ask for here are tests: they can’t be published.',
+      'Production mode in this channel: **as in the server**\nProduction mode in the server: **off**\nSo pictures that you ask for here are tests: they can’t be published.',
     );
     expect(await production()).toBe(false);
 
     expect((await operator.type('guild production', { mode: 'on' })).content).toMatch(
-      /this channel: \*\*on\*\*[\s\S]*may be published, by this channel’s setting/,
+      /in this channel: \*\*on\*\*[\s\S]*may be published, by this channel’s setting/,
     );
     expect(await production()).toBe(true);
     expect(await settings()).toMatch(/production_mode\*\* \*\*`on`\*\* \(this channel’s; default `off`\)/);
