@@ -7,6 +7,7 @@ import { config } from '#config/env.ts';
 import { run, type Service } from '#src/services/run.ts';
 import { startEverything } from './everything.ts';
 import { say } from './say.ts';
+import { setUpServers } from './set-up.ts';
 
 await run('demo', () => startDemo(process.argv.slice(2)));
 
@@ -22,11 +23,15 @@ async function startDemo(args: readonly string[]): Promise<Service> {
   say(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);
   if (!scripted || !sandbox) {
     say('\nOpen the channel page and type /imagine. Ctrl-C stops everything.');
+    // While the page opens. In an older demo's data nobody is greeted any more.
+    if (sandbox)
+      setUpServers(sandbox).catch(() => say('\nNo greeting came: set the servers up with /guild.'));
     return { close };
   }
 
   try {
     const { runScript } = await import('./script.ts');
+    await setUpServers(sandbox);
     await runScript(sandbox, say);
   } finally {
     await close();

@@ -11,6 +11,7 @@ import { createMessage, FILE_MAX } from './messages.ts';
 import { has } from './permissions.ts';
 import type { Ask, Misbehaviour, PersonEvent, View, ViewChannel, ViewUser } from './protocol.ts';
 import { contentTypeOf, readBytes } from './rest.ts';
+import { sampleNames, samplePhoto } from './samples/samples.ts';
 import type { Change, State } from './state.ts';
 import { PEOPLE, type PersonName, type StoredChannel } from './world.ts';
 
@@ -61,6 +62,7 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
       const url = new URL(request.url ?? '/', 'http://localhost');
       try {
         if (url.pathname === '/sandbox/events') return listen(url, response);
+        if (url.pathname.startsWith('/sandbox/samples/')) return await sample(url, response);
         const body = url.pathname.startsWith('/sandbox/')
           ? await answer(request, url)
           : await page(url.pathname, response);
@@ -78,6 +80,12 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
     },
   };
 
+  async function sample({ pathname }: URL, response: ServerResponse): Promise<void> {
+    const photo = await samplePhoto(pathname.split('/')[3] ?? '');
+    if (!photo) throw new TypingError('No such sample.');
+    response.writeHead(200, { 'content-type': 'image/jpeg', 'cache-control': 'no-cache' }).end(photo.data);
+  }
+
   function listen(url: URL, response: ServerResponse): void {
     const person = personOf(url.searchParams.get('person'));
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -92,6 +100,7 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
     if (request.method === 'GET') {
       const person = personOf(query.get('person'));
       if (what === 'view') return viewOf(state, person);
+      if (what === 'samples') return sampleNames;
       const channel = what === 'channels' ? visible(id, person) : null;
       if (channel && part === 'messages') return state.messages(channel.id, PEOPLE[person].id).slice(-200);
       if (channel && part === 'commands') return commandsFor(state, PEOPLE[person].id, channel.id);

@@ -124,6 +124,23 @@ export class Client {
     return this.#read(await fetch(`sandbox/uploads?${query}`, { method: 'POST', body: file }));
   }
 
+  /** Names of photos that one can try. @returns {Promise<string[]>} */
+  samples() {
+    return this.#get('samples');
+  }
+
+  /** @param {string} name */
+  static sampleUrl(name) {
+    return `sandbox/samples/${encodeURIComponent(name)}`;
+  }
+
+  /** @param {string} name @returns {Promise<File>} */
+  async sample(name) {
+    const response = await fetch(Client.sampleUrl(name));
+    if (!response.ok) throw new Error(`There is no sample ${name}.`);
+    return new File([await response.blob()], name, { type: 'image/jpeg' });
+  }
+
   /** @param {string} path */
   async #get(path) {
     return this.#read(await fetch(`sandbox/${path}?person=${this.person}`));

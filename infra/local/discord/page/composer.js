@@ -3,9 +3,9 @@
  * fields, completed by choices or by the bot while one types.
  *
  * @import { APIApplicationCommand, APIApplicationCommandBasicOption, APIApplicationCommandOption } from 'discord-api-types/v10'
- * @import { Client } from './client.js'
  * @import { Outcome } from '../protocol.ts'
  */
+import { Client } from './client.js';
 import { fill, h } from './dom.js';
 import { choicesOf } from './select-box.js';
 
@@ -27,11 +27,13 @@ const TYPE = {
 const SELECT_OF = { [TYPE.user]: 5, [TYPE.channel]: 8, [TYPE.role]: 6, [TYPE.mentionable]: 7 };
 /** Typing pauses this long before the bot is asked. */
 const ASK_AFTER_MS = 200;
+/** Options of files that sample photos are offered for. */
+const FOR_PHOTOS = /^photo/;
 
 /** @typedef {{ command: APIApplicationCommand, path: string[], description: string, options: APIApplicationCommandBasicOption[] }} Leaf */
 /** @typedef {{ value: string | number | boolean, label: string }} Pick */
 /** @typedef {{ text: string, pick: Pick | null, file: File | null }} Entry what stands in one option's field */
-/** @typedef {{ title: string, hint?: string, mark?: string, choose: () => void }} Item */
+/** @typedef {{ title: string, hint?: string, mark?: string, picture?: string, choose: () => void }} Item */
 
 export class Composer {
   #client;
@@ -86,6 +88,25 @@ export class Composer {
       oninput: () => this.#typed(input),
     });
     fill(this.#line, input);
+  }
+
+  /**
+   * Puts a command into the line, to be looked at and sent.
+   * @param {string} name with its subcommand
+   * @param {Record<string, string>} options as typed; a file is a sample's name
+   */
+  async prepare(name, options) {
+    const leaf = leaves(this.#client.commands).find((one) => nameOf(one) === name);
+    if (!leaf) return;
+    this.#begin(leaf);
+    for (const option of leaf.options) {
+      const text = options[option.name];
+      if (text === undefined) continue;
+      const file = option.type === TYPE.file ? await this.#client.sample(text) : null;
+      this.#entries.set(option.name, { text: file ? '' : text, pick: null, file });
+    }
+    this.#suggest([]);
+    this.#draw();
   }
 
   focus() {
@@ -177,15 +198,22 @@ export class Composer {
     );
     if (type === TYPE.file) {
       const picker = h('input', { type: 'file', hidden: true });
+      const withSamples = FOR_PHOTOS.test(name);
       const face = h(
         'button',
-        { type: 'button', class: 'picker', onclick: () => picker.click() },
-        entry.file?.name ?? 'choose a file…',
+        {
+          type: 'button',
+          class: 'picker',
+          'aria-label': `${name}: ${description}`,
+          onclick: () => (withSamples ? this.#offerSamples(option, entry, picker) : picker.click()),
+          onfocus: () => withSamples && !entry.file && this.#offerSamples(option, entry, picker),
+        },
+        entry.file?.name ?? (withSamples ? 'choose a photo…' : 'choose a file…'),
       );
       picker.addEventListener('change', () => {
         entry.file = picker.files?.[0] ?? null;
-        fill(face, entry.file?.name ?? 'choose a file…');
         this.#say('');
+        this.#next(name);
       });
       pill.append(face, picker);
       return pill;
@@ -278,6 +306,33 @@ export class Composer {
           choose: pick({ value, label }),
         })),
       about,
+    );
+  }
+
+  /**
+   * A photo of one's own, or one of those that are there to try.
+   * @param {APIApplicationCommandBasicOption} option
+   * @param {Entry} entry
+   * @param {HTMLInputElement} picker
+   */
+  async #offerSamples({ name, description }, entry, picker) {
+    const ticket = ++this.#asked;
+    const samples = await this.#client.samples();
+    if (ticket !== this.#asked) return;
+    this.#suggest(
+      [
+        { title: 'A file of yours…', choose: () => picker.click() },
+        ...samples.map((sample) => ({
+          title: sample,
+          hint: 'a sample: somebody who does not exist',
+          picture: Client.sampleUrl(sample),
+          choose: async () => {
+            entry.file = await this.#client.sample(sample);
+            this.#next(name);
+          },
+        })),
+      ],
+      `${name}: ${description}`,
     );
   }
 
@@ -386,7 +441,7 @@ export class Composer {
     fill(
       this.#list,
       title && h('div', { class: 'suggestions-title' }, title),
-      items.map(({ title: text, hint, mark, choose }, i) =>
+      items.map(({ title: text, hint, mark, picture, choose }, i) =>
         h(
           'div',
           {
@@ -397,6 +452,7 @@ export class Composer {
               choose();
             },
           },
+          picture && h('img', { src: picture, alt: '' }),
           h('b', {}, text),
           mark && h('code', {}, mark),
           hint && h('small', {}, hint),

@@ -3,6 +3,7 @@
  *
  *   client.js    what there is, and the line to the local Discord
  *   message.js   one message · markdown.js its text · select-box.js its menus
+ *   first-run.js three things to try
  *   composer.js  where one types · dialog.js modals · overlays.js menus and the lightbox
  *
  * @import { APIMessage } from 'discord-api-types/v10'
@@ -12,6 +13,7 @@ import { Client } from './client.js';
 import { Composer } from './composer.js';
 import { openDialog } from './dialog.js';
 import { byId, fill, h } from './dom.js';
+import { firstRun } from './first-run.js';
 import { refreshTimes } from './markdown.js';
 import { avatar, continues, isEphemeral, renderMessage } from './message.js';
 import { closeOverlay, openMenu } from './overlays.js';
@@ -191,6 +193,7 @@ function drawMessages(toEnd = false) {
     intro(),
     [...next.values()].map(({ element }) => element),
     here.map(failureItem),
+    firstRun(client, ({ command, options }) => composer.prepare(command, options)),
   );
   if (atEnd) scrollToEnd();
 }
@@ -308,10 +311,10 @@ function drawFrame() {
     byId('me'),
     h(
       'button',
-      { type: 'button', title: 'Be somebody else', onclick: switchPerson },
+      { type: 'button', onclick: switchPerson },
       avatar(view.me.name, view.me.colour),
-      h('span', {}, h('b', {}, view.me.name), h('small', {}, roleOf())),
-      h('i', {}, '⇄'),
+      h('span', {}, h('b', {}, view.me.name), h('small', {}, roleOf(client.person))),
+      h('span', { class: 'switch' }, 'Be somebody else'),
     ),
   );
   const sign = channel?.kind === 'text' ? '#' : channel?.kind === 'thread' ? '⌇' : '@';
@@ -320,10 +323,14 @@ function drawFrame() {
   document.title = `${channel?.kind === 'text' ? '#' : ''}${channel?.name ?? ''} · ${guild?.name ?? 'Direct'} (local stand-in)`;
 }
 
-function roleOf() {
-  return { member: 'no roles', operator: 'Operators', moderator: 'Moderators', other: 'no roles' }[
-    client.person
-  ];
+/** @param {PersonName} person */
+function roleOf(person) {
+  return {
+    member: 'no roles',
+    operator: 'manages the servers',
+    moderator: 'reviews what is flagged',
+    other: 'no roles',
+  }[person];
 }
 
 /** @param {ViewChannel} channel */
@@ -341,8 +348,8 @@ function channelLink({ id, name, kind }) {
 function switchPerson() {
   const people = client.view?.people ?? [];
   const { left, top } = byId('me').getBoundingClientRect();
-  openMenu({ x: left + 8, y: top - 46 * people.length - 40 }, [
-    h('div', { class: 'menu-title' }, 'Look at it as'),
+  openMenu({ x: left + 8, y: top - 52 * people.length - 40 }, [
+    h('div', { class: 'menu-title' }, 'Be somebody else'),
     ...people.map(({ key, name, colour }) =>
       h(
         'button',
@@ -353,7 +360,7 @@ function switchPerson() {
           onclick: () => become(key, client.channelId),
         },
         avatar(name, colour),
-        name,
+        h('span', {}, name, h('small', {}, roleOf(key))),
       ),
     ),
   ]);

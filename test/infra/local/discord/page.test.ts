@@ -52,6 +52,30 @@ describe.skipIf(missing)(`in a browser${missing ? ' (skipped: no chromium was fo
 
   const options = () => page.locator('#composer [role=option]');
 
+  it('a channel in which nothing was asked for shows what to try, and a click puts it into the line', async () => {
+    const trials = page.locator('.first-run .trial');
+    await expect.poll(() => trials.count()).toBe(2);
+    expect(await trials.first().innerText()).toContain('/imagine prompt: portrait');
+    await trials.first().click();
+    await expect
+      .poll(() => page.locator('[data-option=prompt] input').inputValue())
+      .toContain('portrait of a woman');
+    await page.keyboard.press('Escape');
+  });
+
+  it('a photo is one of the samples, which reaches the bot', async () => {
+    await page.locator('.trial', { hasText: '/faces add' }).click();
+    await expect.poll(() => page.locator('[data-option=name] input').inputValue()).toBe('ada');
+    await page.locator('.picker').click();
+    expect(await options().first().innerText()).toBe('A file of yours…');
+    await options().filter({ hasText: 'ben-2.jpg' }).click();
+    await expect.poll(() => page.locator('.picker').innerText()).toBe('ben-2.jpg');
+    await page.keyboard.press('Enter');
+    await page.getByText('ben-2.jpg, 320×400').waitFor();
+    // Something was asked for now.
+    await page.locator('.first-run').waitFor({ state: 'detached' });
+  });
+
   it('a command is typed, completed by the bot, mended, sent and answered in private', async () => {
     await page.getByRole('textbox', { name: 'Message' }).pressSequentially('/se');
     await expect.poll(() => options().first().innerText()).toContain('/set');
@@ -110,7 +134,7 @@ describe.skipIf(missing)(`in a browser${missing ? ' (skipped: no chromium was fo
   });
 
   it('somebody else sees other channels, and no one else’s private answers', async () => {
-    await page.locator('#me button').click();
+    await page.getByRole('button', { name: 'Be somebody else' }).click();
     await page.getByRole('menuitem', { name: 'Moderator' }).click();
     await page.getByRole('button', { name: '# review' }).waitFor();
     expect(await page.locator('.message.ephemeral').count()).toBe(0);
