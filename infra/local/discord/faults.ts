@@ -1,5 +1,4 @@
-/** Misbehaviour that is in force, and the rate limits that always are. */
-import { createHash } from 'node:crypto';
+/** Misbehaviour that is in force. */
 import type { Misbehaviour } from './protocol.ts';
 
 export class Troubles {
@@ -45,71 +44,5 @@ export class Troubles {
     if (!fault || fault.when !== when || fault.next <= 0 || !route.includes(fault.route)) return null;
     fault.next--;
     return fault.status;
-  }
-}
-
-/** Requests and the seconds they are counted over, near what Discord was seen to send. */
-const LIMITS: readonly [route: RegExp, requests: number, perS: number][] = [
-  [/^(POST|PATCH) \/channels\/\{channel_id\}\/messages/, 5, 5],
-  [/^DELETE \/channels\/\{channel_id\}\/messages/, 5, 1],
-  [/^GET \/channels\/\{channel_id\}\/messages/, 5, 5],
-  [/^POST \/channels\/.*threads$/, 50, 300],
-  [/reactions/, 1, 0.25],
-  [/^\w+ \/webhooks\//, 5, 2],
-  [/^\w+ \/applications\/.*commands/, 5, 20],
-  [/^POST \/users\/@me\/channels/, 10, 10],
-];
-const OTHERS: readonly [requests: number, perS: number] = [50, 1];
-const GLOBAL_PER_S = 50;
-
-export interface RateLimit {
-  readonly headers: Record<string, string>;
-  /** seconds to wait, when the request is one too many */
-  readonly retryAfterS: number | null;
-  readonly global: boolean;
-}
-
-/** Discord's buckets: a route's kind and its channel, guild or webhook token are counted together. */
-export class RateLimits {
-  readonly #windows = new Map<string, { count: number; endsAt: number }>();
-
-  take(route: string, majorParameter: string, nowMs = Date.now()): RateLimit {
-    const rule = LIMITS.find(([pattern]) => pattern.test(route));
-    const [limit, perS] = rule ? [rule[1], rule[2]] : OTHERS;
-    const bucket = createHash('sha256').update(route).digest('hex').slice(0, 32);
-    const window = this.#window(`${bucket}:${majorParameter}`, perS * 1000, nowMs);
-    const overall = this.#window('global', 1000, nowMs);
-    const outside = route.startsWith('POST /interactions/') || route.includes(' /webhooks/');
-    if (!outside) overall.count++;
-    window.count++;
-    const resetAfterS = Math.max(0, (window.endsAt - nowMs) / 1000);
-    const global = !outside && overall.count > GLOBAL_PER_S;
-    const retryAfterS = global
-      ? (overall.endsAt - nowMs) / 1000
-      : !outside || route.includes(' /webhooks/')
-        ? window.count > limit
-          ? resetAfterS
-          : null
-        : null;
-    return {
-      headers: {
-        'x-ratelimit-limit': String(limit),
-        'x-ratelimit-remaining': String(Math.max(0, limit - window.count)),
-        'x-ratelimit-reset': (window.endsAt / 1000).toFixed(3),
-        'x-ratelimit-reset-after': resetAfterS.toFixed(3),
-        'x-ratelimit-bucket': bucket,
-      },
-      retryAfterS,
-      global,
-    };
-  }
-
-  #window(key: string, lengthMs: number, nowMs: number) {
-    const known = this.#windows.get(key);
-    if (known && known.endsAt > nowMs) return known;
-    if (this.#windows.size > 10_000) this.#windows.clear();
-    const fresh = { count: 0, endsAt: nowMs + lengthMs };
-    this.#windows.set(key, fresh);
-    return fresh;
   }
 }

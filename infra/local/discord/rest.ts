@@ -9,10 +9,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attachments, Upload } from './attachments.ts';
 import { DiscordError, refusals } from './discord-error.ts';
-import type { RateLimits, Troubles } from './faults.ts';
+import type { Troubles } from './faults.ts';
 import { isObject, type Json } from './fields.ts';
 import { type Draft, REQUEST_MAX } from './messages.ts';
 import type { Judge, Violation } from './openapi.ts';
+import type { RateLimits } from './rate-limits.ts';
 
 export interface Call {
   readonly params: Readonly<Record<string, string>>;
@@ -125,8 +126,7 @@ export function createRest(
     const [scheme, token = null] = (request.headers.authorization ?? '').split(' ');
     if (route.bot && (scheme !== 'Bot' || !isToken(token))) throw refusals.unauthorized();
 
-    const { channel_id, guild_id, webhook_token } = params;
-    const limit = limits?.take(name, channel_id ?? guild_id ?? webhook_token ?? '');
+    const limit = limits?.take(name, params);
     if (limit) Object.assign(headers, limit.headers);
     const asked = troubles.takeRateLimit(name);
     const retryAfterS = asked?.retryAfterS ?? limit?.retryAfterS ?? null;

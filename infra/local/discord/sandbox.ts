@@ -9,13 +9,14 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { RateLimits, Troubles } from './faults.ts';
+import { Troubles } from './faults.ts';
 import { Gateway } from './gateway.ts';
 import { IdentifyBudget } from './identify.ts';
 import { Interactions } from './interactions.ts';
 import { type Judge, openJudge, type Violation } from './openapi.ts';
 import { createPeopleSide } from './people.ts';
 import type { Misbehaviour } from './protocol.ts';
+import { RateLimits } from './rate-limits.ts';
 import { createRest } from './rest.ts';
 import { createRoutes } from './routes.ts';
 import { State } from './state.ts';
