@@ -29,6 +29,7 @@ export class DiscordError extends Error {
 export const refusals = {
   unauthorized: () => new DiscordError(401, 0, '401: Unauthorized'),
   notFound: () => new DiscordError(404, 0, '404: Not Found'),
+  methodNotAllowed: () => new DiscordError(405, 0, '405: Method Not Allowed'),
   unknownChannel: () => new DiscordError(404, 10003, 'Unknown Channel'),
   unknownGuild: () => new DiscordError(404, 10004, 'Unknown Guild'),
   unknownMember: () => new DiscordError(404, 10007, 'Unknown Member'),
@@ -48,6 +49,7 @@ export const refusals = {
   missingPermissions: () => new DiscordError(403, 50013, 'Missing Permissions'),
   invalidWebhookToken: () => new DiscordError(401, 50027, 'Invalid Webhook Token'),
   threadArchived: () => new DiscordError(400, 50083, 'Thread is archived'),
+  invalidVersion: () => new DiscordError(400, 50041, 'Invalid API version provided'),
   badJson: () => new DiscordError(400, 50109, 'The request body contains invalid JSON.'),
 } as const;
 

@@ -47,7 +47,7 @@ export async function openJudge(): Promise<Judge> {
   formats.default.default(ajv, ['uri', 'date-time', 'int32', 'int64', 'double']);
   ajv.addFormat('snowflake', /^(0|[1-9]\d{0,19})$/);
   ajv.addFormat('nonce', /^.{0,25}$/s);
-  ajv.addSchema({ $id: 'discord', components: description.components } as object);
+  ajv.addSchema({ $id: 'discord', components: looseSnowflakes(description.components) } as object);
 
   const compiled = new Map<string, ValidateFunction | null>();
   const validator = (key: string, schema: () => Json | undefined): ValidateFunction | null => {
@@ -100,6 +100,24 @@ export async function openJudge(): Promise<Judge> {
       );
     },
   };
+}
+
+/** Ids are described as text; Discord takes small whole numbers too, and sends such back as it got them. */
+function looseSnowflakes(components: Json): Json {
+  const schemas = components.schemas as Json;
+  const SnowflakeType = { oneOf: [schemas.SnowflakeType, { type: 'integer', minimum: 0 }] };
+  return { ...components, schemas: { ...schemas, SnowflakeType } };
+}
+
+/** The methods that Discord has at a path, whether or not the local one has them. */
+export async function methodsAt(path: readonly string[]): Promise<string[]> {
+  const { paths } = JSON.parse(await readFile(DESCRIPTION, 'utf8')) as { paths: Record<string, object> };
+  return Object.entries(paths).flatMap(([template, operations]) => {
+    const segments = template.split('/').slice(1);
+    const fits =
+      segments.length === path.length && segments.every((one, i) => one === path[i] || one[0] === '{');
+    return fits ? Object.keys(operations).map((name) => name.toUpperCase()) : [];
+  });
 }
 
 /**

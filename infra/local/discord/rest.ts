@@ -8,11 +8,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attachments, Upload } from './attachments.ts';
-import { DiscordError, refusals } from './discord-error.ts';
+import { DiscordError, invalid, refusals } from './discord-error.ts';
 import type { Troubles } from './faults.ts';
 import { isObject, type Json } from './fields.ts';
 import { type Draft, REQUEST_MAX } from './messages.ts';
-import type { Judge, Violation } from './openapi.ts';
+import { type Judge, methodsAt, type Violation } from './openapi.ts';
 import type { RateLimits } from './rate-limits.ts';
 
 export interface Call {
@@ -54,6 +54,9 @@ export interface RestOptions {
   readonly onLog: (line: string) => void;
 }
 
+/** Those that Discord still answers; all are answered as version 10 here. */
+const VERSIONS: readonly number[] = [10, 9, 8, 7, 6];
+
 /** Answers everything under `/api`. */
 export function createRest(
   options: RestOptions,
@@ -63,21 +66,20 @@ export function createRest(
 
   return async (request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
-    const path = url.pathname
-      .replace(/^\/api(\/v\d+)?/, '')
-      .split('/')
-      .slice(1)
-      .map(decodeURIComponent);
+    const [, version = String(VERSIONS[0]), rest = ''] = /^\/api(?:\/v(\d+))?(.*)$/.exec(url.pathname) ?? [];
+    const path = rest.split('/').slice(1).map(decoded);
     const method = request.method ?? 'GET';
     const startedAt = performance.now();
     const headers: Record<string, string> = {};
     let route: string = `${method} /${path.join('/')}`;
     let answer: Answer;
     try {
+      if (!VERSIONS.includes(Number(version))) throw refusals.invalidVersion();
       const found = match(method, path);
       if (!found) {
         if (options.judge) violate(route, 'request', ['the local Discord has no such route']);
-        throw refusals.notFound();
+        const methods = await methodsAt(path);
+        throw methods.length && !methods.includes(method) ? refusals.methodNotAllowed() : refusals.notFound();
       }
       route = `${method} ${found.route.template}`;
       answer = await handle(found.route, found.params, url.searchParams, request, headers);
@@ -126,6 +128,10 @@ export function createRest(
     const [scheme, token = null] = (request.headers.authorization ?? '').split(' ');
     if (route.bot && (scheme !== 'Bot' || !isToken(token))) throw refusals.unauthorized();
 
+    for (const [key, value] of Object.entries(params)) {
+      if (!key.endsWith('_id') || /^\d{1,20}$/.test(value)) continue;
+      throw invalid([key], 'NUMBER_TYPE_COERCE', `Value "${value}" is not snowflake.`);
+    }
     const limit = limits?.take(name, params);
     if (limit) Object.assign(headers, limit.headers);
     const asked = troubles.takeRateLimit(name);
@@ -188,6 +194,15 @@ export function createRest(
   }
 }
 
+/** A segment of a path; as it stands where it is badly encoded. */
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
 /** All of a request, at most `max` bytes. @throws {DiscordError} 40005 */
 export async function readBytes(request: IncomingMessage, max = REQUEST_MAX): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -206,7 +221,12 @@ async function readBody(request: IncomingMessage): Promise<{ body: unknown; file
   const bytes = await readBytes(request);
   if (!bytes.length) return { body: {}, files };
   const type = request.headers['content-type'] ?? '';
-  if (!type.startsWith('multipart/form-data')) return { body: parse(bytes.toString()), files };
+  if (!type.startsWith('multipart/form-data')) {
+    if (type.startsWith('application/json')) return { body: parse(bytes.toString()), files };
+    const sentence =
+      "Expected \"Content-Type\" header to be one of {'application/json', 'multipart/form-data'}.";
+    throw invalid([], 'CONTENT_TYPE_INVALID', sentence);
+  }
 
   const form = await new Response(new Uint8Array(bytes), { headers: { 'content-type': type } })
     .formData()
@@ -230,9 +250,12 @@ async function readBody(request: IncomingMessage): Promise<{ body: unknown; file
   return { body, files };
 }
 
+/** With whole numbers that are too large for JavaScript as text: they are ids, which Discord takes as numbers too. */
 function parse(text: string): unknown {
+  const exact = (_: string, value: unknown, context?: { readonly source?: string }) =>
+    Number.isInteger(value) && !Number.isSafeInteger(value) ? (context?.source ?? value) : value;
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(text, exact) as unknown;
   } catch {
     throw refusals.badJson();
   }
