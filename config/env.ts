@@ -76,6 +76,10 @@ const Env = z.object({
   WEB_HOST: z.string().min(1).default('127.0.0.1'),
   /** 0 takes a free port. */
   WEB_PORT: port.default(8080),
+  /** `/metrics` is for those who run Atelier: it has a port of its own, which others cannot reach. */
+  METRICS_HOST: z.string().min(1).default('127.0.0.1'),
+  /** 0 takes a free port. */
+  METRICS_PORT: port.default(9464),
   /** What links in Discord begin with; the web service's own address when left out. */
   PUBLIC_URL: optional(z.url({ protocol: /^https?$/ })),
 
@@ -120,6 +124,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
     onnxProviders: data.ONNX_PROVIDERS,
     onnxThreads: data.ONNX_THREADS,
     web: Object.freeze({ host: data.WEB_HOST, port: data.WEB_PORT, publicUrl: data.PUBLIC_URL }),
+    metrics: Object.freeze({ host: data.METRICS_HOST, port: data.METRICS_PORT }),
     mecene: Object.freeze({
       model: data.MECENE_MODEL,
       modelName: data.MECENE_MODEL_NAME,

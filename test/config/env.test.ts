@@ -55,6 +55,7 @@ describe('the environment', () => {
     ['ONNX_PROVIDERS', 'cpu,cuda,cpu'],
     ['ONNX_THREADS', '-7'],
     ['WEB_PORT', '70000'],
+    ['METRICS_PORT', 'any-port'],
     ['PUBLIC_URL', 'gallery-of-mine'],
     ['MECENE_MODEL', 'oracle'],
     ['MECENE_BASE_URL', 'oracle-of-mine'],
@@ -72,6 +73,10 @@ describe('the environment', () => {
     const says = saysOf({ WEB_PORT: 'x', DATABASE_URL: 'y', SHARDS: '0' });
     for (const name of ['WEB_PORT', 'DATABASE_URL', 'SHARDS']) expect(says).toContain(`  ${name}: `);
     expect(says).toContain('.env.example');
+  });
+
+  it('keeps metrics to this machine unless told otherwise', () => {
+    expect(parseConfig({}).metrics).toEqual({ host: '127.0.0.1', port: 9464 });
   });
 
   it('is told by name what a part cannot work without', () => {

@@ -1,5 +1,6 @@
 import { execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { startSandbox } from '#infra/local/discord/sandbox.ts';
@@ -47,6 +48,19 @@ it.each([
   expect(says).toMatch(sentence);
   expect(says).not.toMatch(/secret-value|\n {4}at /);
   expect(code).toBe(1);
+});
+
+it('a port of the metrics that is taken is named', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const address = taken.address();
+  const port = typeof address === 'object' ? String(address?.port) : '';
+  const { code, says } = await start(['src/main.ts', 'web'], { METRICS_PORT: port, WEB_PORT: '0' });
+  taken.close();
+  expect([code, says]).toEqual([
+    1,
+    `\nweb: /metrics cannot have its port ${port}: set METRICS_PORT to another.\n`,
+  ]);
 });
 
 it.each([[[]], [['everything']], [['web', 'demo']]])(

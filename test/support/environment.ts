@@ -24,6 +24,7 @@ await onServer(`CREATE DATABASE ${database} TEMPLATE ${inject('templateDatabase'
 process.env.DATABASE_URL = server + database;
 process.env.DATA_DIR = `${inject('filesDir')}/${database}`;
 process.env.LOG_LEVEL ??= 'silent';
+process.env.METRICS_PORT = '0';
 // Files run side by side, one a core: with more threads each, onnxruntime's waiting ones take the core from the other file.
 process.env.ONNX_THREADS = '1';
 process.env.STAFF_IDS = STAFF_ID;

@@ -1,6 +1,12 @@
-/** `/metrics`, in Prometheus' text format: what the workers that are alive said of their networks, and pictures without bytes. */
+/**
+ * `/metrics`, in Prometheus' text format: what the workers that are alive said of their networks, and pictures without bytes. It has a
+ * port of its own, which those who may see the gallery do not reach.
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { z } from 'zod';
 import { workersAlive } from '#src/backlog/fleet.ts';
+import { log } from '#src/doors/log.ts';
 import { countMissing } from '#src/generations/images.ts';
 
 /** What `src/doors/onnx.ts` reports of each network, as far as it is shown. */
@@ -18,7 +24,42 @@ interface Gauge {
   readonly values: Map<string, number>;
 }
 
-export async function metrics(now = new Date()): Promise<string> {
+/** @throws {Error} naming the variable when the port is taken */
+export async function startMetrics({ host, port }: { host: string; port: number }) {
+  const server = createServer((request, response) => {
+    const isAsked = request.method === 'GET' && request.url === '/metrics';
+    if (!isAsked) return void response.writeHead(404).end();
+    metrics().then(
+      (text) =>
+        response
+          .writeHead(200, {
+            'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+            'cache-control': 'no-store',
+          })
+          .end(text),
+      (error: unknown) => {
+        log.warn({ err: error }, 'no metrics');
+        response.writeHead(503).end();
+      },
+    );
+  });
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw new Error(`/metrics cannot have its port ${port}: set METRICS_PORT to another.`, { cause: error });
+  }
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address ? address.port : port,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((closed) => server.close(closed));
+    },
+  };
+}
+
+async function metrics(now = new Date()): Promise<string> {
   const workers = await workersAlive(undefined, now);
   const gauge = (help: string): Gauge => ({ help, values: new Map() });
   const alive = gauge('Workers that are alive.');

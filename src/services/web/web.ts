@@ -4,7 +4,7 @@
  *   /                              published pictures, newest first
  *   /pictures/<id>                 one picture
  *   /img/<id>/<width>.<format>     its bytes, in widths and formats of config/gallery.yaml
- *   /about  /health  /metrics
+ *   /about  /health
  *
  * Whether a picture may be seen is decided here at every request, at most `recheck` seconds late.
  */
@@ -21,7 +21,7 @@ import { log } from '#src/doors/log.ts';
 import { isAway } from '#src/doors/postgres.ts';
 import { clearTakenDown, findPublished, listPublished, neighbours } from '#src/gallery.ts';
 import { allTerms, termsOf } from './bundle-terms.ts';
-import { metrics } from './metrics.ts';
+import { startMetrics } from './metrics.ts';
 import { aboutPage, errorPage, galleryPage, type Page, photoPage, readCursor } from './pages.ts';
 import { etagOf, MIME, makeVariants, parseVariant } from './variants.ts';
 
@@ -54,7 +54,8 @@ export async function startWeb({
 }: {
   host?: string;
   port?: number;
-} = {}): Promise<{ url: string; close(): Promise<void> }> {
+} = {}): Promise<{ url: string; metricsPort: number; close(): Promise<void> }> {
+  const metrics = await startMetrics(config.metrics);
   const variants = makeVariants();
   // `return503OnClosing` would answer requests in hand with 503 while we close.
   const app = fastify({
@@ -116,13 +117,6 @@ export async function startWeb({
       .send({ ok: database, database });
   });
 
-  app.get('/metrics', async (_, reply) =>
-    reply
-      .header('cache-control', 'no-store')
-      .type('text/plain; version=0.0.4; charset=utf-8')
-      .send(await metrics()),
-  );
-
   app.setNotFoundHandler((request, reply) => send(request, reply.code(404), NO_PAGE));
 
   app.setErrorHandler<Error & { statusCode?: number; code?: string }>((error, request, reply) => {
@@ -154,15 +148,20 @@ export async function startWeb({
     clearing = clearTakenDown().catch((error: unknown) => log.warn({ err: error }, 'clearing the gallery'));
   }, CLEAR_EVERY_MS);
 
-  const address = await app.listen({ host, port });
+  const address = await app.listen({ host, port }).catch(async (error: unknown) => {
+    await metrics.close();
+    throw error;
+  });
   // A person clicks it: "0.0.0.0" and "[::]" lead nowhere in some browsers.
   const url = address.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
   log.info({ url }, 'web is ready');
   return {
     url,
+    metricsPort: metrics.port,
     async close() {
       clearInterval(timer);
       await clearing;
+      await metrics.close();
       await app.close();
     },
   };

@@ -5,7 +5,7 @@ import { sampleNames, samplePhoto } from '#infra/local/discord/samples/samples.t
 import { detectFaces } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { loadBundle } from '#src/bundles/load.ts';
-import { readPhoto } from '#src/uploads.ts';
+import { readPhoto } from '#src/uploads/photos.ts';
 
 it('are people of the reference world as it is now', async () => {
   const ben = await samplePhoto('ben-2.jpg');

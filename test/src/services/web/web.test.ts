@@ -240,6 +240,8 @@ describe('pages', () => {
 });
 
 describe('/metrics', () => {
+  const scrape = () => fetch(`http://127.0.0.1:${web.metricsPort}/metrics`);
+
   it('say which execution provider runs each network, of workers that are alive', async () => {
     const gpu = [
       { provider: 'cuda', nodes: 2_400 },
@@ -260,7 +262,7 @@ describe('/metrics', () => {
         { ...worker, id: 'lost', seenAt: new Date(0), sessions: [session('unet', 99, gpu)] },
       ],
     });
-    const response = await get('/metrics');
+    const response = await scrape();
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     const lines = (await response.text()).split('\n').filter((line) => line && !line.startsWith('#'));
     expect(lines).toEqual([
@@ -278,7 +280,13 @@ describe('/metrics', () => {
 
   it('say how many pictures storage has no bytes of', async () => {
     await makePicture(1, { missingAt: new Date() });
-    expect(await (await get('/metrics')).text()).toContain('\natelier_pictures_without_bytes 1\n');
+    expect(await (await scrape()).text()).toContain('\natelier_pictures_without_bytes 1\n');
+  });
+
+  it('are not for those who see the gallery, and nothing else is on their port', async () => {
+    expect((await get('/metrics')).status).toBe(404);
+    for (const path of ['/', '/health', '/metrics/x'])
+      expect((await fetch(`http://127.0.0.1:${web.metricsPort}${path}`)).status).toBe(404);
   });
 });
 
