@@ -31,7 +31,7 @@ const NumberParameter = z
   );
 const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });
 /** Lists of choices that the program makes, in `src/parameters/definitions.ts`. */
-const programChoices = ['schedulers', 'spacings', 'cutoffs', 'shapes', 'tiers'] as const;
+const programChoices = ['schedulers', 'spacings', 'cutoffs', 'genders', 'shapes', 'tiers'] as const;
 export type ProgramChoices = (typeof programChoices)[number];
 const ChoiceParameter = z.strictObject({
   ...common,

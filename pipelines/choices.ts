@@ -19,3 +19,7 @@ export type Spacing = (typeof spacings)[number];
 /** What the last fifth of the steps follow alone, see `sdxl/denoise.ts`. */
 export const guidanceCutoffs = ['conditional', 'unconditional', 'none'] as const;
 export type GuidanceCutoff = (typeof guidanceCutoffs)[number];
+
+/** The word for a person that stands before the trigger word, see `photomaker/photomaker.ts`. */
+export const genders = ['auto', 'man', 'woman', 'person', 'none'] as const;
+export type GenderChoice = (typeof genders)[number];

@@ -9,6 +9,7 @@
  * a setting.
  */
 import type { Bitmap } from './bitmap.ts';
+import type { GenderChoice } from './choices.ts';
 import { composite, magnify, regionOf } from './detail.ts';
 import { cosine, detectInTurn, embed, type Face, type Gender, genderAge, landmarks } from './faces/faces.ts';
 import { generator } from './noise.ts';
@@ -103,6 +104,8 @@ export interface PortraitRequest {
   readonly detailFeather: number;
   /** ≥ 1, how many photos the person's are repeated to: two tokens of the prompt for each */
   readonly faceIdWeight: number;
+  /** the word for the person, in both stages */
+  readonly gender: GenderChoice;
   /** The base uses the identity in the steps after this one, counting from 0; 1000: never. */
   readonly startMergeStep: number;
 }
@@ -312,9 +315,9 @@ function fitting({ unet }: PortraitBundle, texts: readonly TextConditioning[]): 
 }
 
 async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promise<Texts> {
-  const { prompt, negativePrompt, weight, face } = request;
+  const { prompt, negativePrompt, weight, face, gender } = request;
   // As PhotoMaker does: a base that names no one might show no one, or a head that the face does not fit.
-  const text = face ? textOnlyPrompt(prompt, bundle.triggerWord, face.gender) : prompt;
+  const text = face ? textOnlyPrompt(prompt, bundle.triggerWord, face.gender, gender) : prompt;
   const plain = await encodePrompt(bundle, text);
   let positive = plain;
   if (weight !== 1) {
@@ -330,6 +333,7 @@ async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promis
       bundle.triggerWord,
       face,
       request.faceIdWeight,
+      gender,
     ));
   return {
     positive,

@@ -6,6 +6,7 @@
  * Checked by: test/golden-runs/photomaker.ts, test/pipelines/photomaker/photomaker.test.ts.
  */
 import { type Bitmap, crop, resize } from '../bitmap.ts';
+import type { GenderChoice } from '../choices.ts';
 import type { Gender } from '../faces/faces.ts';
 import { encodeChunks, type TextConditioning, type TextEncoders } from '../sdxl/conditioning.ts';
 import { type Chunk, chunksOf, parsePrompt, type Token, tokensOf } from '../sdxl/prompt.ts';
@@ -111,6 +112,7 @@ export function normalised({ rgb }: Bitmap): Float32Array {
  * @param trigger a word that may stand in the prompt behind the one the face belongs to; otherwise that is found
  * @param weight  how many photos the person's are repeated to, each standing for two class tokens; more photos than that are all
  *                used, as far as they fit into a chunk
+ * @param gender  the word that the trigger stands behind
  */
 export async function encodeWithIdentity(
   encoders: TextEncoders,
@@ -119,10 +121,11 @@ export async function encodeWithIdentity(
   trigger: string,
   identity: FaceIdentity,
   weight: number,
+  gender: GenderChoice = 'auto',
 ): Promise<TextConditioning> {
   const wanted = Math.max(weight, identity.count);
   const photos = Array.from({ length: Math.min(wanted, PHOTOS_MAX) }, (_, i) => i % identity.count);
-  const parts = parsePrompt(withMark(prompt, trigger, identity.gender));
+  const parts = parsePrompt(withMark(prompt, trigger, identity.gender, gender));
   const marked = (tokenizer: Tokenizer) => {
     const tokens = tokensOf(tokenizer, parts, { [MARK]: TRIGGER_ID });
     const expanded = repeatBefore(tokens, TOKENS_PER_PHOTO * photos.length);
@@ -191,16 +194,41 @@ export async function fuse(
 }
 
 /** The person's prompt without the person: the same words, and none of them is the trigger. What the base is drawn from. */
-export function textOnlyPrompt(prompt: string, trigger: string, gender: Gender | null): string {
-  return withMark(prompt, trigger, gender).replace(MARK, '');
+export function textOnlyPrompt(
+  prompt: string,
+  trigger: string,
+  shown: Gender | null,
+  gender: GenderChoice = 'auto',
+): string {
+  return withMark(prompt, trigger, shown, gender).replace(MARK, '');
 }
 
-/** The prompt with a mark behind the word that a face belongs to, or with a person of its own, and without triggers. */
-function withMark(prompt: string, trigger: string, gender: Gender | null): string {
+/**
+ * The prompt with a mark behind the word that a face belongs to, or with a person of its own, and without triggers.
+ *
+ * @param shown  what the photos show
+ * @param gender `auto`: the prompt's own word, and where it names nobody the one that the photos show. `man`, `woman`, `person`: that
+ *               word stands before the trigger, whatever else the prompt says; `none`: no word is put there
+ */
+function withMark(prompt: string, trigger: string, shown: Gender | null, gender: GenderChoice): string {
   const own = new RegExp(`(\\p{L})[ \\t]+${trigger}\\b`, 'u');
   const mine = own.test(prompt) ? prompt.replace(own, `$1 ${MARK}`) : prompt;
   const clean = mine.replace(new RegExp(`\\b${trigger}\\b`, 'gu'), '');
-  return clean.includes(MARK) ? clean : behindClassWord(clean, MARK, gender);
+  const isMarked = clean.includes(MARK);
+  if (gender === 'auto') return isMarked ? clean : behindClassWord(clean, MARK, shown);
+  if (gender === 'none') return isMarked ? clean : behindOwnWord(clean, MARK);
+  if (new RegExp(`\\b${gender} ${MARK}`, 'iu').test(clean)) return clean;
+  if (isMarked) return clean.replace(MARK, `${gender} ${MARK}`);
+  const said = new RegExp(`\\b${gender}\\b`, 'iu');
+  return said.test(clean) ? clean.replace(said, `$& ${MARK}`) : `${gender} ${MARK} ${clean.trimStart()}`;
+}
+
+/** Puts the mark behind a word that the prompt has: for a person, else "portrait", else the last one. */
+function behindOwnWord(prompt: string, mark: string): string {
+  const named = behindClassWord(prompt, mark, null);
+  if (named.replace(` ${mark}`, '') === prompt) return named;
+  const last = /.*\p{L}/su.exec(prompt)?.[0];
+  return last === undefined ? named : `${last} ${mark}${prompt.slice(last.length)}`;
 }
 
 /**

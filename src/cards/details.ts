@@ -10,6 +10,7 @@ const PROMPT_SHOWN = 700;
 export function detailsOf(viewerId: string, picture: Picture): string {
   const { prompt, seed, width, height, image, batch, faceFolder, timings, reused, tier, price, state } =
     picture;
+  const { gender } = picture.parameters as ResolvedParameters;
   const values = Object.entries(picture.parameters as ResolvedParameters)
     .filter(([name]) => name !== 'seed')
     .map(([name, value]) => `${name} ${quote(showValue(name, value))}`);
@@ -20,7 +21,7 @@ export function detailsOf(viewerId: string, picture: Picture): string {
   const shown = image && !image.deletedAt && mayBeShown(image, image.review);
   return [
     block(prompt.length > PROMPT_SHOWN ? `${prompt.slice(0, PROMPT_SHOWN)}…` : prompt),
-    `Seed ${seed} · ${width}×${height} · ${tier}${batch.production ? ' · production' : ''} · ${state}${face ? ` · face: ${face}` : ''}`,
+    `Seed ${seed} · ${width}×${height} · ${tier}${batch.production ? ' · production' : ''} · ${state}${face ? ` · face: ${face}${gender ? `, gender ${quote(String(gender))}` : ''}` : ''}`,
     values.join(' · '),
     reused ? 'Drawn before under the same settings: free.' : `${counted(price, 'token')}`,
     ...(took.length ? [`Took ${took.join(', ')}`] : []),

@@ -11,7 +11,7 @@ import {
   parameterEntries,
 } from '#config/parameters.ts';
 import { tiers } from '#config/tiers.ts';
-import { guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
+import { genders, guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { UserError } from '#src/errors.ts';
 import { checkNegativePrompt } from '#src/moderation/words.ts';
@@ -31,6 +31,7 @@ const choices: Readonly<Record<ProgramChoices, readonly string[]>> = {
   schedulers: schedulerNames,
   spacings,
   cutoffs: guidanceCutoffs,
+  genders,
   shapes: Object.keys(bundles.get(config.bundle)?.shapes ?? {}),
   tiers: [...tiers.keys()],
 };

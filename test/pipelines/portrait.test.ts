@@ -49,6 +49,17 @@ describe('a person', () => {
     expect(await base('blue background, woman img', { face })).toEqual(named);
     expect(await base('blue background')).not.toEqual(named);
   });
+
+  it('is what the request says they are, and without a face that says nothing', async () => {
+    const base = async (prompt: string, more: Partial<PortraitRequest>) =>
+      (await drawPortrait(bundle, request(prompt, { detailStrength: 0, ...more }))).base;
+    const man = await base('man blue background', {});
+    expect(await base('blue background', { face, gender: 'man' })).toEqual(man);
+    expect(await base('blue background', { face, gender: 'woman' })).not.toEqual(man);
+    const plain = await base('blue background', {});
+    expect(await base('blue background', { face, gender: 'none' })).toEqual(plain);
+    expect(await base('blue background', { gender: 'man' })).toEqual(plain);
+  });
 });
 
 describe('a batch', () => {

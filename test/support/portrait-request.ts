@@ -23,6 +23,7 @@ export function portraitRequest(prompt: string, changes: Partial<PortraitRequest
     detailSide: null,
     detailFeather: 0.14,
     faceIdWeight: 4,
+    gender: 'auto',
     startMergeStep: 1000,
     ...changes,
   };

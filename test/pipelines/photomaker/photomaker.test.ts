@@ -1,12 +1,15 @@
 /** A person in a prompt, by closed forms. PhotoMaker's own results are compared in test/golden.test.ts. */
 import { describe, expect, it } from 'vitest';
+import type { GenderChoice } from '#pipelines/choices.ts';
 import {
   behindClassWord,
   encodeWithIdentity,
   type FaceIdentity,
   type IdEncoder,
+  textOnlyPrompt,
 } from '#pipelines/photomaker/photomaker.ts';
 import type { TextEncoders } from '#pipelines/sdxl/conditioning.ts';
+import { parsePrompt } from '#pipelines/sdxl/prompt.ts';
 import type { Session, Tensor } from '#pipelines/session.ts';
 import { tensor } from '#pipelines/tensor.ts';
 import { goldenDir } from '../../support/golden.ts';
@@ -52,15 +55,39 @@ const person = (count: number, gender: FaceIdentity['gender'] = null): FaceIdent
   pixels: null,
   gender,
 });
+/** One graph, which makes every row of the mask −1. */
+const whole: IdEncoder = {
+  whole: {
+    inputs: [],
+    outputs: [],
+    async run({ prompt_embeds, class_tokens_mask }) {
+      const data = Float32Array.from(prompt_embeds!.data as Float32Array);
+      for (const [row, isClass] of (class_tokens_mask!.data as Uint8Array).entries())
+        if (isClass) data.fill(-1, row * 2, row * 2 + 2);
+      return { updated_prompt_embeds: tensor(data, prompt_embeds!.shape) };
+    },
+  },
+};
+const whole1: FaceIdentity = {
+  ...person(1, 'female'),
+  idTokens: null,
+  pixels: new Float32Array(3 * 224 * 224),
+};
 /** Puts the ID tokens in the place of the class words. */
 const split: IdEncoder = {
   idTokens: echo([]),
   idFuse: { inputs: [], outputs: [], run: async ({ id_tokens }) => ({ fused_embeds: id_tokens! }) },
 };
 
-async function rowsOf(prompt: string, identity: FaceIdentity, weight: number, encoder: IdEncoder = split) {
+async function rowsOf(
+  prompt: string,
+  identity: FaceIdentity,
+  weight: number,
+  encoder: IdEncoder = split,
+  gender: GenderChoice = 'auto',
+) {
   const seen: number[][] = [];
-  const text = await encodeWithIdentity(encoders(seen), encoder, prompt, 'img', identity, weight);
+  const text = await encodeWithIdentity(encoders(seen), encoder, prompt, 'img', identity, weight, gender);
   // Of each token the first encoder's half.
   return { states: [...text.context].filter((_, i) => i % 2 === 0), tokens: text.tokens, seen };
 }
@@ -97,6 +124,39 @@ describe('the word that a face belongs to', () => {
       const { seen } = await rowsOf('by the sea', person(1, gender), 1);
       const wanted = tokenizer.encode(`by the sea, ${word} ${word}`);
       expect(seen[0]!.slice(1, wanted.length + 2)).toEqual([...wanted, tokenizer.endId]);
+    }
+  });
+
+  it.each<[gender: GenderChoice, prompt: string, wanted: string]>([
+    ['man', 'by the sea', 'man by the sea'],
+    ['woman', 'portrait of a knight', 'woman portrait of a knight'],
+    ['person', 'a man at night', 'person a man at night'],
+    // Words that are there already are not said twice.
+    ['woman', 'portrait of a Woman, sea', 'portrait of a Woman, sea'],
+    ['man', 'a dancer img by the sea', 'a dancer man by the sea'],
+    ['man', 'a man img by the sea', 'a man by the sea'],
+    ['none', 'by the sea', 'by the sea'],
+    ['none', 'red hair (sea)', 'red hair sea'],
+    ['none', 'portrait, sea', 'portrait, sea'],
+    ['none', 'a dancer img by the sea', 'a dancer by the sea'],
+    ['none', 'img', ', person'],
+    ['auto', 'by the sea', 'by the sea, woman'],
+  ])('is what the person says, %s, in both stages: %s', async (gender, prompt, wanted) => {
+    const base = parsePrompt(textOnlyPrompt(prompt, 'img', 'female', gender));
+    expect(tokenizer.encode(base.map(({ text }) => text).join(' '))).toEqual(tokenizer.encode(wanted));
+    for (const [encoder, identity] of [
+      [split, person(1, 'female')],
+      [whole, whole1],
+    ] as const) {
+      const { states, seen } = await rowsOf(prompt, identity, 1, encoder, gender);
+      const ids = seen[0]!;
+      const word = ids.findIndex((id, i) => id === ids[i + 1]);
+      const once = [...ids.slice(1, word), ...ids.slice(word + 1)];
+      const plain = tokenizer.encode(wanted);
+      expect(once.slice(0, plain.length + 1)).toEqual([...plain, tokenizer.endId]);
+      // The person is in two states: of the word before the trigger, and of no other.
+      expect(states.flatMap((state, i) => (state < 0 ? [i] : []))).toEqual([word, word + 1]);
+      if (gender === 'man' || gender === 'woman' || gender === 'person') expect(ids[word]).toBe(idOf(gender));
     }
   });
 

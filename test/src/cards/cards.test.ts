@@ -7,6 +7,7 @@ import { Faults } from '#infra/local/discord/discord-error.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { endBatch } from '#src/batches/ending.ts';
 import { renderCard } from '#src/cards/cards.ts';
+import { detailsOf } from '#src/cards/details.ts';
 import { buildManifest } from '#src/cards/manifest.ts';
 import type { Card } from '#src/cards/parts.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
@@ -303,6 +304,14 @@ describe('a review', () => {
     expect((await card.files[0]!.bytes()).length).toBeGreaterThan(1_000);
     expect(words(await render({ reviewId: review.id }, 'notice'))).toContain('was approved');
   });
+});
+
+it('details say which word the face has, beside its folder, and the folder’s name to its owner alone', async () => {
+  const { person, batch } = await opened([{ parameters: { gender: 'woman' } }]);
+  const [picture] = await picturesOf(batch.id);
+  const faceFolder = { id: 'f', ownerId: person.id, name: 'ada', createdAt: new Date() };
+  expect(detailsOf(person.id, { ...picture!, faceFolder })).toContain('face: `ada`, gender `woman`');
+  expect(detailsOf(actor().id, { ...picture!, faceFolder })).toContain('face: a face folder, gender `woman`');
 });
 
 it('what is gone is not shown', async () => {

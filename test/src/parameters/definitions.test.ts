@@ -115,7 +115,7 @@ describe('parseParameter', () => {
 
 describe('choices', () => {
   it('that the program names are those of the program', async () => {
-    const { schedulerNames, spacings, guidanceCutoffs } = await import('#pipelines/choices.ts');
+    const { schedulerNames, spacings, guidanceCutoffs, genders } = await import('#pipelines/choices.ts');
     const of = (name: string) => {
       const parameter = parameters.get(name);
       return parameter?.type === 'choice' ? parameter.choices : null;
@@ -123,6 +123,7 @@ describe('choices', () => {
     expect(of('scheduler')).toEqual(schedulerNames);
     expect(of('timestep_spacing')).toEqual(spacings);
     expect(of('guidance_cutoff')).toEqual(guidanceCutoffs);
+    expect(of('gender')).toEqual(genders);
     expect(of('shape')).toEqual(['portrait', 'square', 'landscape']);
     expect(of('tier')).toEqual(['turbo', 'fast', 'relax']);
   });

@@ -4,7 +4,7 @@
  * test/src/services/worker/requests/portrait.test.ts fails then.
  */
 import { z } from 'zod';
-import { guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
+import { genders, guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import { type LoraChoice, parseLoras } from '#src/bundles/lora-choice.ts';
 import type { Generation } from '#src/doors/db.ts';
@@ -31,6 +31,7 @@ const PortraitParameters = z.object({
   detail_feather: z.number().default(0.14),
   // It was a share once, 0…2.
   face_id_weight: z.number().transform((count) => Math.max(1, Math.round(count))),
+  gender: z.enum(genders).default('auto'),
   start_merge_step: z.number().int(),
 });
 
@@ -70,6 +71,7 @@ export function portraitTask({
     detailSide: values.detail_size,
     detailFeather: values.detail_feather,
     faceIdWeight: values.face_id_weight,
+    gender: values.gender,
     startMergeStep: values.start_merge_step,
   };
   return { request, loras: parseLoras(values.lora ?? '') };
