@@ -30,7 +30,7 @@ export async function warningCard({ guildId, channelId }: Delivery): Promise<Car
   return card(accents.held, [
     text(
       '### Not private any more',
-      `<#${channelId}> can be seen by ${sayRoles(settings.id, reviewSeenBy)}, so I show no flagged pictures here. They wait, unseen, and none is lost.`,
+      `<#${channelId}> can be seen by ${sayRoles(settings.id, reviewSeenBy)}, so I show no flagged pictures there. They wait, unseen, and none is lost.`,
       'Hide the channel from them, or choose another, and then say so with `/guild review_channel`.',
     ),
   ]);

@@ -64,9 +64,10 @@ export async function galleryNotice(imageId: string): Promise<Card | null> {
 }
 
 /** Under a batch's pictures: which of them wait for the other's yes. */
-export function offerLines({ ownerId }: Batch, pictures: readonly Picture[]): string[] {
+export function offerLines({ ownerId, kind }: Batch, pictures: readonly Picture[]): string[] {
+  const only = kind === 'imagine' && pictures.length === 1;
   return pictures.flatMap((picture) => {
-    const name = pictures.length === 1 ? 'The picture' : `Picture ${picture.index + 1}`;
+    const name = only ? 'The picture' : `Picture ${picture.index + 1}`;
     switch (wayOf(picture)) {
       case 'owner-said-yes':
         return `-# ${name} is offered to the gallery. It comes there once somebody who looks after the gallery presses Publish, too.`;

@@ -18,6 +18,7 @@ import {
   stateOf,
   text,
 } from './parts.ts';
+import { offerLines } from './publishing.ts';
 
 /** The pictures, ten a page. @param wantedPage from 0 */
 export async function picturesCard(batch: Batch, wantedPage: number): Promise<Card> {
@@ -38,6 +39,7 @@ export async function picturesCard(batch: Batch, wantedPage: number): Promise<Ca
       text(
         `**Pictures ${page * PICTURES_PAGE + 1}–${page * PICTURES_PAGE + pictures.length}** of ${total}`,
         ...hidden,
+        ...offerLines(batch, pictures),
       ),
       gallery(files),
       select('pictures.pick', batch.id, 'Pick a picture…', pictures.map(choiceOf)),
