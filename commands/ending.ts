@@ -16,8 +16,7 @@ export async function end(
 ): Promise<string> {
   const batch = await getBatch(batchId);
   await mustBeAllowed(actor, 'end', batch);
-  if (!(await endBatch(batchId, how)))
-    throw new UserError('already_done', { what: say(already[batch.state]) });
+  if (!(await endBatch(batchId, how))) throw new UserError('already_done', { what: already[batch.state] });
   return how === 'stopped'
     ? say('Stopped: what is being drawn will be finished, the rest is not begun. Its tokens came back.')
     : say('Cancelled: nothing more is drawn. The tokens of what was not finished come back.');

@@ -17,6 +17,7 @@ import {
   waitForChecks,
 } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
+import type { Say } from '#src/say.ts';
 import { counted, quote } from '#src/text.ts';
 import { takeTurns } from '#src/turns.ts';
 import type { Upload } from '#src/uploads/fetch.ts';
@@ -78,7 +79,7 @@ export default {
         ),
     ),
 
-  async run({ options }, { actor }) {
+  async run({ options }, { actor, say }) {
     const subcommand = options.getSubcommand();
     if (subcommand === 'list') return list(actor.id);
     const name = options.getString('name', true).trim();
@@ -90,7 +91,7 @@ export default {
 
     folderName(name);
     const uploads = PHOTO_OPTIONS.flatMap((option) => options.getAttachment(option) ?? []);
-    const photos = await readAll(actor.id, uploads);
+    const photos = await readAll(say, actor.id, uploads);
     const { folder, ids } = await addPhotos(actor, name, photos);
     const checked = await waitForChecks(ids, CHECKED_WITHIN_MS);
     await forgetRejected(ids);
@@ -121,9 +122,9 @@ export default {
 } satisfies SlashCommand;
 
 /** Reads all of them, or tells every fault at once. @throws {UserError} `plan_faults` */
-async function readAll(personId: string, uploads: readonly Upload[]): Promise<Photo[]> {
+async function readAll(say: Say, personId: string, uploads: readonly Upload[]): Promise<Photo[]> {
   const read = await Promise.allSettled(uploads.map((upload) => takePhoto(personId, upload)));
-  const faults = read.flatMap((result) => (result.status === 'rejected' ? explain(result.reason) : []));
+  const faults = read.flatMap((result) => (result.status === 'rejected' ? explain(say, result.reason) : []));
   if (faults.length) throw new UserError('plan_faults', { faults: [...new Set(faults)] });
   return read.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
 }

@@ -7,123 +7,225 @@
 import { randomUUID } from 'node:crypto';
 import { log } from './doors/log.ts';
 import { isAway } from './doors/postgres.ts';
+import { message, type Say, sayIn } from './say.ts';
 import { quote, relative } from './text.ts';
+
+/** A `message` of say.ts, to be said in the language of whoever reads it. */
+type Message = string;
 
 /** One line per thing we may say, with the facts it needs. Discord markdown; a person's words come `quote`d. */
 const messages = {
   // parameters
-  parameter_unknown: (d: { name: string; near: string[] }) =>
-    `There is no parameter named ${quote(d.name)}.${d.near.length ? ` Did you mean ${d.near.map(quote).join(' or ')}?` : ' `/settings` lists them all.'}`,
-  parameter_type: (d: { name: string; expected: string; got: string }) =>
-    `\`${d.name}\` must be ${d.expected}; ${quote(d.got)} is not.`,
-  parameter_range: (d: { name: string; min: number; max: number; got: number }) =>
-    `\`${d.name}\` must be between ${d.min} and ${d.max}; ${d.got} is outside.`,
-  parameter_choice: (d: { name: string; choices: readonly string[]; got: string }) =>
-    `\`${d.name}\` must be one of ${d.choices.map((c) => `\`${c}\``).join(', ')}; ${quote(d.got)} is not.`,
-  parameter_length: (d: { name: string; max: number; got: number }) =>
-    `\`${d.name}\` may have ${d.max} characters; yours has ${d.got}.`,
-  parameter_lora: (d: { name: string; problem: string }) => `\`${d.name}\`: ${d.problem}.`,
-  negative_alone: (_: object) =>
-    'With `guidance_cutoff` `unconditional` the last steps follow the negative prompt alone, so the two do not go together. Take one of them away, as by `/set parameter:negative_prompt value:none`.',
-  lora_unknown: (d: { name: string; known: readonly string[] }) =>
-    `There is no LoRA ${quote(d.name)}${d.known.length ? `; there is ${d.known.map((n) => `\`${n}\``).join(', ')}` : ' here, nor any other'}.`,
-  parameter_operators: (d: { name: string }) => `Only operators may set \`${d.name}\`.`,
+  parameter_unknown: ({ name, near }: { name: string; near: string[] }, say) =>
+    near.length
+      ? say('There is no parameter named {name}. Did you mean {near}?', {
+          name: quote(name),
+          near: near.map(quote).join(' / '),
+        })
+      : say('There is no parameter named {name}. `/settings` lists them all.', { name: quote(name) }),
+  parameter_type: ({ name, expected: message, got }: { name: string; expected: Message; got: string }, say) =>
+    say('`{name}` must be {expected}; {got} is not.', { name, expected: say(message), got: quote(got) }),
+  parameter_range: (d: { name: string; min: number; max: number; got: number }, say) =>
+    say('`{name}` must be between {min} and {max}; {got} is outside.', d),
+  parameter_choice: (d: { name: string; choices: readonly string[]; got: string }, say) =>
+    say('`{name}` must be one of {choices}; {got} is not.', {
+      name: d.name,
+      choices: d.choices.map((choice) => `\`${choice}\``).join(', '),
+      got: quote(d.got),
+    }),
+  parameter_length: (d: { name: string; max: number; got: number }, say) =>
+    say('`{name}` may have {max} characters; yours has {got}.', d),
+  lora_form: ({ part }: { part: string }, say) =>
+    say('{part} is no LoRA: write its name, or `name:scale`, as `film:0.8`.', { part: quote(part) }),
+  lora_scale: (d: { name: string; max: number }, say) =>
+    say('The scale of the LoRA `{name}` is from −{max} to {max}, as `film:0.8`.', d),
+  lora_twice: (d: { name: string }, say) => say('The LoRA `{name}` is named twice.', d),
+  lora_many: (d: { max: number }, say) => say('A picture is drawn with at most {max} LoRAs.', d),
+  lora_unknown: ({ name, known }: { name: string; known: readonly string[] }, say) =>
+    known.length
+      ? say('There is no LoRA {name}; there is {known}.', {
+          name: quote(name),
+          known: known.map((one) => `\`${one}\``).join(', '),
+        })
+      : say('There is no LoRA {name} here, nor any other.', { name: quote(name) }),
+  negative_alone: (_: object, say) =>
+    say(
+      'With `guidance_cutoff` `unconditional` the last steps follow the negative prompt alone, so the two do not go together. Take one of them away with `/set`: give `negative_prompt` the value `none`, or `guidance_cutoff` another one.',
+    ),
+  parameter_operators: (d: { name: string }, say) => say('Only operators may set `{name}`.', d),
 
   // prompts and batches
-  text_unkeepable: (d: { what: string }) =>
-    `${d.what} has a character that can't be kept, such as NUL or half of an emoji. Leave it out.`,
-  prompt_empty: (_: object) => 'The prompt is empty: say in a few words what to draw.',
-  prompt_long: (d: { max: number; got: number }) =>
-    `A prompt may have ${d.max} characters; yours has ${d.got}. Shorten it.`,
-  text_grows: (d: { what: string; max: number }) =>
-    `${d.what} has characters that stand for many, such as ﷺ: written out it has more than ${d.max}. Use plainer ones.`,
-  negative_blocked: (_: object) =>
-    "I can't use that negative prompt: it has words for children beside words of sex, and those are never taken here, not even to be kept out. Leave one or the other out.",
-  prompt_blocked: (d: { rule: string; says: string }) => `I can't draw that: ${d.says} Nothing was charged.`,
-  tokens_short: (d: { price: number; balance: number }) =>
-    `That costs ${d.price} tokens and you have ${d.balance}. Ask for fewer pictures, or use the tier \`relax\`; more tokens come every day.`,
-  waiting_limit: (d: { waiting: number; max: number }) =>
-    `You already have ${d.waiting} pictures waiting, and ${d.max} is the most. Wait for some, or cancel them with \`/queue\`.`,
-  batch_limit: (d: { pictures: number | bigint; max: number }) =>
-    `That makes ${d.pictures.toLocaleString('en')} pictures, and ${d.max} is the most for one command. Use fewer values, or set \`limit\`.`,
-  blocked_until: (d: { until: Date }) => `You can ask for pictures again ${relative(d.until)}.`,
-  channel_permissions: (d: { missing: string[] }) =>
-    `I can't post here: I lack ${d.missing.join(', ')}. Ask an administrator, or try another channel.`,
+  text_unkeepable: ({ what: message }: { what: Message }, say) =>
+    say("{what} has a character that can't be kept, such as NUL or half of an emoji. Leave it out.", {
+      what: say(message),
+    }),
+  prompt_empty: (_: object, say) => say('The prompt is empty: say in a few words what to draw.'),
+  prompt_long: (d: { max: number; got: number }, say) =>
+    say('A prompt may have {max} characters; yours has {got}. Shorten it.', d),
+  text_grows: ({ what: message, max }: { what: Message; max: number }, say) =>
+    say(
+      '{what} has characters that stand for many, such as ﷺ: written out it has more than {max}. Use plainer ones.',
+      { what: say(message), max },
+    ),
+  negative_blocked: (_: object, say) =>
+    say(
+      "I can't use that negative prompt: it has words for children beside words of sex, and those are never taken here, not even to be kept out. Leave one or the other out.",
+    ),
+  prompt_blocked: ({ says: message }: { rule: string; says: Message }, say) =>
+    say("I can't draw that: {reason} Nothing was charged.", { reason: say(message) }),
+  tokens_short: (d: { price: number; balance: number }, say) =>
+    say(
+      'That costs {price, plural, one {# token} other {# tokens}} and you have {balance, number}. Ask for fewer pictures, or use the tier `relax`; more tokens come every day.',
+      d,
+    ),
+  waiting_limit: (d: { waiting: number; max: number }, say) =>
+    say(
+      'You already have {waiting, plural, one {# picture} other {# pictures}} waiting, and {max} is the most. Wait for some, or cancel them with `/queue`.',
+      d,
+    ),
+  batch_limit: ({ pictures, max }: { pictures: number | bigint; max: number }, say) =>
+    say(
+      'That makes {pictures} pictures, and {max} is the most for one command. Use fewer values, or set `limit`.',
+      { pictures: pictures.toLocaleString(say.language), max },
+    ),
+  blocked_until: ({ until }: { until: Date }, say) =>
+    say('You can ask for pictures again {when}.', { when: relative(until) }),
+  channel_permissions: ({ missing }: { missing: readonly Message[] }, say) =>
+    say("I can't post here: I lack {missing}. Ask an administrator, or try another channel.", {
+      missing: missing.map((message) => say(message)).join(', '),
+    }),
 
   // sweeps and face tests: many faults in one reply
-  plan_faults: (d: { faults: readonly string[] }) =>
-    `Nothing was started. ${d.faults.length === 1 ? 'One thing needs mending' : `${d.faults.length} things need mending`}:\n${d.faults.map((f) => `- ${f}`).join('\n')}`,
-  plan_long: (d: { max: number; got: number }) =>
-    `A form holds ${d.max} characters and this YAML has ${d.got}. Change the file and give it to \`/sweep\` again.`,
-  plan_changed: (_: object) =>
-    'This plan was changed or is already running, or is from before an update. Use the newest card, or give the command again.',
-  plan_production: (d: { on: boolean }) =>
-    `Production mode was switched ${d.on ? 'on' : 'off'} here since this plan was shown. Ask for it again.`,
-  yaml_broken: (d: { line: number; column: number; reason: string }) =>
-    `The YAML does not parse at line ${d.line}, column ${d.column}: ${d.reason}`,
-  file_large: (d: { what: string; bytes: number; max: number }) =>
-    `${d.what} has ${Math.ceil(d.bytes / 1024)} KiB, and ${Math.floor(d.max / 1024)} KiB is the most.`,
+  plan_faults: ({ faults }: { faults: readonly string[] }, say) =>
+    `${say('Nothing was started. {count, plural, =1 {One thing needs mending} other {# things need mending}}:', { count: faults.length })}\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
+  plan_long: (d: { max: number; got: number }, say) =>
+    say(
+      'A form holds {max, number} characters and this YAML has {got, number}. Change the file and give it to `/sweep` again.',
+      d,
+    ),
+  plan_changed: (_: object, say) =>
+    say(
+      'This plan was changed or is already running, or is from before an update. Use the newest card, or give the command again.',
+    ),
+  plan_production: ({ on }: { on: boolean }, say) =>
+    on
+      ? say('Production mode was switched on here since this plan was shown. Ask for it again.')
+      : say('Production mode was switched off here since this plan was shown. Ask for it again.'),
+  yaml_broken: (d: { line: number; column: number; reason: string }, say) =>
+    say('The YAML does not parse at line {line}, column {column}: {reason}', d),
+  file_large: ({ file, bytes, max }: { file: string; bytes: number; max: number }, say) =>
+    say('{file} has {got, number} KiB, and {most, number} KiB is the most.', {
+      file: quote(file),
+      got: Math.ceil(bytes / 1024),
+      most: Math.floor(max / 1024),
+    }),
+  yaml_large: ({ bytes, max }: { bytes: number; max: number }, say) =>
+    say('The YAML has {got, number} KiB, and {most, number} KiB is the most.', {
+      got: Math.ceil(bytes / 1024),
+      most: Math.floor(max / 1024),
+    }),
 
   // faces
-  folder_name: (d: { name: string }) =>
-    `${quote(d.name)} can't be a face folder: use 1 to 32 lower-case letters, digits, \`-\` or \`_\`, beginning with a letter or digit.`,
-  folder_unknown: (d: { name: string; mine: string[] }) =>
-    `You have no face folder named ${quote(d.name)}.${d.mine.length ? ` Yours: ${d.mine.map((n) => `\`${n}\``).join(', ')}.` : ' Make one with `/faces add`.'}`,
-  folder_empty: (d: { name: string }) =>
-    `\`${d.name}\` has no photo with consent yet. Add one with \`/faces add\` and press the consent button.`,
-  upload_not_image: (d: { file: string }) =>
-    `${quote(d.file)} is not a picture I can read: use a JPEG, PNG, WebP or AVIF file.`,
-  upload_pixels: (d: { file: string; megapixels: number; max: number; of: '' | 'AVIF' | '16-bit' }) =>
-    `${quote(d.file)} has ${d.megapixels} megapixels, and ${d.max} is the most${d.of && ` of an ${d.of === 'AVIF' ? 'AVIF file' : 'image with 16-bit colours'}`}. Scale it down.`,
-  upload_heavy: (d: { file: string }) =>
-    `${quote(d.file)} takes too much memory or time to read. Scale it down, or save it as a plain JPEG.`,
-  upload_small: (d: { file: string; min: number }) =>
-    `${quote(d.file)} is too small: each side needs ${d.min} px or more.`,
-  upload_gone: (d: { file: string }) =>
-    `${quote(d.file)} could not be fetched from Discord. Upload it again.`,
-  face_none: (d: { file: string }) =>
-    `I found no face in ${quote(d.file)}: use a photo with one face, seen from the front.`,
-  face_not_yours: (_: object) =>
-    'That picture uses a face folder of the person who asked for it: only they may draw with it.',
-  face_many: (d: { file: string; faces: number }) =>
-    `I found ${d.faces} faces in ${quote(d.file)}: use a photo with one face.`,
-  photos_limit: (d: { max: number }) => `A face folder holds ${d.max} photos at most.`,
+  folder_name: ({ name }: { name: string }, say) =>
+    say(
+      "{name} can't be a face folder: use 1 to 32 lower-case letters, digits, `-` or `_`, beginning with a letter or digit.",
+      { name: quote(name) },
+    ),
+  folder_unknown: ({ name, mine }: { name: string; mine: readonly string[] }, say) =>
+    mine.length
+      ? say('You have no face folder named {name}. Yours: {mine}.', {
+          name: quote(name),
+          mine: mine.map((one) => `\`${one}\``).join(', '),
+        })
+      : say('You have no face folder named {name}. Make one with `/faces add`.', { name: quote(name) }),
+  folder_empty: (d: { name: string }, say) =>
+    say('`{name}` has no photo with consent yet. Add one with `/faces add` and press the consent button.', d),
+  upload_not_image: ({ file }: { file: string }, say) =>
+    say('{file} is not a picture I can read: use a JPEG, PNG, WebP or AVIF file.', { file: quote(file) }),
+  upload_pixels: (d: { file: string; megapixels: number; max: number; of: '' | 'AVIF' | '16-bit' }, say) => {
+    const facts = { file: quote(d.file), megapixels: d.megapixels, max: d.max };
+    if (d.of === 'AVIF')
+      return say(
+        '{file} has {megapixels} megapixels, and {max} is the most of an AVIF file. Scale it down.',
+        facts,
+      );
+    if (d.of === '16-bit')
+      return say(
+        '{file} has {megapixels} megapixels, and {max} is the most of an image with 16-bit colours. Scale it down.',
+        facts,
+      );
+    return say('{file} has {megapixels} megapixels, and {max} is the most. Scale it down.', facts);
+  },
+  upload_heavy: ({ file }: { file: string }, say) =>
+    say('{file} takes too much memory or time to read. Scale it down, or save it as a plain JPEG.', {
+      file: quote(file),
+    }),
+  upload_small: ({ file, min }: { file: string; min: number }, say) =>
+    say('{file} is too small: each side needs {min} px or more.', { file: quote(file), min }),
+  upload_gone: ({ file }: { file: string }, say) =>
+    say('{file} could not be fetched from Discord. Upload it again.', { file: quote(file) }),
+  face_none: ({ file }: { file: string }, say) =>
+    say('I found no face in {file}: use a photo with one face, seen from the front.', { file: quote(file) }),
+  face_not_yours: (_: object, say) =>
+    say('That picture uses a face folder of the person who asked for it: only they may draw with it.'),
+  face_many: ({ file, faces }: { file: string; faces: number }, say) =>
+    say('I found {faces} faces in {file}: use a photo with one face.', { file: quote(file), faces }),
+  photos_limit: (d: { max: number }, say) => say('A face folder holds {max} photos at most.', d),
 
   // buttons
-  not_yours: (_: object) => 'Only the person who asked for this may press that.',
-  moderators_only: (_: object) => 'Only moderators may do that.',
-  own_part: (d: { what: string }) => `You ${d.what} this picture, so another moderator must decide on it.`,
-  operators_only: (_: object) => 'Only operators may do that.',
-  administrators_only: (_: object) => 'Only people who may Manage Server may do that.',
-  already_done: (d: { what: string }) => `That was done already: ${d.what}.`,
-  gone: (_: object) => 'That is not there any more.',
-  command_old: (_: object) =>
-    'Your Discord shows an older form of this command. Reload it (Ctrl+R) and type the command again.',
-  card_old: (_: object) => 'This button is not one I know. Run the command again for a fresh card.',
+  not_yours: (_: object, say) => say('Only the person who asked for this may press that.'),
+  moderators_only: (_: object, say) => say('Only moderators may do that.'),
+  own_part: ({ part: message }: { part: Message }, say) => say(message),
+  operators_only: (_: object, say) => say('Only operators may do that.'),
+  administrators_only: (_: object, say) => say('Only people who may Manage Server may do that.'),
+  already_done: ({ what: message }: { what: Message }, say) =>
+    say('That was done already: {what}.', { what: say(message) }),
+  already_reviewed: ({ approved, by }: { approved: boolean; by: string }, say) =>
+    approved
+      ? say('That was done already: approved by {who}.', { who: `<@${by}>` })
+      : say('That was done already: rejected by {who}.', { who: `<@${by}>` }),
+  gone: (_: object, say) => say('That is not there any more.'),
+  command_old: (_: object, say) =>
+    say('Your Discord shows an older form of this command. Reload it (Ctrl+R) and type the command again.'),
+  card_old: (_: object, say) => say('This button is not one I know. Run the command again for a fresh card.'),
 
   // pictures
-  picture_unclear: (d: { pictures: number }) =>
-    `That message shows ${d.pictures} pictures. Choose one there with Apps → Details, and give its id.`,
-  image_flagged: (_: object) => 'That picture is held for review by the moderators.',
-  publish_others: (_: object) =>
-    'Only the person who asked for a picture, and those who look after the gallery, may publish it.',
-  publish_nobody: (_: object) =>
-    'What was asked for here comes into the gallery only through the platform’s own people, and there is no place yet where they could be asked.',
-  image_not_production: (_: object) =>
-    'Only pictures drawn in production mode can be published; this one was a test. An operator can switch it on for a channel or the server with `/guild production`; what is drawn from then on can be.',
-
-  review_channel_open: (d: { channelId: string; roles: string }) =>
-    `<#${d.channelId}> can't be the review channel, as it can be seen by ${d.roles}. Flagged pictures are for operators and moderators alone: hide it from the others, or name who they are with \`/guild moderators\`.`,
+  picture_unclear: (d: { pictures: number }, say) =>
+    say(
+      'That message shows {pictures, plural, one {# picture} other {# pictures}}. Choose one there with Apps → Details, and give its id.',
+      d,
+    ),
+  image_flagged: (_: object, say) => say('That picture is held for review by the moderators.'),
+  publish_others: (_: object, say) =>
+    say('Only the person who asked for a picture, and those who look after the gallery, may publish it.'),
+  publish_nobody: (_: object, say) =>
+    say(
+      'What was asked for here comes into the gallery only through the platform’s own people, and there is no place yet where they could be asked.',
+    ),
+  image_not_production: (_: object, say) =>
+    say(
+      'Only pictures drawn in production mode can be published; this one was a test. An operator can switch it on for a channel or the server with `/guild production`; what is drawn from then on can be.',
+    ),
+  review_channel_open: ({ channelId, roles }: { channelId: string; roles: string }, say) =>
+    say(
+      "{channel} can't be the review channel, as it can be seen by {roles}. Flagged pictures are for operators and moderators alone: hide it from the others, or name who they are with `/guild moderators`.",
+      { channel: `<#${channelId}>`, roles },
+    ),
 
   // services
-  busy: (d: { what: string }) =>
-    `${d.what} did not answer in time. Nothing was charged; try again in a minute.`,
-  database_away: (_: object) =>
-    'My database does not answer right now. Try again in a minute; if what you asked for comes all the same, it was accepted before that.',
-  turns_taken: (d: { what: string; max: number }) =>
-    `I am still at ${d.max} ${d.what} of yours, and that is the most at once. Wait for the answer, then try again.`,
-  mecene_failed: (_: object) => 'Mecene could not make a prompt of that. Try other words.',
-};
+  busy: ({ what: message }: { what: Message }, say) =>
+    say('{what} did not answer in time. Nothing was charged; try again in a minute.', { what: say(message) }),
+  database_away: (_: object, say) =>
+    say(
+      'My database does not answer right now. Try again in a minute; if what you asked for comes all the same, it was accepted before that.',
+    ),
+  turns_taken: ({ what: message, max }: { what: Message; max: number }, say) =>
+    say(
+      'I am still at {max} {what} of yours, and that is the most at once. Wait for the answer, then try again.',
+      { max, what: say(message) },
+    ),
+  mecene_failed: (_: object, say) => say('Mecene could not make a prompt of that. Try other words.'),
+} satisfies Record<string, (details: never, say: Say) => string>;
 
 export type UserErrorCode = keyof typeof messages;
 type Details<C extends UserErrorCode> = Parameters<(typeof messages)[C]>[0];
@@ -131,13 +233,22 @@ type Details<C extends UserErrorCode> = Parameters<(typeof messages)[C]>[0];
 export class UserError<C extends UserErrorCode = UserErrorCode> extends Error {
   override readonly name = 'UserError';
   readonly code: C;
-  /** What the person reads. Discord markdown. */
-  readonly userMessage: string;
+  readonly #details: Details<C>;
 
   constructor(code: C, details: Details<C>, options?: ErrorOptions) {
     super(code, options);
     this.code = code;
-    this.userMessage = (messages[code] as (d: Details<C>) => string)(details);
+    this.#details = details;
+  }
+
+  /** The same in English. */
+  get userMessage(): string {
+    return this.in(sayIn('en'));
+  }
+
+  /** What the person reads. Discord markdown. */
+  in(say: Say): string {
+    return (messages[this.code] as (details: Details<C>, say: Say) => string)(this.#details, say);
   }
 }
 
@@ -145,10 +256,10 @@ export class UserError<C extends UserErrorCode = UserErrorCode> extends Error {
 export type Failure = keyof typeof failures;
 
 const failures = {
-  internal: 'Something broke on our side.',
-  folder_empty: 'Its face folder has no photo with consent any more.',
-  gone: 'Its face folder is gone.',
-  lora_unknown: 'Its LoRA is not there any more.',
+  internal: message('Something broke on our side.'),
+  folder_empty: message('Its face folder has no photo with consent any more.'),
+  gone: message('Its face folder is gone.'),
+  lora_unknown: message('Its LoRA is not there any more.'),
 } satisfies Partial<Record<UserErrorCode | 'internal', string>>;
 
 const isFailure = (code: string): code is Failure => Object.hasOwn(failures, code);
@@ -159,21 +270,22 @@ export function failureOf(error: unknown): Failure {
 }
 
 /** @param failure as a row has it; null or a word of another version: ours */
-export function failureSentence(failure: string | null): string {
-  return failures[failure !== null && isFailure(failure) ? failure : 'internal'];
+export function failureSentence(say: Say, failure: string | null): string {
+  const message = failures[failure !== null && isFailure(failure) ? failure : 'internal'];
+  return say(message);
 }
 
 /**
  * What to tell the person. An error that is not for people is ours: it is logged under the id they may quote, unless it is Postgres
  * that is away for everybody.
  */
-export function explain(error: unknown): string {
-  if (error instanceof UserError) return error.userMessage;
+export function explain(say: Say, error: unknown): string {
+  if (error instanceof UserError) return error.in(say);
   if (isAway(error)) {
     log.warn({ err: error }, 'Postgres is out of reach');
-    return new UserError('database_away', {}).userMessage;
+    return new UserError('database_away', {}).in(say);
   }
   const errorId = randomUUID().slice(0, 8);
   log.error({ err: error, errorId }, 'unexpected error');
-  return `Something broke on our side. If it goes on, quote \`${errorId}\`.`;
+  return say('Something broke on our side. If it goes on, quote `{errorId}`.', { errorId });
 }

@@ -22,6 +22,7 @@ import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
 import { folderName } from './folder-name.ts';
 import { type Actor, admitUser } from './people/people.ts';
+import { message } from './say.ts';
 import type { Photo } from './uploads/photos.ts';
 
 export const PHOTOS_MAX = 10;
@@ -90,7 +91,8 @@ export async function waitForChecks(ids: readonly string[], timeoutMs: number): 
       orderBy: inOrder,
     });
     if (photos.every(({ state }) => state !== 'checking')) return photos;
-    if (Date.now() > deadline) throw new UserError('busy', { what: 'The worker that looks at photos' });
+    if (Date.now() > deadline)
+      throw new UserError('busy', { what: message('The worker that looks at photos') });
     await pause(POLL_MS);
   }
 }
@@ -163,7 +165,8 @@ export async function giveConsent(
     }
     return accepted.length;
   });
-  if (!photos) throw new UserError('already_done', { what: 'there is no photo that waits for consent' });
+  if (!photos)
+    throw new UserError('already_done', { what: message('there is no photo that waits for consent') });
   return { folder, photos };
 }
 

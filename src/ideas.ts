@@ -12,6 +12,7 @@ import { db, type Idea, type Prisma } from './doors/db.ts';
 import { type Queues, queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
 import type { CheckedPrompt } from './moderation/words.ts';
+import { message } from './say.ts';
 
 const POLL_MS = 150;
 /** A row this young may still be on its way to the queue. */
@@ -58,7 +59,7 @@ export async function waitForIdeas(
   const wanted = [...new Set(ids)];
   const ended: Prisma.IdeaWhereInput = { id: { in: wanted }, state: { not: 'waiting' } };
   for (const until = Date.now() + timeoutMs; (await db.idea.count({ where: ended })) < wanted.length; ) {
-    if (Date.now() >= until) throw new UserError('busy', { what: 'Mecene' });
+    if (Date.now() >= until) throw new UserError('busy', { what: message('Mecene') });
     await sleep(POLL_MS);
   }
   const rows = new Map((await db.idea.findMany({ where: ended })).map((idea) => [idea.id, idea]));

@@ -25,6 +25,7 @@ import {
 import { reviewChannel } from './guilds.ts';
 import type { Actor } from './people/people.ts';
 import { decidesForGallery, galleryGuildOf, mustBeAllowed } from './people/rights.ts';
+import { message } from './say.ts';
 
 const WITH = {
   review: { select: { state: true } },
@@ -57,7 +58,7 @@ export async function publishImage(
 
   const { publishAskedBy: first, publishDeclinedBy: declinedBy } = image;
   if (declinedBy && !decides)
-    throw new UserError('already_done', { what: 'those who look after the gallery declined it' });
+    throw new UserError('already_done', { what: message('those who look after the gallery declined it') });
   if (isOwner && decides) return publish(actor, image, collection, actor.id);
   if (first === null) return offer(actor, image, collection);
   const byOwner = first === batch.ownerId;
@@ -124,13 +125,13 @@ export async function declineImage(actor: Actor, imageId: string): Promise<void>
   const { batch } = image.generation;
   if (!(await decidesForGallery(actor, batch))) throw new UserError('moderators_only', {});
   if (image.publishAskedBy !== null && image.publishAskedBy !== batch.ownerId)
-    throw new UserError('already_done', { what: 'it waits for its owner now' });
+    throw new UserError('already_done', { what: message('it waits for its owner now') });
   const wake = await db.$transaction(async (tx) => {
     if (!(await markDeclined(tx, imageId, actor.id))) return null;
     await note(tx, actor, 'image.decline', image, null);
     return together(await shownAnew(tx, image), await tellOwner(tx, image));
   });
-  if (!wake) throw new UserError('already_done', { what: 'it is not offered any more' });
+  if (!wake) throw new UserError('already_done', { what: message('it is not offered any more') });
   wake();
 }
 
@@ -148,7 +149,7 @@ export async function unpublishImage(actor: Actor, imageId: string): Promise<voi
     await note(tx, actor, 'image.unpublish', image, { visibility: 'private' });
     return shownAnew(tx, image);
   });
-  if (!wake) throw new UserError('already_done', { what: 'it is not in the gallery' });
+  if (!wake) throw new UserError('already_done', { what: message('it is not in the gallery') });
   wake();
   await clearTakenDown({ id: imageId });
 }

@@ -1,4 +1,5 @@
 /** Which LoRAs a picture is drawn with, as people write it: `film`, `film:0.6`, `film:0.6, ink`. */
+import { UserError } from '#src/errors.ts';
 
 export interface LoraChoice {
   readonly name: string;
@@ -12,7 +13,7 @@ export const LORA_NAME = /^[a-z0-9][a-z0-9_-]{0,39}$/u;
 
 /**
  * @returns in the order of their names; those of scale 0 are left out
- * @throws  {RangeError} saying what is wrong with which
+ * @throws  {UserError} `lora_form`, `lora_scale`, `lora_twice`, `lora_many`
  */
 export function parseLoras(text: string): LoraChoice[] {
   const choices: LoraChoice[] = [];
@@ -20,14 +21,13 @@ export function parseLoras(text: string): LoraChoice[] {
     if (!part) continue;
     const [name = '', number = '1', ...more] = part.split(':').map((one) => one.trim());
     const scale = Number(number);
-    if (more.length || !LORA_NAME.test(name))
-      throw new RangeError(`${JSON.stringify(part)} is no LoRA: write its name, or name:scale, as film:0.8`);
+    if (more.length || !LORA_NAME.test(name)) throw new UserError('lora_form', { part });
     if (number === '' || !Number.isFinite(scale) || Math.abs(scale) > SCALE_MAX)
-      throw new RangeError(`the scale of ${name} is from −${SCALE_MAX} to ${SCALE_MAX}, as film:0.8`);
-    if (choices.some((one) => one.name === name)) throw new RangeError(`${name} is named twice`);
+      throw new UserError('lora_scale', { name, max: SCALE_MAX });
+    if (choices.some((one) => one.name === name)) throw new UserError('lora_twice', { name });
     choices.push({ name, scale });
   }
-  if (choices.length > MOST) throw new RangeError(`at most ${MOST} LoRAs at once`);
+  if (choices.length > MOST) throw new UserError('lora_many', { max: MOST });
   return choices.filter(({ scale }) => scale !== 0).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 

@@ -5,6 +5,7 @@ import { PICTURES_PAGE } from '#src/deliveries.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
+import { sayIn } from '#src/say.ts';
 import { counted, plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { accentOf, choiceOf, heldSentence, hiddenWords } from './lines.ts';
@@ -67,7 +68,7 @@ async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise
   if (place.readyMs > 0) lines.push(`Ready about ${relative(new Date(Date.now() + place.readyMs))}`);
   if (held.length) lines.push(`${many(held)}${await heldSentence(batch)}`);
   if (failed.length) {
-    const sentences = [...new Set(failed.map(({ failure }) => failureSentence(failure)))];
+    const sentences = [...new Set(failed.map(({ failure }) => failureSentence(sayIn('en'), failure)))];
     lines.push(`${many(failed)}${sentences.join(' ')} Its tokens are back.`);
   }
   const faceless = of('done').filter((picture) => faceFound(picture) === false);

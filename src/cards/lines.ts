@@ -3,6 +3,7 @@ import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import type { Picture } from '#src/generations/pictures.ts';
 import { reviewChannel } from '#src/guilds.ts';
+import { sayIn } from '#src/say.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { accents, coordinatesOf, stateOf } from './parts.ts';
 
@@ -26,7 +27,7 @@ export function hiddenWords(picture: Picture): string {
     running: 'being drawn',
     done: 'done',
     held: 'held for review',
-    failed: failureSentence(picture.failure),
+    failed: failureSentence(sayIn('en'), picture.failure),
     cancelled: 'not drawn',
     gone: 'deleted',
   };

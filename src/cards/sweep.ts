@@ -4,6 +4,7 @@ import { placeOf } from '#src/backlog/place.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
+import { sayIn } from '#src/say.ts';
 import { counted, plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { accentOf, some, TITLE_SHOWN } from './lines.ts';
@@ -109,7 +110,7 @@ function failureLines(pictures: readonly Picture[]): string[] {
   const counts = new Map<string, number>();
   for (const { state, failure } of pictures) {
     if (state !== 'failed') continue;
-    const sentence = failureSentence(failure);
+    const sentence = failureSentence(sayIn('en'), failure);
     counts.set(sentence, (counts.get(sentence) ?? 0) + 1);
   }
   return [...counts]

@@ -27,6 +27,7 @@ import {
 } from '#src/generations/images.ts';
 import { type Actor, addStrike } from '#src/people/people.ts';
 import { type AskedIn, mustReview } from '#src/people/rights.ts';
+import { message } from '#src/say.ts';
 
 export interface NewReview {
   readonly imageId: string;
@@ -131,7 +132,7 @@ export async function decide(
 
   if (!decided) {
     const { state, moderatorId } = await db.review.findUniqueOrThrow({ where: { id: reviewId } });
-    throw new UserError('already_done', { what: `${state} by <@${moderatorId}>` });
+    throw new UserError('already_reviewed', { approved: state === 'approved', by: moderatorId ?? '' });
   }
   if (decided.unnamed) await dropBytes(decided.unnamed);
   decided.wake();
@@ -147,6 +148,12 @@ async function heldBytes({ storageKey }: Image): Promise<Buffer | null> {
   }
 }
 
+const reported = {
+  pending: message('the moderators are looking at it'),
+  approved: message('the moderators have approved it'),
+  rejected: message('the moderators have rejected it'),
+} as const satisfies Record<Review['state'], string>;
+
 /** A member's report takes a picture out of sight until a moderator decides. @throws {UserError} `gone`, `already_done` */
 export async function reportImage(actor: Actor, imageId: string): Promise<void> {
   const image = await db.image.findUnique({
@@ -156,7 +163,7 @@ export async function reportImage(actor: Actor, imageId: string): Promise<void> 
   if (!image || image.deletedAt) throw new UserError('gone', {});
   const known = (state: Review['state']) =>
     new UserError('already_done', {
-      what: state === 'pending' ? 'the moderators are looking at it' : `the moderators have ${state} it`,
+      what: reported[state],
     });
   if (image.review) throw known(image.review.state);
 

@@ -9,6 +9,7 @@ import type { z } from 'zod';
 import { safety } from '#config/safety.ts';
 import { hashOf } from '#src/canonical.ts';
 import { UserError } from '#src/errors.ts';
+import { message } from '#src/say.ts';
 import { isKeepable } from '#src/text.ts';
 import { fold } from './folding.ts';
 import { findPhrases, phraseTree, type Readings, type Spelling, spell } from './phrases.ts';
@@ -82,7 +83,7 @@ export function checkPrompt(text: string): CheckedPrompt {
   // A character has at most two code units: most of what is too long is not even counted.
   const got = text.length > 2 * max ? text.length : [...text].length;
   if (got > max) throw new UserError('prompt_long', { max, got });
-  const folded = foldedText(text, 'The prompt');
+  const folded = foldedText(text, message('The prompt'));
   if (!/[^\s\p{P}]/u.test(folded)) throw new UserError('prompt_empty', {});
   const broken = firstBroken(folded, rules);
   if (broken) throw new UserError('prompt_blocked', { rule: broken.id, says: broken.says });
@@ -96,7 +97,7 @@ export function checkPrompt(text: string): CheckedPrompt {
  * @throws {UserError} `negative_blocked`, `text_grows`, `text_unkeepable`
  */
 export function checkNegativePrompt(text: string): void {
-  const folded = foldedText(text, 'The negative prompt');
+  const folded = foldedText(text, message('The negative prompt'));
   if (firstBroken(folded, rulesForNegatives)) throw new UserError('negative_blocked', {});
 }
 

@@ -15,6 +15,7 @@ import { genders, guidanceCutoffs, schedulerNames, spacings } from '#pipelines/c
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { UserError } from '#src/errors.ts';
 import { checkNegativePrompt } from '#src/moderation/words.ts';
+import { message } from '#src/say.ts';
 import { isKeepable } from '#src/text.ts';
 
 export type { ParameterJson } from '#config/parameters.ts';
@@ -70,7 +71,7 @@ export function definition(name: string): Parameter {
  * The value that `input` means for a parameter; from the text of `/set`, or from JSON and YAML. null and `default` mean
  * the default; `none` too, where the default is "not set".
  *
- * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `_lora`, `text_unkeepable`, `text_grows`,
+ * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `lora_…`, `text_unkeepable`, `text_grows`,
  *   `negative_blocked`
  */
 export function parseParameter(name: string, input: ParameterJson): ParameterJson {
@@ -85,7 +86,7 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     case 'boolean': {
       if (YES.has(word)) return true;
       if (NO.has(word)) return false;
-      throw wrong('`on` or `off`');
+      throw wrong(message('`on` or `off`'));
     }
     case 'choice': {
       const { choices } = parameter;
@@ -94,17 +95,13 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
       return word;
     }
     case 'loras': {
-      if (typeof input !== 'string') throw wrong('names of LoRAs, as `film:0.6, ink`');
-      try {
-        return sayLoras(parseLoras(input)) || null;
-      } catch (error) {
-        throw new UserError('parameter_lora', { name, problem: (error as RangeError).message });
-      }
+      if (typeof input !== 'string') throw wrong(message('names of LoRAs, as `film:0.6, ink`'));
+      return sayLoras(parseLoras(input)) || null;
     }
     case 'text': {
-      if (typeof input !== 'string') throw wrong('text');
+      if (typeof input !== 'string') throw wrong(message('text'));
       const text = input.trim();
-      if (!isKeepable(text)) throw new UserError('text_unkeepable', { what: `\`${name}\`` });
+      if (!isKeepable(text)) throw new UserError('text_unkeepable', { what: message('The text') });
       const got = [...text].length;
       if (got > parameter.maxLength)
         throw new UserError('parameter_length', { name, max: parameter.maxLength, got });
@@ -114,7 +111,8 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     case 'number':
     case 'integer': {
       const { min, max, step, type } = parameter;
-      const expected = type === 'integer' ? 'a whole number' : 'a number, with a point, as `7.5`';
+      const expected =
+        type === 'integer' ? message('a whole number') : message('a number, with a point, as `7.5`');
       const number = typeof input === 'string' && NUMBER.test(word) ? Number(word) : input;
       if (typeof number !== 'number' || !Number.isFinite(number)) throw wrong(expected);
       if (type === 'integer' && !Number.isInteger(number)) throw wrong(expected);

@@ -9,6 +9,7 @@
 import { config } from '#config/env.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { UserError, type UserErrorCode } from '#src/errors.ts';
+import { message } from '#src/say.ts';
 import type { Actor, Origin } from './people.ts';
 
 type Role = 'operator' | 'moderator';
@@ -66,12 +67,12 @@ export async function mustReview(
   const { ownerId, guildId, publishedBy, reportedBy } = review;
   await mustBeAllowed(actor, 'review', { ownerId, guildId: guildId ?? config.staff.guildId });
   const parts = [
-    [ownerId, 'asked for'],
-    [publishedBy, 'published'],
-    [reportedBy, 'reported'],
+    [ownerId, message('You asked for this picture, so another moderator must decide on it.')],
+    [publishedBy, message('You published this picture, so another moderator must decide on it.')],
+    [reportedBy, message('You reported this picture, so another moderator must decide on it.')],
   ] as const;
   const own = parts.find(([id]) => id === actor.id);
-  if (own) throw new UserError('own_part', { what: own[1] });
+  if (own) throw new UserError('own_part', { part: own[1] });
 }
 
 /** Whether they decide for the public gallery on what this batch drew. */

@@ -6,6 +6,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { UserError } from '#src/errors.ts';
+import { message } from '#src/say.ts';
 import type { SweepAsker } from './check.ts';
 import type { Read } from './read.ts';
 import type { Asked, Said } from './reading-thread.ts';
@@ -67,7 +68,7 @@ export function keepThread(file: URL): (text: string, asker: SweepAsker, withinM
 }
 
 function busy(): UserError {
-  return new UserError('busy', { what: 'The thread that reads sweeps' });
+  return new UserError('busy', { what: message('The thread that reads sweeps') });
 }
 
 function tooMuch(): UserError {

@@ -5,6 +5,7 @@
  * thread, once.
  */
 import { UserError } from '#src/errors.ts';
+import { message } from '#src/say.ts';
 import { takeTurns } from '#src/turns.ts';
 import type { SweepAsker, SweepDefinition } from './check.ts';
 import { keepThread } from './keep-thread.ts';
@@ -14,7 +15,12 @@ export const SWEEP_BYTES_MAX = 64 * 1024;
 const READ_WITHIN_MS = 1_000;
 
 /** Each may take a second, and nobody is to wait for minutes. */
-const turns = takeTurns({ inAll: 33, each: 2, who: 'The thread that reads sweeps', what: 'sweeps' });
+const turns = takeTurns({
+  inAll: 33,
+  each: 2,
+  who: message('The thread that reads sweeps'),
+  what: message('sweeps'),
+});
 const readInThread = keepThread(new URL('./reading-thread.ts', import.meta.url));
 
 /**
@@ -29,8 +35,7 @@ export async function parseSweep(
   withinMs = READ_WITHIN_MS,
 ): Promise<SweepDefinition> {
   const bytes = Buffer.byteLength(text);
-  if (bytes > SWEEP_BYTES_MAX)
-    throw new UserError('file_large', { what: 'The YAML', bytes, max: SWEEP_BYTES_MAX });
+  if (bytes > SWEEP_BYTES_MAX) throw new UserError('yaml_large', { bytes, max: SWEEP_BYTES_MAX });
   const read = await turns(personId, () => readInThread(text, asker, withinMs));
   if ('reason' in read) throw new UserError('yaml_broken', read);
   if ('faults' in read) throw new UserError('plan_faults', read);

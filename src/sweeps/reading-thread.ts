@@ -17,10 +17,10 @@ export interface Said {
 }
 
 parentPort?.on('message', ({ id, text, asker }: Asked) => {
-  say({ id });
-  say({ id, read: readSweep(text, asker) });
+  tell({ id });
+  tell({ id, read: readSweep(text, asker) });
 });
 
-function say(said: Said): void {
+function tell(said: Said): void {
   parentPort?.postMessage(said);
 }

@@ -17,8 +17,7 @@ const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 
 /** @throws {UserError} `file_large`, `upload_gone` */
 export async function fetchUpload({ url, name, size }: Upload, bytesMax: number): Promise<Buffer> {
-  const tooLarge = (bytes: number) =>
-    new UserError('file_large', { what: quote(name), bytes, max: bytesMax });
+  const tooLarge = (bytes: number) => new UserError('file_large', { file: name, bytes, max: bytesMax });
   if (size > bytesMax) throw tooLarge(size);
   const from = permitted(url);
   if (!from) {

@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { UserError } from '#src/errors.ts';
+import { message } from '#src/say.ts';
 import { takeTurns } from '#src/turns.ts';
 import { Refusal } from './decode.ts';
 import { fetchUpload, type Upload } from './fetch.ts';
@@ -38,8 +39,8 @@ const IS_PNG = 0x89;
 const turns = takeTurns({
   inAll: 4 * OF_ONE_COMMAND,
   each: OF_ONE_COMMAND,
-  who: 'What reads photos',
-  what: 'photos',
+  who: message('What reads photos'),
+  what: message('photos'),
 });
 
 /**

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { failureOf, failureSentence, UserError } from '#src/errors.ts';
+import { sayIn } from '#src/say.ts';
 
 it('keeps of a failure what a card has a sentence for; all else is ours', () => {
   expect(failureOf(new UserError('lora_unknown', { name: 'film', known: [] }))).toBe('lora_unknown');
@@ -8,7 +9,7 @@ it('keeps of a failure what a card has a sentence for; all else is ours', () => 
 });
 
 it('has a sentence for whatever a row says', () => {
-  expect(failureSentence('gone')).toBe('Its face folder is gone.');
+  expect(failureSentence(sayIn('en'), 'gone')).toBe('Its face folder is gone.');
   for (const word of [null, 'internal', 'a word of another version', 'constructor'])
-    expect(failureSentence(word)).toBe('Something broke on our side.');
+    expect(failureSentence(sayIn('en'), word)).toBe('Something broke on our side.');
 });

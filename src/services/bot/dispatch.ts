@@ -7,6 +7,7 @@
  */
 import {
   type AutocompleteInteraction,
+  type BaseInteraction,
   type ChatInputCommandInteraction,
   DiscordAPIError,
   DiscordjsTypeError,
@@ -21,10 +22,11 @@ import {
 } from 'discord.js';
 import type { Answer, PressHandler } from '#commands/command.ts';
 import { messageCommands, presses, slashCommands } from '#commands/index.ts';
-import { originOf } from '#commands/origin.ts';
+import { originOf, sayTo } from '#commands/origin.ts';
 import { parseCustomId } from '#src/custom-ids.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { explain, UserError } from '#src/errors.ts';
+import type { Say } from '#src/say.ts';
 
 /** Discord shows nothing after 3 s, and a list that comes late is of no use. */
 const SUGGEST_WITHIN_MS = 1_500;
@@ -58,7 +60,7 @@ async function runCommand(interaction: ChatInputCommandInteraction): Promise<voi
   try {
     form = command?.form?.(interaction);
   } catch (error) {
-    return void (await interaction.reply(below(error)));
+    return void (await interaction.reply(below(interaction, error)));
   }
   if (form) return void (await interaction.showModal(form));
   await answer(interaction, 'reply', async () => {
@@ -80,7 +82,7 @@ async function runPress(interaction: Pressed): Promise<void> {
   const handler: PressHandler | undefined = parsed ? presses[parsed.action] : undefined;
   // A form can't open another form, whatever a forged custom id says.
   if (!parsed || !handler || (handler.answers === 'form' && !interaction.isMessageComponent())) {
-    return void (await interaction.reply(below(new UserError('card_old', {}))));
+    return void (await interaction.reply(below(interaction, new UserError('card_old', {}))));
   }
   const values = interaction.isStringSelectMenu() ? interaction.values : [];
   const press = { ...parsed, values, interaction, origin: originOf(interaction) };
@@ -94,7 +96,7 @@ async function openForm(interaction: MessageComponentInteraction, make: () => Pr
   try {
     form = await make();
   } catch (error) {
-    return void (await interaction.reply(below(error)));
+    return void (await interaction.reply(below(interaction, error)));
   }
   await interaction.showModal(form);
 }
@@ -110,8 +112,8 @@ async function answer(
   try {
     outcome = await work();
   } catch (error) {
-    if (how === 'update') return void (await interaction.followUp(below(error)));
-    outcome = sentenceFor(error);
+    if (how === 'update') return void (await interaction.followUp(below(interaction, error)));
+    outcome = sentenceFor(sayTo(interaction), error);
   }
   if (outcome !== null) await interaction.editReply(whole(outcome));
 }
@@ -145,14 +147,14 @@ async function suggest(interaction: AutocompleteInteraction): Promise<void> {
 }
 
 /** A message of its own, for the person who pressed alone. */
-function below(error: unknown) {
-  return { content: clip(sentenceFor(error)), flags: MessageFlags.Ephemeral } as const;
+function below(interaction: BaseInteraction, error: unknown) {
+  return { content: clip(sentenceFor(sayTo(interaction), error)), flags: MessageFlags.Ephemeral } as const;
 }
 
 /** When discord.js throws over an option, the person's client still shows the command as it once was. */
-function sentenceFor(error: unknown): string {
+function sentenceFor(say: Say, error: unknown): string {
   const isOld = error instanceof DiscordjsTypeError && error.code.startsWith('CommandInteractionOption');
-  return explain(isOld ? new UserError('command_old', {}, { cause: error }) : error);
+  return explain(say, isOld ? new UserError('command_old', {}, { cause: error }) : error);
 }
 
 /** An answer takes the place of all that was there. */
