@@ -6,14 +6,20 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endWithParent } from './end-with-parent.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const modules = join(root, 'node_modules');
 const OLDEST_NODE = 20;
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 /** Type stripping without a flag. */
 const OLDEST_NODE_THAT_RUNS_US = [22, 18];
+
+/** The shell that npm started us by; null: it was not npm. */
+const shell = process.env.npm_lifecycle_event ? process.ppid : null;
 
 const [task = '', ...args] = process.argv.slice(2);
 const tasks = {
@@ -42,6 +48,7 @@ if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
   fail(`Atelier needs Node ${OLDEST_NODE} or newer; this is ${process.version}. See https://nodejs.org`);
 }
 
+if (shell !== null) endWithParent(shell);
 await install();
 await generate();
 const target = tasks[task]();
@@ -106,7 +113,10 @@ function run(command, commandArgs) {
     NODE_NO_WARNINGS: '1',
   };
   // 50 MiB less than two processes. From Node 22.15 on, and not on Windows.
-  if (process.execve) process.execve(command, [command, ...commandArgs], env);
+  if (process.execve) {
+    const watch = `--import=${new URL(`end-with-parent.mjs?pid=${process.pid}&parent=${shell}`, import.meta.url)}`;
+    process.execve(command, [command, ...(shell === null ? [] : [watch]), ...commandArgs], env);
+  }
 
   const child = spawn(command, commandArgs, { stdio: 'inherit', env });
   // Ctrl-C reaches the whole group; we only have to outlive the child. A SIGTERM reaches us alone.
@@ -136,6 +146,12 @@ async function quietly(what, command, commandArgs, env = {}) {
       text = (text + chunk).slice(-20_000);
     });
   }
+  // It would go on without us.
+  const stop = (signal) => {
+    child.kill();
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
   const inPlace = process.stdout.isTTY;
   const tick = () =>
     process.stdout.write(inPlace ? `\r${what} … ${seconds()} s` : `${what} … ${seconds()} s\n`);
@@ -148,6 +164,7 @@ async function quietly(what, command, commandArgs, env = {}) {
     });
     child.on('exit', resolve);
   });
+  for (const signal of SIGNALS) process.off(signal, stop);
   clearTimeout(first);
   clearInterval(timer);
   if (inPlace && seconds() > 0) process.stdout.write('\n');

@@ -23,7 +23,7 @@ function send(root: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
 }
 
 /** What a process started, and what that started. */
-function descendants(root: number): number[] {
+export function descendants(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const [pid, parent] of parents()) children.set(parent, [...(children.get(parent) ?? []), pid]);
   const found = [root];
