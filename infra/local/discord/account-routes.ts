@@ -1,6 +1,6 @@
 /** The routes about the bot itself, its application and the people it meets. */
 import { ChannelType } from 'discord-api-types/v10';
-import { invalid, refusals } from './discord-error.ts';
+import { refusals } from './discord-error.ts';
 import type { IdentifyBudget } from './identify.ts';
 import { objectBody, type Route } from './rest.ts';
 import { get, ok, post } from './routing.ts';
@@ -77,9 +77,11 @@ export function accountRoutes(state: State, gateway: GatewayAdvice): Route[] {
     ),
     post('/users/@me/channels', (call) => {
       const { recipient_id } = objectBody(call);
-      const channel = state.directChannel(String(recipient_id));
-      if (!channel) throw invalid(['recipient_id'], 'USER_UNKNOWN', 'Unknown user');
-      return ok(state.apiChannel(channel));
+      const person = state.user(String(recipient_id));
+      if (!person || person.bot) throw person ? refusals.cannotDm() : refusals.invalidRecipients();
+      const recipients = [person.id];
+      const known = state.directChannel(person.id);
+      return ok(state.apiChannel(known ?? state.createChannel({ type: ChannelType.DM, recipients })));
     }),
     get('/users/{user_id}', ({ params }) => {
       const user = state.user(params.user_id!);

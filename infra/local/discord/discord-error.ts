@@ -39,6 +39,7 @@ export const refusals = {
   unknownWebhook: () => new DiscordError(404, 10015, 'Unknown Webhook'),
   unknownInteraction: () => new DiscordError(404, 10062, 'Unknown interaction'),
   unknownCommand: () => new DiscordError(404, 10063, 'Unknown application command'),
+  alreadyCrossposted: () => new DiscordError(400, 40033, 'This message has already been crossposted.'),
   tooLarge: () => new DiscordError(413, 40005, 'Request entity too large'),
   alreadyAcknowledged: () => new DiscordError(400, 40060, 'Interaction has already been acknowledged.'),
   threadExists: () => new DiscordError(400, 160004, 'A thread has already been created for this message'),
@@ -46,6 +47,17 @@ export const refusals = {
   notYourMessage: () => new DiscordError(403, 50005, 'Cannot edit a message authored by another user'),
   emptyMessage: () => new DiscordError(400, 50006, 'Cannot send an empty message'),
   cannotDm: () => new DiscordError(403, 50007, 'Cannot send messages to this user'),
+  onDirectChannel: () => new DiscordError(400, 50003, 'Cannot execute action on a DM channel'),
+  tooFewOrMany: () =>
+    new DiscordError(
+      400,
+      50016,
+      'Provided too few or too many messages to delete. Must provide at least 2 and fewer than 100 messages to delete.',
+    ),
+  wrongChannelType: () => new DiscordError(400, 50024, 'Cannot execute action on this channel type'),
+  invalidRecipients: () => new DiscordError(400, 50033, 'Invalid Recipient(s)'),
+  tooOldToDelete: () =>
+    new DiscordError(400, 50034, 'You can only bulk delete messages that are under 14 days old.'),
   missingPermissions: () => new DiscordError(403, 50013, 'Missing Permissions'),
   invalidWebhookToken: () => new DiscordError(401, 50027, 'Invalid Webhook Token'),
   threadArchived: () => new DiscordError(400, 50083, 'Thread is archived'),

@@ -12,7 +12,6 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import {
   type APIMessage,
-  ChannelType,
   GatewayCloseCodes as Close,
   GatewayDispatchEvents as Event,
   GatewayIntentBits as Intent,
@@ -24,6 +23,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { isObject, type Json } from './fields.ts';
 import { type Compression, isCompression, Line } from './gateway-line.ts';
 import { authenticate, CloseError, type IdentifyBudget, readIdentify } from './identify.ts';
+import { asBotReads } from './message-content.ts';
 import { has } from './permissions.ts';
 import { shardOf } from './snowflake.ts';
 import type { Change, State } from './state.ts';
@@ -310,7 +310,9 @@ export class Gateway {
       }
       case 'message_delete':
         if (change.onlyFor) return;
-        this.dispatch(guildId, Event.MessageDelete, { id: change.id, ...place }, messages);
+        if (change.ids.length > 1) {
+          this.dispatch(guildId, Event.MessageDeleteBulk, { ids: change.ids, ...place }, messages);
+        } else this.dispatch(guildId, Event.MessageDelete, { id: change.ids[0], ...place }, messages);
         return;
       case 'typing':
         return;
@@ -328,19 +330,13 @@ export class Gateway {
     }
   }
 
-  /** Without MESSAGE_CONTENT the bot reads only its own words, direct messages, and where it is mentioned. */
-  #forBot(message: APIMessage, { guildId, type }: StoredChannel): Json {
-    const botId = this.#state.world.applicationId;
+  /** With what the gateway adds to a message. */
+  #forBot(message: APIMessage, channel: StoredChannel): Json {
+    const { guildId } = channel;
     const guild = this.#state.guild(guildId);
-    const readable =
-      this.#options.privilegedIntents & Intent.MessageContent ||
-      type === ChannelType.DM ||
-      message.author.id === botId ||
-      message.mentions.some(({ id }) => id === botId);
     const { user: _, ...member } = (guild && this.#state.member(guild, message.author.id)) ?? {};
     return {
-      ...message,
-      ...(!readable && { content: '', embeds: [], attachments: [], components: [] }),
+      ...asBotReads(this.#state, this.#options.privilegedIntents, channel, message),
       flags: (message.flags ?? 0) & ~MessageFlags.Ephemeral,
       ...(guildId && { guild_id: guildId, member }),
     };

@@ -1,12 +1,13 @@
 /** The routes about guilds: their channels, roles, members and active threads. */
-import { ChannelType } from 'discord-api-types/v10';
+import { ChannelType, GatewayIntentBits as Intent } from 'discord-api-types/v10';
 import { invalid, refusals } from './discord-error.ts';
 import { objectBody, type Route } from './rest.ts';
 import { created, get, guildOf, ok, overwrite, post } from './routing.ts';
 import type { State } from './state.ts';
 import { apiGuild } from './world.ts';
 
-export function guildRoutes(state: State): Route[] {
+/** @param privilegedIntents bits of those that the app was granted: some routes need them too */
+export function guildRoutes(state: State, privilegedIntents: number): Route[] {
   const botId = state.world.applicationId;
   return [
     get('/guilds/{guild_id}', (call) => ok(apiGuild(guildOf(state, call)))),
@@ -21,10 +22,11 @@ export function guildRoutes(state: State): Route[] {
       if (typeof name !== 'string' || !name || name.length > 100) {
         throw invalid(['name'], 'BASE_TYPE_BAD_LENGTH', 'Must be between 1 and 100 in length.');
       }
-      if (type !== ChannelType.GuildText)
-        throw invalid(['type'], 'BASE_TYPE_CHOICES', 'Only text channels here.');
+      if (type !== ChannelType.GuildText && type !== ChannelType.GuildAnnouncement) {
+        throw invalid(['type'], 'BASE_TYPE_CHOICES', 'Only text and announcement channels here.');
+      }
       const channel = state.createChannel({
-        type: ChannelType.GuildText,
+        type,
         guildId: id,
         name: name.toLowerCase().replaceAll(/\s+/g, '-'),
         topic: typeof topic === 'string' ? topic : null,
@@ -35,6 +37,7 @@ export function guildRoutes(state: State): Route[] {
     }),
     get('/guilds/{guild_id}/roles', (call) => ok(guildOf(state, call).roles)),
     get('/guilds/{guild_id}/members', (call) => {
+      if (!(privilegedIntents & Intent.GuildMembers)) throw refusals.missingAccess();
       const guild = guildOf(state, call);
       const limit = Number(call.query.get('limit') ?? 1);
       return ok([...guild.members.keys()].slice(0, limit).map((id) => state.member(guild, id)));

@@ -170,6 +170,7 @@ function viewChannel(state: State, channel: StoredChannel, personId: string): Vi
     [ChannelType.DM]: 'dm',
     [ChannelType.GroupDM]: 'group',
     [ChannelType.GuildText]: 'text',
+    [ChannelType.GuildAnnouncement]: 'text',
   } as const;
   const held = state.permissions(channel, personId);
   return {
@@ -184,10 +185,8 @@ function viewChannel(state: State, channel: StoredChannel, personId: string): Vi
 
 function viewOf(state: State, person: PersonName): View {
   const me = PEOPLE[person];
-  const all = [...state.channels.values()].filter(
-    (channel) =>
-      has(state.permissions(channel, me.id), P.ViewChannel) &&
-      (channel.type !== ChannelType.PrivateThread || channel.thread!.members.includes(me.id)),
+  const all = [...state.channels.values()].filter((channel) =>
+    has(state.permissions(channel, me.id), P.ViewChannel),
   );
   const shown = (list: readonly StoredChannel[]) => list.map((one) => viewChannel(state, one, me.id));
   const colourOf = new Map<string, string>(Object.values(PEOPLE).map(({ id, colour }) => [id, colour]));
@@ -225,7 +224,7 @@ function eventFor(state: State, personId: string, change: Change): PersonEvent |
     case 'message_update':
       return { type: change.type, message: change.message };
     case 'message_delete':
-      return { type: 'message_delete', channelId: channel.id, id: change.id };
+      return { type: 'message_delete', channelId: channel.id, ids: change.ids };
     case 'typing':
       return { type: 'typing', channelId: channel.id, userId: change.userId };
     default:

@@ -100,7 +100,7 @@ export interface View {
 export type PersonEvent =
   | { readonly type: 'ready' }
   | { readonly type: 'message_create' | 'message_update'; readonly message: APIMessage }
-  | { readonly type: 'message_delete'; readonly channelId: string; readonly id: string }
+  | { readonly type: 'message_delete'; readonly channelId: string; readonly ids: readonly string[] }
   /** the list of channels changed: ask for the view again */
   | { readonly type: 'view' }
   | { readonly type: 'commands' }

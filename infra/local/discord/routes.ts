@@ -3,6 +3,7 @@ import {
   type APIMessage,
   ChannelType,
   MessageFlags as Flag,
+  GatewayIntentBits as Intent,
   MessageReferenceType,
   MessageType,
   PermissionFlagsBits as P,
@@ -11,8 +12,10 @@ import { accountRoutes, type GatewayAdvice } from './account-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { invalid, refusals } from './discord-error.ts';
 import type { Troubles } from './faults.ts';
+import { isObject } from './fields.ts';
 import { guildRoutes } from './guild-routes.ts';
 import type { Interactions } from './interactions.ts';
+import { asBotReads } from './message-content.ts';
 import { blankMessage, createMessage, editMessage } from './messages.ts';
 import { has } from './permissions.ts';
 import { type Answer, type Call, objectBody, type Route } from './rest.ts';
@@ -31,7 +34,7 @@ import {
   post,
   put,
 } from './routing.ts';
-import { byAge } from './snowflake.ts';
+import { byAge, snowflakeTime } from './snowflake.ts';
 import type { State } from './state.ts';
 import type { StoredChannel } from './world.ts';
 
@@ -40,6 +43,8 @@ interface Parts {
   readonly interactions: Interactions;
   readonly troubles: Troubles;
   readonly gateway: GatewayAdvice;
+  /** bits of those that the app was granted */
+  readonly privilegedIntents: number;
 }
 
 /** Literal paths stand before those with parameters in the same place: the first that fits is taken. */
@@ -55,6 +60,19 @@ export function createRoutes(parts: Parts): Route[] {
     if (!has(held, ...wanted)) throw refusals.missingPermissions();
     return channel;
   }
+
+  /** What a message carries needs rights of its own, at first and in every edit. */
+  function mustMayCarry({ body, files }: Call, channel: StoredChannel): void {
+    const held = state.permissions(channel, botId);
+    const { embeds } = isObject(body) ? body : {};
+    if (files.size && !has(held, P.AttachFiles)) throw refusals.missingPermissions();
+    if (Array.isArray(embeds) && embeds.length && !has(held, P.EmbedLinks))
+      throw refusals.missingPermissions();
+  }
+
+  /** As the bot is allowed to read it. */
+  const read = (channel: StoredChannel) => (message: APIMessage) =>
+    asBotReads(state, parts.privilegedIntents, channel, message);
 
   function messageOf(call: Call, channel: StoredChannel): APIMessage {
     const message = state.message(channel.id, call.params.message_id!);
@@ -99,7 +117,7 @@ export function createRoutes(parts: Parts): Route[] {
   return [
     ...accountRoutes(state, parts.gateway),
     ...commandRoutes(state),
-    ...guildRoutes(state),
+    ...guildRoutes(state, parts.privilegedIntents),
 
     // Interactions: the path's token is the right to answer
     openPost('/interactions/{interaction_id}/{interaction_token}/callback', async (call) => {
@@ -199,7 +217,7 @@ export function createRoutes(parts: Parts): Route[] {
         .messages(channel.id)
         .filter(({ id }) => (!before || byAge(id, before) < 0) && (!after || byAge(id, after) > 0));
       // Newest first; with `after`, the ones that come next.
-      return ok((after ? fitting.slice(0, limit) : fitting.slice(-limit)).toReversed());
+      return ok((after ? fitting.slice(0, limit) : fitting.slice(-limit)).toReversed().map(read(channel)));
     }),
     post('/channels/{channel_id}/messages', async (call) => {
       const body = objectBody(call);
@@ -207,7 +225,7 @@ export function createRoutes(parts: Parts): Route[] {
       const thread = channel.thread;
       const held = state.permissions(channel, botId);
       if (!has(held, thread ? P.SendMessagesInThreads : P.SendMessages)) throw refusals.missingPermissions();
-      if (call.files.size && !has(held, P.AttachFiles)) throw refusals.missingPermissions();
+      mustMayCarry(call, channel);
       if (channel.type === ChannelType.DM && troubles.refuseDms) throw refusals.cannotDm();
       if (thread?.locked) throw refusals.threadArchived();
       if (thread?.archived) state.updateChannel(channel, { thread: { ...thread, archived: false } });
@@ -227,13 +245,45 @@ export function createRoutes(parts: Parts): Route[] {
       });
       return ok({ ...message, ...(nonce !== null && { nonce }) });
     }),
-    get('/channels/{channel_id}/messages/{message_id}', (call) =>
-      ok(messageOf(call, channelOf(call, P.ReadMessageHistory))),
-    ),
+    get('/channels/{channel_id}/messages/{message_id}', (call) => {
+      const channel = channelOf(call, P.ReadMessageHistory);
+      return ok(read(channel)(messageOf(call, channel)));
+    }),
     patch('/channels/{channel_id}/messages/{message_id}', async (call) => {
-      const message = messageOf(call, channelOf(call));
+      const channel = channelOf(call);
+      const message = messageOf(call, channel);
       if (message.author.id !== botId) throw refusals.notYourMessage();
+      mustMayCarry(call, channel);
       return ok(await editMessage(state, message, { body: objectBody(call), files: call.files }));
+    }),
+    post('/channels/{channel_id}/messages/bulk-delete', (call) => {
+      const channel = channelOf(call);
+      if (!channel.guildId) throw refusals.onDirectChannel();
+      if (!has(state.permissions(channel, botId), P.ManageMessages)) throw refusals.missingPermissions();
+      const { messages } = objectBody(call);
+      const ids = (Array.isArray(messages) ? messages : []).map(String);
+      const odd = ids.find((id) => !/^\d{1,20}$/.test(id));
+      if (odd) throw invalid(['messages'], 'NUMBER_TYPE_COERCE', `Value "${odd}" is not snowflake.`);
+      if (new Set(ids).size < ids.length) {
+        throw invalid(['messages'], 'SET_TYPE_ALREADY_CONTAINS_VALUE', 'The set already contains this value');
+      }
+      if (ids.length < 2 || ids.length > 100) throw refusals.tooFewOrMany();
+      const oldest = Date.now() - 14 * 86_400_000;
+      if (ids.some((id) => snowflakeTime(id) < oldest)) throw refusals.tooOldToDelete();
+      state.deleteMessages(channel, ids);
+      return done;
+    }),
+    post('/channels/{channel_id}/messages/{message_id}/crosspost', (call) => {
+      const channel = channelOf(call);
+      const message = messageOf(call, channel);
+      if (channel.type !== ChannelType.GuildAnnouncement) throw refusals.wrongChannelType();
+      const wanted = message.author.id === botId ? P.SendMessages : P.ManageMessages;
+      if (!has(state.permissions(channel, botId), wanted)) throw refusals.missingPermissions();
+      const flags = message.flags ?? 0;
+      if (flags & Flag.Crossposted) throw refusals.alreadyCrossposted();
+      const crossposted = { ...message, flags: flags | Flag.Crossposted };
+      state.updateMessage(crossposted);
+      return ok(crossposted);
     }),
     del('/channels/{channel_id}/messages/{message_id}', (call) => {
       const channel = channelOf(call);
@@ -280,6 +330,7 @@ export function createRoutes(parts: Parts): Route[] {
       return created({ ...state.apiChannel(thread), member: state.threadMember(thread, botId) });
     }),
     get('/channels/{channel_id}/thread-members', (call) => {
+      if (!(parts.privilegedIntents & Intent.GuildMembers)) throw refusals.missingAccess();
       const { channel, thread } = threadOf(call);
       return ok(thread.members.map((id) => state.threadMember(channel, id)));
     }),

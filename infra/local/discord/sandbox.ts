@@ -128,6 +128,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       interactions,
       troubles,
       gateway: { url: gateway.url, shards, budget },
+      privilegedIntents,
     }),
     isToken,
     signing: state.attachments.signing,

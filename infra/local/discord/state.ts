@@ -18,10 +18,11 @@ import {
   type APIUser,
   ChannelType,
   type GuildMemberFlags,
+  PermissionFlagsBits as P,
   type ThreadMemberFlags,
 } from 'discord-api-types/v10';
 import { Attachments } from './attachments.ts';
-import { permissionsIn } from './permissions.ts';
+import { has, permissionsIn } from './permissions.ts';
 import { byAge, snowflake, snowflakeTime } from './snowflake.ts';
 import { createWorld, type Guild, type StoredChannel, type World } from './world.ts';
 
@@ -45,7 +46,7 @@ export interface StoredToken {
 export type Change =
   | { readonly type: 'message_create'; channel: StoredChannel; message: APIMessage; onlyFor?: string }
   | { readonly type: 'message_update'; channel: StoredChannel; message: APIMessage; onlyFor?: string }
-  | { readonly type: 'message_delete'; channel: StoredChannel; id: string; onlyFor?: string }
+  | { readonly type: 'message_delete'; channel: StoredChannel; ids: readonly string[]; onlyFor?: string }
   | { readonly type: 'channel_create' | 'channel_update' | 'channel_delete'; channel: StoredChannel }
   | { readonly type: 'typing'; channel: StoredChannel; userId: string }
   | { readonly type: 'commands' };
@@ -162,7 +163,10 @@ export class State {
   permissions(channel: StoredChannel, userId: string): bigint {
     const place = channel.parentId ? this.channels.get(channel.parentId) : channel;
     if (!channel.guildId) return this.#isIn(channel, userId) ? permissionsIn(undefined, place, userId) : 0n;
-    return permissionsIn(this.guild(channel.guildId), place, userId);
+    const held = permissionsIn(this.guild(channel.guildId), place, userId);
+    const isPrivate = channel.type === ChannelType.PrivateThread;
+    const isMember = channel.thread?.members.includes(userId) ?? false;
+    return isPrivate && !isMember && !has(held, P.ManageThreads) ? 0n : held;
   }
 
   /** The bot is in its direct messages, and in no group chat: there it is only known by a person's install. */
@@ -211,7 +215,7 @@ export class State {
       if (type === ChannelType.DM) return { ...base, type, name: null, recipients };
       return { ...base, type, name, recipients, icon: null, owner_id: recipients[0]!.id };
     }
-    if (type === ChannelType.GuildText) {
+    if (type === ChannelType.GuildText || type === ChannelType.GuildAnnouncement) {
       return {
         ...base,
         type,
@@ -305,10 +309,22 @@ export class State {
     const channel = this.channels.get(message.channel_id)!;
     const onlyFor = this.#ephemeral.get(message.id)?.personId;
     this.#ephemeral.delete(message.id);
-    this.#messages.get(channel.id)?.delete(message.id);
-    for (const { id } of this.filesOf(message.id)) this.attachments.forget(id);
-    this.#files.delete(message.id);
-    this.#changed({ type: 'message_delete', channel, id: message.id, ...(onlyFor && { onlyFor }) });
+    this.#forget(channel, [message.id]);
+    this.#changed({ type: 'message_delete', channel, ids: [message.id], ...(onlyFor && { onlyFor }) });
+  }
+
+  /** Told as one change; ids of nothing are passed over. */
+  deleteMessages(channel: StoredChannel, ids: readonly string[]): void {
+    this.#forget(channel, ids);
+    this.#changed({ type: 'message_delete', channel, ids });
+  }
+
+  #forget(channel: StoredChannel, messageIds: readonly string[]): void {
+    for (const messageId of messageIds) {
+      this.#messages.get(channel.id)?.delete(messageId);
+      for (const { id } of this.filesOf(messageId)) this.attachments.forget(id);
+      this.#files.delete(messageId);
+    }
   }
 
   typing(channel: StoredChannel, userId: string): void {

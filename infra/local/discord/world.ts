@@ -66,9 +66,11 @@ export interface StoredChannel {
   readonly id: string;
   readonly type:
     | typeof ChannelType.GuildText
+    | typeof ChannelType.GuildAnnouncement
     | typeof ChannelType.DM
     | typeof ChannelType.GroupDM
     | typeof ChannelType.PublicThread
+    | typeof ChannelType.AnnouncementThread
     | typeof ChannelType.PrivateThread;
   readonly guildId?: string;
   name?: string;

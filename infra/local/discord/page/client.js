@@ -65,7 +65,9 @@ export class Client {
       this.commands = await this.#get(`channels/${this.channelId}/commands`);
     } else if ('message' in event && event.message.channel_id === this.channelId) {
       this.messages.set(event.message.id, event.message);
-    } else if (event.type === 'message_delete') this.messages.delete(event.id);
+    } else if (event.type === 'message_delete') {
+      for (const id of event.ids) this.messages.delete(id);
+    }
   }
 
   /** @returns {ViewChannel | undefined} */

@@ -1,5 +1,5 @@
 /** REST without people: what a bot may send where, what is refused and how, and what goes wrong on request. */
-import { REST, type RESTPostAPIChannelMessageResult, Routes } from 'discord.js';
+import { GatewayIntentBits, REST, type RESTPostAPIChannelMessageResult, Routes } from 'discord.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectPerson, filesOf } from '#infra/local/discord/person.ts';
 import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
@@ -17,6 +17,7 @@ beforeAll(async () => {
     applicationId: APPLICATION_ID,
     check: 'openapi',
     rateLimits: false,
+    privilegedIntents: GatewayIntentBits.GuildMembers,
   });
   rest = new REST({ api: sandbox.apiUrl, retries: 2 }).setToken(TOKEN);
 });
