@@ -26,7 +26,9 @@ export async function warningCard({ guildId, channelId }: Delivery): Promise<Car
   if (!settings) return null;
   const { reviewSeenBy, reviewChannelId } = settings;
   if (reviewChannelId)
-    return card(accents.done, [text(`Flagged pictures are reviewed in <#${reviewChannelId}> now.`)]);
+    return card(accents.done, [text(`Flagged pictures are reviewed in <#${reviewChannelId}> now.`)], {
+      last: true,
+    });
   return card(accents.held, [
     text(
       '### Not private any more',

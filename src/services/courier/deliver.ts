@@ -107,7 +107,7 @@ async function show(delivery: Delivery, discord: Discord): Promise<void> {
 
 async function settle(delivery: Delivery, posted: Posted, place: Destination, card: Card): Promise<void> {
   const { kind, batchId, wanted } = delivery;
-  const closed = card.last && kind === 'notice';
+  const closed = card.last && (kind === 'notice' || kind === 'warning');
   await db.$transaction(async (tx) => {
     if (!delivery.messageId && (await keepMessage(tx, delivery, posted.id, place.channelId))) {
       if (kind === 'card' && batchId) await keepCardMessage(tx, batchId, posted.id);

@@ -86,7 +86,7 @@ describe('a review channel that was opened to others', () => {
     expect(inReview('seen by strangers')).toHaveLength(0);
     await chooseReview(sandbox, admin);
     await until(() => inReview('seen by strangers').length);
-    expect((await reviewOf(batchId)).channelId).toBe(channel.id);
+    await until(async () => (await reviewOf(batchId)).channelId === channel.id);
   });
 });
 
