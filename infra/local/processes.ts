@@ -12,7 +12,8 @@ import { childEnv } from '#config/env.ts';
 import { FIRST_PAUSE_MS, restarts } from '#src/services/restarts.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const KILL_AFTER_MS = 100_000;
+/** A service closes within 25 s. */
+const KILL_AFTER_MS = 30_000;
 /** What one wrote last may come after its end; a process of its own may keep its output open for longer. ms */
 const LAST_WORDS_MS = 500;
 const LAST_LINES = 40;

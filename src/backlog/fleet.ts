@@ -1,19 +1,21 @@
 /**
- * The fleet: the workers alive, what each has loaded, and how fast it draws. A worker keeps its row by renewing it; one that
- * was not heard of for a while counts as gone, and what it had in hand goes back to the backlog. The only file that writes
- * Worker.
+ * The fleet: the workers alive, what each has loaded, and how fast it draws. A worker's row is its lease of all that it draws: it
+ * renews it every second, and of one that was not heard of for a while everything goes back to the backlog. When that was is told
+ * by Postgres' clock alone: those of two machines may be seconds apart. The only file that writes Worker.
  */
 import { bundles } from '#config/bundles.ts';
-import { db, type Prisma, type Worker } from '#src/doors/db.ts';
+import { db, Prisma, type Worker } from '#src/doors/db.ts';
 
-/** ms after which a worker that was not heard of counts as gone; it renews every third of that */
-export const WORKER_LOST_MS = 15_000;
+/** ms after which a worker that was not heard of counts as gone */
+export const WORKER_LOST_MS = 4_000;
+/** For SQL: true of a row of Worker, named w, that was heard of. */
+export const isAlive = Prisma.sql`w."seenAt" > now() - ${WORKER_LOST_MS / 1_000} * interval '1 second'`;
 /** Steps of the picture that takes the `seconds` of config/bundles.yaml. */
 const USUAL_STEPS = 40;
 /** Pictures whose speed counts while no worker has measured its own. */
 const LATEST = 20;
 
-/** What a worker tells of itself each time it renews its row. */
+/** What a worker tells of itself every few seconds. */
 export interface WorkerState {
   /** how long each loaded network took to load, and the execution providers that its nodes run on */
   readonly sessions: readonly object[];
@@ -29,16 +31,24 @@ export interface NewWorker {
   readonly bundleHash: string;
 }
 
+/** Makes its row, or takes it up again. */
 export async function joinFleet(worker: NewWorker, state: WorkerState): Promise<void> {
-  await db.worker.create({ data: { ...worker, ...columns(state) } });
+  const told = { ...worker, ...columns(state) };
+  await db.worker.upsert({ where: { id: worker.id }, create: told, update: told });
+  await renewWorker(worker.id);
 }
 
-export async function renewWorker(id: string, state: WorkerState): Promise<void> {
-  await db.worker.update({ where: { id }, data: { ...columns(state), seenAt: new Date() } });
+/** Says that it is alive: one short statement for all that it draws. @returns false when it has no row */
+export async function renewWorker(id: string): Promise<boolean> {
+  return (await db.$executeRaw`UPDATE "Worker" SET "seenAt" = now() WHERE id = ${id}`) > 0;
+}
+
+export async function tellState(id: string, state: WorkerState): Promise<void> {
+  await db.worker.updateMany({ where: { id }, data: columns(state) });
 }
 
 export async function leaveFleet(id: string): Promise<void> {
-  await db.worker.delete({ where: { id } });
+  await db.worker.deleteMany({ where: { id } });
 }
 
 function columns({ sessions, loras, msPerStep }: WorkerState) {
@@ -46,11 +56,10 @@ function columns({ sessions, loras, msPerStep }: WorkerState) {
 }
 
 /** The workers alive, sorted by bundle and then by age, oldest first. @param bundle all bundles when left out */
-export async function workersAlive(bundle?: string, now = new Date()): Promise<Worker[]> {
-  return db.worker.findMany({
-    where: { ...(bundle && { bundle }), seenAt: { gt: new Date(now.getTime() - WORKER_LOST_MS) } },
-    orderBy: [{ bundle: 'asc' }, { startedAt: 'asc' }],
-  });
+export async function workersAlive(bundle?: string): Promise<Worker[]> {
+  const ofBundle = bundle === undefined ? Prisma.empty : Prisma.sql`AND w.bundle = ${bundle}`;
+  return db.$queryRaw<Worker[]>`
+    SELECT w.* FROM "Worker" w WHERE ${isAlive} ${ofBundle} ORDER BY w.bundle, w."startedAt"`;
 }
 
 /** Whether it is the worker that does what one of them all has to do. Rarely two are: what they do must bear that. */

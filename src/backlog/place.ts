@@ -77,7 +77,7 @@ async function stateNow(bundle: string, now: Date) {
       elapsedMs: Math.max(0, now.getTime() - (picture.startedAt ?? now).getTime()),
     }));
   const admitted: Waiting[] = inHand.filter(({ state }) => state === 'queued');
-  const alive = await workersAlive(bundle, now);
+  const alive = await workersAlive(bundle);
   const backlog = await readBacklog(db, bundle, now);
   return { running, admitted, backlog, workers: alive.length, msPerStep: await msPerStepOf(alive, bundle) };
 }

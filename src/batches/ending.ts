@@ -2,7 +2,7 @@
  * How generations end, and with the last of them their batch. However one ends, the same follows in the same transaction: tokens
  * come back for what was not drawn, the messages that show it change, and a batch without anything left ends.
  */
-import { WORKER_LOST_MS } from '#src/backlog/fleet.ts';
+import { isAlive } from '#src/backlog/fleet.ts';
 import { changed, together, type Wake } from '#src/deliveries.ts';
 import { db, type Generation, type Prisma, type Transaction, type Verdict } from '#src/doors/db.ts';
 import { getFile, isMissing } from '#src/doors/storage.ts';
@@ -156,14 +156,38 @@ export async function endBatch(batchId: string, how: 'stopped' | 'cancelled'): P
   return wake !== null;
 }
 
-/** Puts generations of lost workers back into the backlog, or fails them after the third try. Returns how many. */
-export async function rescueOrphans(now = new Date()): Promise<number> {
-  const lost = await db.$queryRaw<{ id: string; workerId: string; attempts: number }[]>`
+/**
+ * Puts back into the backlog what a worker is said to draw and does not have in hand, as when Postgres was away while it ended.
+ *
+ * @param inHand grows before a generation is taken, and shrinks after it has ended
+ */
+export async function putDown(workerId: string, inHand: ReadonlySet<string>): Promise<number> {
+  const said = await db.generation.findMany({
+    where: { workerId, state: 'running' },
+    select: { id: true, attempts: true },
+  });
+  return giveUp(said.filter(({ id }) => !inHand.has(id)).map((one) => ({ ...one, workerId })));
+}
+
+/** Puts back what lost workers had. @param by the worker that asks; its own are its own affair */
+export async function rescueOrphans(by: string): Promise<number> {
+  const lost = await db.$queryRaw<Orphan[]>`
     SELECT g.id, g."workerId", g.attempts FROM "Generation" g LEFT JOIN "Worker" w ON w.id = g."workerId"
-    WHERE g.state = 'running' AND (w.id IS NULL OR w."seenAt" < ${new Date(now.getTime() - WORKER_LOST_MS)})`;
-  for (const { id, workerId, attempts } of lost) {
+    WHERE g.state = 'running' AND g."workerId" <> ${by} AND ${isAlive} IS NOT TRUE`;
+  return giveUp(lost);
+}
+
+interface Orphan {
+  readonly id: string;
+  readonly workerId: string;
+  readonly attempts: number;
+}
+
+/** Back into the backlog, or failed after the third try. Returns how many. */
+async function giveUp(orphans: readonly Orphan[]): Promise<number> {
+  for (const { id, workerId, attempts } of orphans) {
     if (attempts >= MAX_ATTEMPTS) await failGeneration(id, workerId, 'internal');
     else await handBack(id, workerId, false);
   }
-  return lost.length;
+  return orphans.length;
 }

@@ -106,13 +106,23 @@ export async function markQueued(
   return given ?? null;
 }
 
-/** Notes that it is handed to BullMQ. @param at later than any before: the order of admission is read from it */
-export async function markAdmitted(tx: Transaction, id: string, at: Date): Promise<boolean> {
-  const { count } = await tx.generation.updateMany({
+/**
+ * Notes that it is handed to BullMQ.
+ *
+ * @param at later than any before: the order of admission is read from it
+ * @returns null when it is not waiting any more
+ */
+export async function markAdmitted(
+  tx: Transaction,
+  id: string,
+  at: Date,
+): Promise<Pick<Generation, 'id' | 'attempts'> | null> {
+  const [admitted] = await tx.generation.updateManyAndReturn({
     where: { id, state: 'queued', admittedAt: null },
     data: { admittedAt: at },
+    select: { id: true, attempts: true },
   });
-  return count > 0;
+  return admitted ?? null;
 }
 
 /** Puts back into the backlog what BullMQ has lost. Returns how many. */

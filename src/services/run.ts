@@ -11,8 +11,8 @@ export interface Service {
   close(reason?: string): Promise<void>;
 }
 
-/** A draining worker takes up to 90 s; a stopping machine gives 100. */
-const CLOSE_WITHIN_MS = 100_000;
+/** A worker draws on for up to 18 s. Kubernetes and others kill what is still there after 30. */
+const CLOSE_WITHIN_MS = 25_000;
 
 /** Tells the parent `{ ready, url }` once `start` has resolved; what it throws ends the process with that sentence. */
 export async function run(name: string, start: () => Promise<Service>): Promise<void> {

@@ -104,6 +104,34 @@ export function external(
   return { model: moved, data: concat(parts) };
 }
 
+/** A network that takes its time and gives the same: `times` products of two matrices of 1024 × 1024 a run. */
+export function slowed(model: Uint8Array, output: string, scalarInput: string, times: number): Uint8Array {
+  return editGraph(model, (graph) => {
+    const fast = each(graph, NODE, (node) =>
+      edit(node, ({ id, bytes }) => (id === 2 && utf8(bytes) === output ? text(2, `${output}/fast`) : null)),
+    );
+    const side = concat([
+      integer(1, 2),
+      integer(2, INT64),
+      integer(7, 1024),
+      integer(7, 1024),
+      text(8, 'side'),
+    ]);
+    const products = Array.from({ length: times }, (_, i) =>
+      nodeOf('MatMul', [`slow/${i}`, 'slow/0'], [`slow/${i + 1}`]),
+    );
+    // Nothing of it is known before it runs: it cannot be computed at the start.
+    const nodes = [
+      nodeOf('Sub', [scalarInput, scalarInput], ['slow/zero']),
+      nodeOf('Expand', ['slow/zero', 'side'], ['slow/0']),
+      ...products,
+      nodeOf('ReduceMax', [`slow/${times}`], ['slow/done'], { keepdims: 0 }),
+      nodeOf('Add', [`${output}/fast`, 'slow/done'], [output]),
+    ];
+    return concat([fast, ...nodes.map((node) => chunk(NODE, node)), chunk(INITIALIZER, side)]);
+  });
+}
+
 /** An output under another name. */
 export function renamedOutput(model: Uint8Array, from: string, to: string): Uint8Array {
   return editGraph(model, (graph) =>
@@ -173,14 +201,14 @@ const nameOf = (message: Uint8Array, field: number) => utf8(all(message, field)[
 
 function nodeOf(
   op: string,
-  input: string,
+  input: string | readonly string[],
   outputs: readonly string[],
   attributes: Readonly<Record<string, number>> = {},
 ): Uint8Array {
   return concat([
-    text(1, input),
+    ...[input].flat().map((one) => text(1, one)),
     ...outputs.map((output) => text(2, output)),
-    ...[text(3, `${op} ${input}`), text(4, op)],
+    ...[text(3, `${op} ${outputs[0]}`), text(4, op)],
     ...Object.entries(attributes).map(([name, value]) =>
       chunk(5, concat([text(1, name), integer(3, value), integer(20, 2)])),
     ),

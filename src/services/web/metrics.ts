@@ -59,8 +59,8 @@ export async function startMetrics({ host, port }: { host: string; port: number 
   };
 }
 
-async function metrics(now = new Date()): Promise<string> {
-  const workers = await workersAlive(undefined, now);
+async function metrics(): Promise<string> {
+  const workers = await workersAlive();
   const gauge = (help: string): Gauge => ({ help, values: new Map() });
   const alive = gauge('Workers that are alive.');
   const provider = gauge('Workers that run nodes of this network on this execution provider.');

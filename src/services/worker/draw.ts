@@ -52,6 +52,7 @@ export async function drawOne(generationId: string, me: Me, context: JobContext)
       log.error({ err: error }, 'not drawn');
       await failGeneration(generationId, me.id, failureOf(error));
     } else {
+      log.warn({ err: error }, 'not drawn this time');
       await handBack(generationId, me.id, true);
       throw error; // BullMQ tries again
     }

@@ -1,8 +1,8 @@
 /**
  * The worker: takes a generation, draws it, stores the bytes, ends the row. One per GPU, or per machine without one.
  *
- * It may be killed at any moment: the row says who had it, and another worker takes it over. On SIGTERM it takes no more,
- * gives what it draws the time it needs, and hands back what did not end in time.
+ * It may be killed at any moment: the row says who had it, and another worker takes it over (lease.ts). On SIGTERM it takes no more,
+ * gives what it draws some time, and hands back what did not end in it.
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -11,19 +11,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import { admit, readmitLost } from '#src/backlog/admission.ts';
-import {
-  isFirst,
-  joinFleet,
-  leaveFleet,
-  renewWorker,
-  WORKER_LOST_MS,
-  type WorkerState,
-} from '#src/backlog/fleet.ts';
-import { handBack, rescueOrphans } from '#src/batches/ending.ts';
+import { isFirst, joinFleet, leaveFleet, tellState, type WorkerState } from '#src/backlog/fleet.ts';
+import { handBack } from '#src/batches/ending.ts';
 import { bundleHash } from '#src/bundles/inspect.ts';
 import { listLoras } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
+import { isAway } from '#src/doors/postgres.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { finishFaceCheck, photoToCheck, removeStalePhotos, requeueWaitingChecks } from '#src/faces.ts';
 import { fileCheck } from '#src/file-check.ts';
@@ -31,16 +25,20 @@ import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
 import { type Artist, startArtist } from './artist.ts';
 import { drawOne } from './draw.ts';
+import { holdLease } from './lease.ts';
 import { makePace } from './pace.ts';
 
 /** A lock not renewed for this long is taken over: this process's event loop may pause for half of it at most. ms */
 const LOCK_MS = 15_000;
 const ADMIT_EVERY_MS = 250;
 const RECONCILE_EVERY_MS = 5_000;
+const TELL_EVERY_MS = 5_000;
 /** ms; a page of files each time */
 const CHECK_FILES_EVERY_MS = 1_000;
-/** How long drawing may go on while we stop, of the 100 s that a stopping machine gives. ms */
-const DRAIN_MS = 90_000;
+/** How long drawing may go on while we stop. What is left of a stopping machine's time is for handing back. ms */
+const DRAIN_MS = 18_000;
+/** Pause before Postgres is asked again that was away when we started. ms */
+const JOIN_AGAIN_MS = 1_000;
 
 export interface WorkerOptions {
   readonly queues?: Queues;
@@ -76,9 +74,11 @@ export async function startWorker(
     loras: await listLoras(dir),
     msPerStep: pace.msPerStep,
   });
-  await joinFleet({ id, bundle, bundleHash: hash }, await state());
+  const enter = async () => joinFleet({ id, bundle, bundleHash: hash }, await state());
+  await untilBack(enter);
 
   const inHand = new Set<string>();
+  const stopHolding = holdLease(id, inHand, enter);
   const draw = queues.work(
     'generation',
     async ({ generationId }, context) => {
@@ -95,18 +95,20 @@ export async function startWorker(
     lockMs: LOCK_MS,
   });
 
-  const stopAdmitting = repeat(ADMIT_EVERY_MS, () => admit(queues, bundle));
-  const stopRenewing = repeat(WORKER_LOST_MS / 3, async () => renewWorker(id, await state()));
-  const stopReconciling = repeat(RECONCILE_EVERY_MS, async () => {
-    const rescued = (await rescueOrphans()) + (await readmitLost(queues, bundle));
-    if (rescued) log.info({ rescued }, 'generations put back');
-    await requeueWaitingChecks(queues);
-    await removeStalePhotos();
-  });
-  const stopCheckingFiles = repeat(
-    CHECK_FILES_EVERY_MS,
-    fileCheck(() => isFirst(id)),
-  );
+  const stopping = [
+    repeat(ADMIT_EVERY_MS, () => admit(queues, bundle)),
+    repeat(TELL_EVERY_MS, async () => tellState(id, await state())),
+    repeat(RECONCILE_EVERY_MS, async () => {
+      const lost = await readmitLost(queues, bundle);
+      if (lost) log.info({ lost }, 'generations put back that the queue had lost');
+      await requeueWaitingChecks(queues);
+      await removeStalePhotos();
+    }),
+    repeat(
+      CHECK_FILES_EVERY_MS,
+      fileCheck(() => isFirst(id)),
+    ),
+  ];
   artist.broken.catch((error: unknown) => {
     // Jobs in hand were rejected and are tried again by others. Without sessions this process is of no use.
     log.error({ err: error }, 'draw thread lost');
@@ -117,20 +119,37 @@ export async function startWorker(
   return {
     id,
     async close() {
-      await stopAdmitting();
-      await Promise.all([stopReconciling(), stopCheckingFiles()]);
+      await Promise.all(stopping.map((stop) => stop()));
       const drained = Promise.all([draw.close(), faceChecks.close()]);
       const late = sleep(DRAIN_MS, false, { ref: false });
       if (!(await Promise.race([drained.then(() => true), late]))) {
-        for (const generationId of inHand) await handBack(generationId, id, false);
-        await draw.close(true);
+        for (const generationId of inHand) {
+          await handBack(generationId, id, false).catch((error: unknown) =>
+            log.warn({ err: error, generationId }, 'not handed back: it will be taken over'),
+          );
+        }
+        await draw.close(true); // ends it at its next step
       }
-      await stopRenewing();
+      await drained;
       await artist.close();
+      await stopHolding();
       await leaveFleet(id);
       if (!options.queues) await queues.close();
     },
   };
+}
+
+/** Postgres may be away when we start. */
+async function untilBack(enter: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await enter();
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      log.warn({ err: error }, 'Postgres is away: a worker waits for it');
+      await sleep(JOIN_AGAIN_MS);
+    }
+  }
 }
 
 async function checkOne(photoId: string, artist: Artist): Promise<void> {

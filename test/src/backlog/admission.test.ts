@@ -21,9 +21,15 @@ describe.each(queueBackends)('admission on $name', ({ options }) => {
     await queues?.close();
   });
 
+  /** Alive for as long as a test takes. */
   const workers = (count: number) =>
     db.worker.createMany({
-      data: Array.from({ length: count }, (_, i) => ({ id: `w${i}`, bundle: BUNDLE, bundleHash: 'h' })),
+      data: Array.from({ length: count }, (_, i) => ({
+        id: `w${i}`,
+        bundle: BUNDLE,
+        bundleHash: 'h',
+        seenAt: later(),
+      })),
     });
   const ask = async (pictures: number, tier = 'fast', person = actor()) => {
     const cells = Array.from({ length: pictures }, (_, i) =>

@@ -39,7 +39,7 @@ async function ask(person: number, tier: string, pictures: number, steps = 10): 
 /** What a worker does with what BullMQ hands it: the longest admitted first. */
 async function take(workerId: string): Promise<string | null> {
   // However slow this machine is now, they are alive.
-  for (const { id } of await db.worker.findMany({ select: { id: true } })) await renewWorker(id, state);
+  for (const { id } of await db.worker.findMany({ select: { id: true } })) await renewWorker(id);
   await admit(queues, BUNDLE);
   const first = await db.generation.findFirst({
     where: { state: 'queued', admittedAt: { not: null } },

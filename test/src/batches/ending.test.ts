@@ -7,6 +7,7 @@ import {
   failGeneration,
   finishGeneration,
   handBack,
+  putDown,
   rescueOrphans,
   reuseImage,
 } from '#src/batches/ending.ts';
@@ -193,24 +194,43 @@ describe('deleteImage', () => {
   });
 });
 
+describe('putDown', () => {
+  it('puts back what a worker does not have in hand, and nobody else’s', async () => {
+    const lost = await started('w9');
+    const inHand = await started('w9');
+    const others = await started('w2');
+    expect(await putDown('w9', new Set([inHand.id]))).toBe(1);
+    expect(await Promise.all([lost, inHand, others].map(({ id }) => stateOf(id)))).toEqual([
+      'queued',
+      'running',
+      'running',
+    ]);
+  });
+});
+
 describe('rescueOrphans', () => {
   const lost = new Date(Date.now() - WORKER_LOST_MS * 2);
 
   it('puts back what a lost worker had, and leaves what a live one has', async () => {
     await db.worker.create({ data: { id: 'dead', bundle: 'reference', bundleHash: 'h', seenAt: lost } });
-    await db.worker.create({ data: { id: 'alive', bundle: 'reference', bundleHash: 'h' } });
+    await db.worker.create({
+      data: { id: 'alive', bundle: 'reference', bundleHash: 'h', seenAt: new Date(Date.now() + 60_000) },
+    });
     const orphan = await started('dead');
     const kept = await started('alive');
-    await rescueOrphans();
+    const own = await started('another');
+    await rescueOrphans('another');
     expect(await stateOf(orphan.id)).toBe('queued');
     expect(await stateOf(kept.id)).toBe('running');
+    // Whether it has its own in hand it knows better.
+    expect(await stateOf(own.id)).toBe('running');
   });
 
   it('fails one that was tried too often, and refunds it', async () => {
     const { id, balance } = await started('gone');
     await db.generation.update({ where: { id }, data: { attempts: MAX_ATTEMPTS } });
     const before = await balance();
-    await rescueOrphans();
+    await rescueOrphans('another');
     expect(await stateOf(id)).toBe('failed');
     expect(await balance()).toBe(before + 1);
   });

@@ -15,7 +15,9 @@ import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portrai
 import { queueBackends } from '#test/support/queue-backends.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 
-const WAIT = { timeout: 30_000, interval: 100 };
+/** However busy this machine is. */
+vi.setConfig({ testTimeout: 180_000 });
+const WAIT = { timeout: 90_000, interval: 100 };
 const small = { steps: 4, detail_steps: 6, shape: 'square' };
 
 const ended = (batch: Batch) =>
@@ -147,7 +149,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
     ];
     const photos = await Promise.all(files.map((file, i) => readPhoto(file, `${i}.png`)));
     const { folder, ids } = await addPhotos(me, 'ada', photos, queues);
-    const checked = await waitForChecks(ids, 20_000);
+    const checked = await waitForChecks(ids, WAIT.timeout);
     const stateOf = (i: number) => checked.find(({ id }) => id === ids[i]);
     expect([0, 1, 2, 3].map((i) => stateOf(i)?.state)).toEqual([
       'checked',
