@@ -1,5 +1,5 @@
 /** A Postgres, migrated, and a Redis of a test's own: to be stopped, started again and made to hang. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '#infra/local/free-port.ts';
@@ -47,6 +47,7 @@ export async function ownRedis(binary: string): Promise<Own> {
 
 export async function ownPostgres(): Promise<OwnPostgres> {
   const dir = await mkdtemp(join(tmpdir(), 'atelier-postgres-'));
+  await chmod(dir, 0o755); // as root Postgres runs as nobody, and would keep its data elsewhere
   let running = await startPostgres({ dataDir: join(dir, 'postgres') });
   let stopped = false;
   const { port } = running;
