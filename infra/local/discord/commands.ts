@@ -3,6 +3,7 @@ import {
   type APIApplicationCommand,
   type APIApplicationCommandBasicOption,
   type APIApplicationCommandOption,
+  type APIApplicationCommandOptionChoice,
   ApplicationCommandType,
   ApplicationIntegrationType,
   InteractionContextType,
@@ -227,6 +228,23 @@ function checked(option: APIApplicationCommandBasicOption, value: OptionValue): 
       throw new TypingError(`“${name}” must be one of its choices.`);
     }
   }
+}
+
+/** What a bot offers while something is typed. @throws {DiscordError} 50035 */
+export function readChoices(input: unknown): APIApplicationCommandOptionChoice<string | number>[] {
+  const faults = new Faults();
+  const fields = new Fields(faults);
+  const choices = fields.list(['data', 'choices'], input, 0, 25);
+  for (const [i, choice] of choices.entries()) {
+    const { name, value } = isObject(choice) ? choice : {};
+    fields.text1(['data', 'choices', i, 'name'], name, 100);
+    fields.text0(['data', 'choices', i, 'value'], value, 100);
+    if (value === undefined || value === null) {
+      faults.add(['data', 'choices', i, 'value'], 'BASE_TYPE_REQUIRED', 'This field is required');
+    }
+  }
+  faults.throwIfAny();
+  return choices as APIApplicationCommandOptionChoice<string | number>[];
 }
 
 /** A command as the list of all shows it: in one language, where it has that, and without its dictionaries. */

@@ -9,26 +9,24 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
-  type APIApplicationCommandOptionChoice,
   type APIInteraction,
   type APIMessage,
-  ApplicationCommandType,
-  ComponentType as C,
   InteractionContextType as Context,
   MessageFlags as Flag,
   InteractionType,
-  MessageType,
   PermissionFlagsBits as P,
   InteractionResponseType as Response,
 } from 'discord-api-types/v10';
-import { commandsFor, contextOf, type OptionValue, TypingError, typedOptions } from './commands.ts';
-import { readModal, walk } from './components.ts';
+import { type Asked, askedCommand, askedComponent, askedModal } from './asked.ts';
+import { contextOf, readChoices, TypingError } from './commands.ts';
+import { readModal } from './components.ts';
 import { DiscordError, Faults, invalid, refusals } from './discord-error.ts';
 import { isObject, type Json } from './fields.ts';
 import { blankMessage, createMessage, type Draft, editMessage, FILE_MAX, replyTo } from './messages.ts';
 import { has } from './permissions.ts';
 import type { Ask, Outcome } from './protocol.ts';
-import { checkChosen, filled, type Ids, idsOfOptions, idsOfValues, join, resolve } from './resolve.ts';
+import type { Place } from './resolve.ts';
+import { signatureOf } from './signature.ts';
 import { snowflake, snowflakeTime } from './snowflake.ts';
 import type { State, StoredToken } from './state.ts';
 import { PEOPLE, type StoredChannel } from './world.ts';
@@ -48,10 +46,8 @@ interface Open {
   readonly payload: APIInteraction;
   readonly personId: string;
   readonly channel: StoredChannel;
-  /** whose component was pressed, or that led to the modal */
-  readonly source: APIMessage | undefined;
-  /** the name of a command, for "used /imagine" */
-  readonly used: { readonly name: string; readonly type: ApplicationCommandType } | undefined;
+  readonly source: Asked['source'];
+  readonly used: Asked['used'];
   status: 'asked' | 'answering' | 'answered' | 'missed';
   readonly settle: (outcome: Outcome) => void;
 }
@@ -104,100 +100,26 @@ export class Interactions {
     if (!channel || !has(this.#state.permissions(channel, personId), P.ViewChannel)) {
       throw new TypingError('You cannot see this channel.');
     }
+    const { type, data, source, used } = this.#asked(ask, { state: this.#state, channel, personId });
+    return this.#send(personId, channel, type, data, { source, used });
+  }
+
+  #asked(ask: Ask, place: Place): Asked {
     switch (ask.kind) {
       case 'command':
       case 'autocomplete':
-        return this.#askCommand(ask, personId, channel);
+        return askedCommand(place, ask);
       case 'component':
-        return this.#askComponent(ask, personId, channel);
-      case 'modal':
-        return this.#askModal(ask, personId, channel);
+        return askedComponent(place, ask);
+      case 'modal': {
+        const open = this.#modals.get(ask.modal);
+        if (!open || open.from.personId !== place.personId)
+          throw new TypingError('That dialog is no longer open.');
+        const asked = askedModal(place, open.modal, ask.fields);
+        this.#modals.delete(ask.modal);
+        return { ...asked, source: open.from.source };
+      }
     }
-  }
-
-  #askCommand(
-    ask: Extract<Ask, { kind: 'command' | 'autocomplete' }>,
-    personId: string,
-    channel: StoredChannel,
-  ) {
-    const state = this.#state;
-    if (!has(state.permissions(channel, personId), P.UseApplicationCommands)) {
-      throw new TypingError('You may not use commands here.');
-    }
-    const command = commandsFor(state, personId, channel.id).find(({ id }) => id === ask.command);
-    if (!command) throw new TypingError('That command is not there for you.');
-    const { id, name, type, guild_id } = command;
-    const data: Json = { id, name, type, ...(guild_id && { guild_id }) };
-    const used = { name: [name, ...(ask.path ?? [])].join(' '), type };
-
-    if (ask.kind === 'autocomplete') {
-      const options = typedOptions(command, ask.path ?? [], ask.options, ask.focused);
-      return this.#send(personId, channel, InteractionType.ApplicationCommandAutocomplete, {
-        ...data,
-        options,
-      });
-    }
-    const place = { state, channel, personId };
-    if (type !== ApplicationCommandType.ChatInput) {
-      const target = ask.target ?? '';
-      const ids = type === ApplicationCommandType.Message ? { messages: [target] } : { users: [target] };
-      const aimed = { ...data, target_id: target, ...resolve(place, ids) };
-      return this.#send(personId, channel, InteractionType.ApplicationCommand, aimed, { used });
-    }
-    const options = typedOptions(command, ask.path ?? [], ask.options ?? {});
-    const filledIn = {
-      ...data,
-      ...(options.length && { options }),
-      ...resolve(place, idsOfOptions(place, options)),
-    };
-    return this.#send(personId, channel, InteractionType.ApplicationCommand, filledIn, { used });
-  }
-
-  #askComponent(ask: Extract<Ask, { kind: 'component' }>, personId: string, channel: StoredChannel) {
-    const message = this.#state.message(channel.id, ask.message, personId);
-    if (!message) throw new TypingError('That message is gone.');
-    const component = [...walk(message.components ?? [])].find(({ custom_id }) => custom_id === ask.customId);
-    if (!component) throw new TypingError(`The message has no component “${ask.customId}”.`);
-    if (component.disabled === true) throw new TypingError('That is disabled.');
-    const data: Json = { custom_id: ask.customId, component_type: component.type, id: component.id };
-    if (component.type === C.Button) {
-      return this.#send(personId, channel, InteractionType.MessageComponent, data, { source: message });
-    }
-    const values = ask.values ?? [];
-    const { min_values: min, max_values: max } = component as { min_values: number; max_values: number };
-    if (values.length < min || values.length > max) throw new TypingError(`Choose ${min} to ${max}.`);
-    checkChosen(component, values);
-    const place = { state: this.#state, channel, personId };
-    const chosen = {
-      ...data,
-      values,
-      ...resolve(place, idsOfValues(place, component.type as number, values)),
-    };
-    return this.#send(personId, channel, InteractionType.MessageComponent, chosen, { source: message });
-  }
-
-  #askModal(ask: Extract<Ask, { kind: 'modal' }>, personId: string, channel: StoredChannel) {
-    const open = this.#modals.get(ask.modal);
-    if (open?.from.personId !== personId) throw new TypingError('That dialog is no longer open.');
-    const place = { state: this.#state, channel, personId };
-    const named: Ids[] = [];
-    const answer = (field: Json): Json => {
-      const { type, id, custom_id } = field as { type: number; id: number; custom_id: string };
-      const value = filled(field, ask.fields[custom_id]);
-      if (typeof value !== 'object') return { type, id, custom_id, value };
-      named.push(idsOfValues(place, type, value));
-      return { type, id, custom_id, values: value };
-    };
-    const components = (open.modal.components as unknown as Json[]).map(
-      ({ type, id, component, components: row }) => {
-        if (type === C.Label) return { type, id, component: answer(component as Json) };
-        if (type === C.ActionRow) return { type, id, components: (row as Json[]).map(answer) };
-        return { type, id };
-      },
-    );
-    const data = { custom_id: open.modal.custom_id, components, ...resolve(place, join(...named)) };
-    this.#modals.delete(ask.modal);
-    return this.#send(personId, channel, InteractionType.ModalSubmit, data, { source: open.from.source });
   }
 
   /** Hands the interaction to the bot; resolves with the first answer, or when 3 s are over. */
@@ -382,36 +304,8 @@ export class Interactions {
     return message;
   }
 
-  /** What says of a message which interaction it answers. */
-  #signature({ payload, personId, channel, source, used }: Open): Partial<APIMessage> {
-    const { id, type, application_id, authorizing_integration_owners } = payload;
-    const user = this.#state.user(personId)!;
-    const slash = used?.type === ApplicationCommandType.ChatInput;
-    return {
-      ...(source && !((source.flags ?? 0) & Flag.Ephemeral) && replyTo(channel, source.id, source)),
-      ...(used && {
-        type: slash ? MessageType.ChatInputCommand : MessageType.ContextMenuCommand,
-        interaction: { id, type, name: used.name, user } as NonNullable<APIMessage['interaction']>,
-      }),
-      application_id,
-      webhook_id: application_id,
-      interaction_metadata: {
-        id,
-        type,
-        user,
-        authorizing_integration_owners,
-        ...(used && { name: used.name, command_type: used.type }),
-        ...(type === InteractionType.MessageComponent && { interacted_message_id: source!.id }),
-        ...(type === InteractionType.ModalSubmit && {
-          triggering_interaction_metadata: {
-            id,
-            type: InteractionType.ApplicationCommand,
-            user,
-            authorizing_integration_owners,
-          },
-        }),
-      } as unknown as NonNullable<APIMessage['interaction_metadata']>,
-    };
+  #signature(open: Open): Partial<APIMessage> {
+    return signatureOf(open, this.#state.user(open.personId)!);
   }
 
   #grant({ payload, channel, personId }: Open, originalId: string | null): void {
@@ -483,26 +377,4 @@ export class Interactions {
   expireTokens(): void {
     for (const token of this.#state.tokens.values()) token.expiresAt = 0;
   }
-}
-
-function readChoices(input: unknown): APIApplicationCommandOptionChoice<OptionValue & (string | number)>[] {
-  const faults = new Faults();
-  const choices = Array.isArray(input) ? input.filter(isObject) : [];
-  if (choices.length > 25) {
-    faults.add(['data', 'choices'], 'BASE_TYPE_MAX_LENGTH', 'Must be 25 or fewer in length.');
-  }
-  for (const [i, { name, value }] of choices.entries()) {
-    if (typeof name !== 'string' || name.length < 1 || name.length > 100) {
-      faults.add(
-        ['data', 'choices', i, 'name'],
-        'BASE_TYPE_BAD_LENGTH',
-        'Must be between 1 and 100 in length.',
-      );
-    }
-    if (typeof value === 'string' && value.length > 100) {
-      faults.add(['data', 'choices', i, 'value'], 'BASE_TYPE_MAX_LENGTH', 'Must be 100 or fewer in length.');
-    }
-  }
-  faults.throwIfAny();
-  return choices as unknown as APIApplicationCommandOptionChoice<string | number>[];
 }
