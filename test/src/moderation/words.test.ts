@@ -212,6 +212,7 @@ describe('checkPrompt', () => {
 
   it('reads a spelt word whatever its letters repeat', () => {
     expect(outcome(`portrait, ${'n '.repeat(400)}u d e`)).toBe('blocked');
+    expect(outcome('portrait, x x x, sea')).toBe('blocked');
   });
 });
 
