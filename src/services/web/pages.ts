@@ -67,7 +67,8 @@ function emptyPage(): Page {
 <li>An operator switches production mode on, for a channel or a whole server, with <code>/guild production</code> in
 Discord.</li>
 <li>Somebody asks for a picture there with <code>/imagine</code>.</li>
-<li>They press <b>Publish</b> under it, and so does somebody who looks after the gallery.</li>
+<li>They press <b>Publish</b> under it, or type <code>/gallery publish</code>, and somebody who looks after the gallery
+presses Publish, too.</li>
 </ol>
 <p>It appears here as soon as both have, and is gone as soon as one of them takes it back.</p>
 </main>`,
