@@ -8,9 +8,8 @@ import { checkNegativePrompt, checkPrompt } from '#src/moderation/words.ts';
 import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
-import { counted } from '#src/text.ts';
 import type { Answer } from './command.ts';
-import { accepted } from './imagine.ts';
+import { accepted, picturesTitle } from './imagine.ts';
 import { outsideThreads } from './origin.ts';
 import { mustPost } from './permissions.ts';
 
@@ -58,13 +57,13 @@ export async function drawAlike(
   const { tier, production_mode: production } = cells[0]?.parameters ?? {};
   const opened = await openBatch(origin, {
     kind: 'imagine',
-    title: counted(cells.length, 'picture'),
+    title: picturesTitle(origin, cells.length),
     asked: { again: [...generationIds] },
     cells,
     tier: String(tier),
     production: production === true,
   });
-  return accepted(opened, cells.length);
+  return accepted(origin.say, opened, cells.length);
 }
 
 /** The least and the greatest factor by which `vary` multiplies or divides the guidance. */

@@ -6,7 +6,7 @@ import type { FacePhoto } from '#src/doors/db.ts';
 import { explain, UserError } from '#src/errors.ts';
 import {
   addPhotos,
-  CONSENT_TEXT,
+  consentText,
   folderPhotos,
   forgetRejected,
   getFolder,
@@ -17,13 +17,14 @@ import {
   waitForChecks,
 } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
-import type { Say } from '#src/say.ts';
-import { counted, quote } from '#src/text.ts';
+import { languageOf, message, type Say, sayIn } from '#src/say.ts';
+import { quote } from '#src/text.ts';
 import { takeTurns } from '#src/turns.ts';
 import type { Upload } from '#src/uploads/fetch.ts';
 import { type Photo, takePhoto } from '#src/uploads/photos.ts';
 import type { Answer, SlashCommand } from './command.ts';
-import { Context, Install, suggestFolders } from './options.ts';
+import { Context, Install, photosOf, suggestFolders } from './options.ts';
+import { sayTo } from './origin.ts';
 
 const PHOTO_OPTIONS = ['photo1', 'photo2', 'photo3', 'photo4', 'photo5'] as const;
 /** How long to wait until a worker has checked the photos; a busy one does so between two pictures. */
@@ -32,7 +33,12 @@ const CHECKED_WITHIN_MS = 90_000;
 const SHOWN_SIDE = 512;
 
 /** Threads of this process do it, which others wait for as well. */
-const shrinking = takeTurns({ inAll: 20, each: 2, who: 'What shrinks photos', what: 'face folders' });
+const shrinking = takeTurns({
+  inAll: 20,
+  each: 2,
+  who: message('What shrinks photos'),
+  what: message('face folders'),
+});
 
 export default {
   data: new SlashCommandBuilder()
@@ -81,12 +87,12 @@ export default {
 
   async run({ options }, { actor, say }) {
     const subcommand = options.getSubcommand();
-    if (subcommand === 'list') return list(actor.id);
+    if (subcommand === 'list') return list(say, actor.id);
     const name = options.getString('name', true).trim();
-    if (subcommand === 'show') return show(actor.id, name);
+    if (subcommand === 'show') return show(say, actor.id, name);
     if (subcommand === 'remove') {
       await removeFolder(actor, name);
-      return `\`${name}\` is gone, with all its photos.`;
+      return say('`{name}` is gone, with all its photos.', { name });
     }
 
     folderName(name);
@@ -95,27 +101,32 @@ export default {
     const { folder, ids } = await addPhotos(actor, name, photos);
     const checked = await waitForChecks(ids, CHECKED_WITHIN_MS);
     await forgetRejected(ids);
-    const files = new Map(ids.map((id, i) => [id, uploads[i]?.name ?? 'photo']));
-    return consentCard(folder.id, name, checked, files);
+    const files = new Map(ids.map((id, i) => [id, uploads[i]?.name ?? '']));
+    return consentCard(say, folder.id, name, checked, files);
   },
 
   async autocomplete(interaction) {
-    return suggestFolders(interaction.user.id, interaction.options.getFocused());
+    return suggestFolders(sayTo(interaction), interaction.user.id, interaction.options.getFocused());
   },
 
   press: {
     'consent.give': {
       answers: 'update',
-      async run({ id, origin: { actor } }) {
-        const { folder, photos } = await giveConsent(actor, id);
-        return `Thank you: ${counted(photos, 'photo')} added to \`${folder.name}\`. Draw with \`/imagine face:${folder.name}\`.`;
+      async run({ id, argument, origin: { actor, say } }) {
+        // As they read it: Discord may have been set to another language since.
+        const read = consentText(sayIn(languageOf(argument)));
+        const { folder, photos } = await giveConsent(actor, id, read);
+        return say(
+          'Thank you: {photos, plural, one {# photo} other {# photos}} added to `{name}`. Draw with `/imagine face:{name}`.',
+          { photos, name: folder.name },
+        );
       },
     },
     'consent.cancel': {
       answers: 'update',
-      async run({ id, origin: { actor } }) {
+      async run({ id, origin: { actor, say } }) {
         await refuseConsent(actor, id);
-        return 'The photos are deleted; nothing of them was kept.';
+        return say('The photos are deleted; nothing of them was kept.');
       },
     },
   },
@@ -131,6 +142,7 @@ async function readAll(say: Say, personId: string, uploads: readonly Upload[]): 
 
 /** What the worker saw, and the question of consent when any photo is good. */
 function consentCard(
+  say: Say,
   folderId: string,
   name: string,
   photos: readonly FacePhoto[],
@@ -139,40 +151,45 @@ function consentCard(
   const good = photos.filter(({ state }) => state === 'checked').length;
   const refused = photos.flatMap(({ id, state, reason }) => {
     if (state !== 'rejected') return [];
-    const file = quote(files.get(id) ?? 'photo');
-    return reason === 'face_none' ? `I found no face in ${file}.` : `I found more than one face in ${file}.`;
+    const file = quote(files.get(id) ?? '');
+    return reason === 'face_none'
+      ? say('I found no face in {file}.', { file })
+      : say('I found more than one face in {file}.', { file });
   });
   if (!good)
-    return [...refused, 'Use photos with one face, seen from the front. Nothing was kept.'].join('\n');
+    return [...refused, say('Use photos with one face, seen from the front. Nothing was kept.')].join('\n');
 
   const buttons = new ActionRowBuilder<ButtonBuilder>().addComponents(
     new ButtonBuilder()
-      .setCustomId(customId('consent.give', folderId))
-      .setLabel('I consent')
+      .setCustomId(customId('consent.give', folderId, say.language))
+      .setLabel(say('I consent'))
       .setStyle(ButtonStyle.Success),
     new ButtonBuilder()
       .setCustomId(customId('consent.cancel', folderId))
-      .setLabel('Cancel')
+      .setLabel(say('Cancel'))
       .setStyle(ButtonStyle.Secondary),
   );
   const content = [
     ...refused,
-    `${counted(good, 'photo')} for \`${name}\`, each with one face. Before anything is drawn with them:`,
-    ...CONSENT_TEXT.split('\n').map((line) => `> ${line}`),
-    'Without an answer they are deleted within an hour.',
+    say(
+      '{photos, plural, one {# photo} other {# photos}} for `{name}`, each with one face. Before anything is drawn with them:',
+      { photos: good, name },
+    ),
+    ...consentText(say)
+      .split('\n')
+      .map((line) => `> ${line}`),
+    say('Without an answer they are deleted within an hour.'),
   ].join('\n');
   return { content, components: [buttons] };
 }
 
-async function list(userId: string): Promise<Answer> {
+async function list(say: Say, userId: string): Promise<Answer> {
   const folders = await listFolders(userId);
-  if (!folders.length) return 'You have no face folder. Make one with `/faces add`.';
-  return folders
-    .map(({ name, photos }) => `- \`${name}\`: ${photos ? counted(photos, 'photo') : 'waits for consent'}`)
-    .join('\n');
+  if (!folders.length) return say('You have no face folder. Make one with `/faces add`.');
+  return folders.map(({ name, photos }) => `- \`${name}\`: ${photosOf(say, photos)}`).join('\n');
 }
 
-async function show(userId: string, name: string): Promise<Answer> {
+async function show(say: Say, userId: string, name: string): Promise<Answer> {
   const folder = await getFolder(userId, name);
   const photos = await folderPhotos(folder.id);
   if (!photos.length) throw new UserError('folder_empty', { name });
@@ -185,9 +202,17 @@ async function show(userId: string, name: string): Promise<Answer> {
           .webp()
           .toBuffer(),
         name: `${name}-${i + 1}.webp`,
-        description: `Reference photo ${i + 1} of ${photos.length} in the face folder ${name}`,
+        description: say('Reference photo {number} of {photos} in the face folder {name}', {
+          number: i + 1,
+          photos: photos.length,
+          name,
+        }),
       });
     return shown;
   });
-  return { content: `\`${name}\`: ${counted(photos.length, 'photo')}, seen by you alone.`, files };
+  const content = say('`{name}`: {photos, plural, one {# photo} other {# photos}}, seen by you alone.', {
+    name,
+    photos: photos.length,
+  });
+  return { content, files };
 }

@@ -7,10 +7,11 @@ import { usableFolder } from '#src/faces.ts';
 import { checkPrompt } from '#src/moderation/words.ts';
 import { parseParameter, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
-import { counted } from '#src/text.ts';
+import type { Origin } from '#src/people/people.ts';
+import { languageOf, type Say, sayIn } from '#src/say.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, choicesOf, Install, suggestFolders, tierChoices } from './options.ts';
-import { outsideThreads } from './origin.ts';
+import { outsideThreads, sayTo } from './origin.ts';
 import { mustPost } from './permissions.ts';
 
 const COUNT_MAX = 4;
@@ -83,24 +84,41 @@ export default {
 
     const opened = await openBatch(origin, {
       kind: 'imagine',
-      title: counted(count, 'picture'),
+      title: picturesTitle(origin, count),
       asked: { prompt, face, ...given, count },
       cells,
       tier: String(parameters.tier),
       production: parameters.production_mode === true,
     });
-    return accepted(opened, count);
+    return accepted(origin.say, opened, count);
   },
 
   async autocomplete(interaction) {
-    return suggestFolders(interaction.user.id, interaction.options.getFocused());
+    return suggestFolders(sayTo(interaction), interaction.user.id, interaction.options.getFocused());
   },
 } satisfies SlashCommand;
 
+/** A batch's title, which everybody in the channel reads. */
+export function picturesTitle({ channelLocale }: Origin, count: number): string {
+  const say = sayIn(languageOf(channelLocale));
+  return say('{count, plural, one {# picture} other {# pictures}}', { count });
+}
+
 /** What a person reads once their request can't be lost. How long it takes is only on the card, which is kept up to date. */
-export function accepted({ batch, place: { ahead } }: Opened, pictures: number): string {
-  const place = ahead === 0 ? 'You are next.' : `${counted(ahead, 'picture')} will be drawn before.`;
-  const price = batch.charged === 0 ? 'for free' : `for ${counted(batch.charged, 'token')}`;
-  const what = pictures === 1 ? 'The picture' : `The ${pictures} pictures`;
-  return `Accepted ${price}. ${place} ${what} will appear here.`;
+export function accepted(say: Say, { batch, place: { ahead } }: Opened, pictures: number): string {
+  const { charged } = batch;
+  return [
+    charged === 0
+      ? say('Accepted for free.')
+      : say('Accepted for {charged, plural, one {# token} other {# tokens}}.', { charged }),
+    ahead === 0
+      ? say('You are next.')
+      : say(
+          '{ahead, plural, one {# picture will be drawn before.} other {# pictures will be drawn before.}}',
+          { ahead },
+        ),
+    say('{pictures, plural, one {The picture will appear here.} other {The # pictures will appear here.}}', {
+      pictures,
+    }),
+  ].join(' ');
 }

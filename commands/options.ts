@@ -3,7 +3,7 @@ import { tiers } from '#config/tiers.ts';
 import { listFolders } from '#src/faces.ts';
 import { parameters } from '#src/parameters/definitions.ts';
 import type { Suggestion } from '#src/parameters/suggestions.ts';
-import { counted } from '#src/text.ts';
+import type { Say } from '#src/say.ts';
 
 /** Everywhere: in guilds, in the bot's DM, and where only the person has installed it. */
 export { ApplicationIntegrationType as Install, InteractionContextType as Context } from 'discord.js';
@@ -23,13 +23,20 @@ export function tierChoices(): Suggestion[] {
 }
 
 /** A person's own face folders that can be drawn with. */
-export async function suggestFolders(userId: string, typed: string): Promise<Suggestion[]> {
+export async function suggestFolders(say: Say, userId: string, typed: string): Promise<Suggestion[]> {
   const wanted = typed.trim().toLowerCase();
   const folders = await listFolders(userId);
   return folders
     .filter(({ name }) => name.includes(wanted))
     .map(({ name, photos }) => ({
-      name: photos ? `${name} · ${counted(photos, 'photo')}` : `${name} · waits for consent`,
+      name: `${name} · ${photosOf(say, photos)}`,
       value: name,
     }));
+}
+
+/** How many photos of a folder may be used. */
+export function photosOf(say: Say, photos: number): string {
+  return photos
+    ? say('{photos, plural, one {# photo} other {# photos}}', { photos })
+    : say('waits for consent');
 }

@@ -7,16 +7,17 @@ import {
 } from 'discord.js';
 import type { BatchKind } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
+import { message } from '#src/say.ts';
 
 /** The names that Discord's own settings give them. */
 const WORDS = {
-  ViewChannel: 'View Channel',
-  SendMessages: 'Send Messages',
-  AttachFiles: 'Attach Files',
-  EmbedLinks: 'Embed Links',
-  ReadMessageHistory: 'Read Message History',
-  CreatePublicThreads: 'Create Public Threads',
-  SendMessagesInThreads: 'Send Messages in Threads',
+  ViewChannel: message('View Channel'),
+  SendMessages: message('Send Messages'),
+  AttachFiles: message('Attach Files'),
+  EmbedLinks: message('Embed Links'),
+  ReadMessageHistory: message('Read Message History'),
+  CreatePublicThreads: message('Create Public Threads'),
+  SendMessagesInThreads: message('Send Messages in Threads'),
 } as const;
 type Needed = keyof typeof WORDS;
 

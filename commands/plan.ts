@@ -67,7 +67,9 @@ export async function makePlan(
   const { actor } = origin;
   mustPost(interaction, kind, origin.botInside);
   const folders = await listFolders(actor.id);
-  const definition = await parseSweep(source.yaml, actor.id, { operator: await isOperator(actor), folders });
+  const { language } = origin.say;
+  const asker = { language, operator: await isOperator(actor), folders };
+  const definition = await parseSweep(source.yaml, actor.id, asker);
   const cells = expandSweep(definition);
 
   const place = outsideThreads(interaction, origin);
@@ -186,7 +188,7 @@ export const planPresses = {
       const place = outsideThreads(interaction, origin);
       const { on } = await productionMode(place);
       const opened = await openPlanned(place, id, argument, on);
-      return accepted(opened, await countPictures(id));
+      return accepted(origin.say, opened, await countPictures(id));
     },
   },
   'plan.edit': {

@@ -10,9 +10,11 @@ import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
 import { type CheckedPrompt, checkPrompt } from '#src/moderation/words.ts';
 import { admitUser, type Origin } from '#src/people/people.ts';
-import { counted, quote } from '#src/text.ts';
+import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { quote } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install, suggestFolders } from './options.ts';
+import { sayTo } from './origin.ts';
 import { mustPost } from './permissions.ts';
 import { makePlan } from './plan.ts';
 
@@ -23,7 +25,6 @@ const GENERATIONS_MAX = 10;
 const IDEAS_WITHIN_MS = 120_000;
 /** characters of a prompt's name */
 const LABEL_MAX = 60;
-const FALLBACK = 'Mecene’s language model was away: the built-in composer wrote these prompts.';
 /** Characters of an autocomplete's choice. */
 const CHOICE_MAX = 100;
 
@@ -59,12 +60,12 @@ export default {
     ),
 
   async run(interaction, origin) {
-    const { actor } = origin;
+    const { actor, say } = origin;
     const { options } = interaction;
     // Before Mecene thinks: a plan that can't be posted needs no ideas.
     mustPost(interaction, 'face_test', origin.botInside);
     const generations = options.getInteger('generations_per_input', true);
-    const { faults, folders, words } = await check(actor.id, {
+    const { faults, folders, words } = await check(say, actor.id, {
       folders: options.getString('face_folders', true),
       ideas: options.getString('ideas', true),
       words: options.getString('words'),
@@ -77,7 +78,7 @@ export default {
     const labels = words.map((text) => text.slice(0, LABEL_MAX).trim()).filter(Boolean);
     const yaml = stringify(
       {
-        name: `${counted(folders.length, 'face')} in ${counted(ideas.length, 'idea')}`,
+        name: titleOf(origin, folders.length, ideas.length),
         // Named by the words they came from, where those tell them apart: a sheet is labelled with the names.
         prompts:
           new Set(labels).size === ideas.length
@@ -93,23 +94,35 @@ export default {
       ideas: ideas.map(({ id, prompt }) => ({ id, prompt })),
     });
     if (!ideas.some(({ fallback }) => fallback)) return card;
-    return { ...card, content: `${card.content}\n\n${FALLBACK}` };
+    const composed = say('Mecene’s language model was away: the built-in composer wrote these prompts.');
+    return { ...card, content: `${card.content}\n\n${composed}` };
   },
 
-  async autocomplete({ options, user }) {
+  async autocomplete(interaction) {
+    const { options, user } = interaction;
+    const say = sayTo(interaction);
     const typed = options.getFocused();
     const names = typed.split(',').map((name) => name.trim());
     const last = names.pop() ?? '';
     const before = names.filter(Boolean);
-    const found = (await suggestFolders(user.id, last)).filter(({ value }) => !before.includes(value));
+    const found = (await suggestFolders(say, user.id, last)).filter(({ value }) => !before.includes(value));
     const completed = found
       .map(({ value }) => [...before, value].join(', '))
       .filter((text) => text.length <= CHOICE_MAX)
       .map((text) => ({ name: text, value: text }));
-    const all = { name: 'all: every face folder of yours', value: ALL };
+    const all = { name: say('all: every face folder of yours'), value: ALL };
     return !before.length && ALL.startsWith(last.toLowerCase()) ? [all, ...completed] : completed;
   },
 } satisfies SlashCommand;
+
+/** The batch's, which everybody in the channel reads. */
+function titleOf({ channelLocale }: Origin, faces: number, ideas: number): string {
+  const say = sayIn(languageOf(channelLocale));
+  return say(
+    '{faces, plural, one {# face} other {# faces}} in {ideas, plural, one {# idea} other {# ideas}}',
+    { faces, ideas },
+  );
+}
 
 interface Input {
   readonly folders: string;
@@ -119,34 +132,32 @@ interface Input {
 }
 
 /** Reads the options, and says everything that is wrong with them at once. `words` has one entry an idea. */
-async function check(userId: string, input: Input) {
+async function check(say: Say, userId: string, input: Input) {
   const faults: string[] = [];
-  const { folders, unknown } = await chosenFolders(userId, input.folders);
+  const { folders, unknown } = await chosenFolders(say, userId, input.folders);
   faults.push(...unknown);
 
   const { generations } = input;
   if (generations < 1 || generations > GENERATIONS_MAX)
-    faults.push(
-      `\`generations_per_input\` must be between 1 and ${GENERATIONS_MAX}; ${generations} is outside.`,
-    );
+    faults.push(outside(say, 'generations_per_input', GENERATIONS_MAX, generations));
 
   const ideas = input.ideas.trim();
   const count = /^[+-]?\d+$/.test(ideas) ? Number(ideas) : null;
   const texts = count === null ? partsOf(ideas, ';') : [];
   const about = input.words?.trim() ?? '';
   if (count === null && about)
-    faults.push('`words` goes with a number of ideas: here `ideas` has words of its own.');
+    faults.push(say('`words` goes with a number of ideas: here `ideas` has words of its own.'));
   if (count === null && !texts.length)
-    faults.push(`\`ideas\` is empty: give a number up to ${IDEAS_MAX}, or few words.`);
+    faults.push(say('`ideas` is empty: give a number up to {max}, or few words.', { max: IDEAS_MAX }));
   const wanted = count ?? texts.length;
   if (wanted > IDEAS_MAX || (count !== null && count < 1))
-    faults.push(`\`ideas\` must be between 1 and ${IDEAS_MAX}; ${wanted} is outside.`);
+    faults.push(outside(say, 'ideas', IDEAS_MAX, wanted));
   const checked = [...texts.slice(0, IDEAS_MAX), about].filter(Boolean).flatMap((text) => {
     try {
       return checkPrompt(text);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      faults.push(`${quote(text)}: ${error.userMessage}`);
+      faults.push(`${quote(text)}: ${error.in(say)}`);
       return [];
     }
   });
@@ -158,7 +169,13 @@ async function check(userId: string, input: Input) {
   return { faults, folders, words };
 }
 
+/** As the error of the same code says it, beside others. */
+function outside(say: Say, name: string, max: number, got: number): string {
+  return new UserError('parameter_range', { name, min: 1, max, got }).in(say);
+}
+
 async function chosenFolders(
+  say: Say,
   userId: string,
   text: string,
 ): Promise<{ folders: string[]; unknown: string[] }> {
@@ -166,18 +183,18 @@ async function chosenFolders(
   const usable = mine.filter(({ photos }) => photos > 0).map(({ name }) => name);
   const names = [...new Set(partsOf(text, ','))];
   if (names.length === 1 && names[0]?.toLowerCase() === ALL) {
-    const none = 'You have no face folder with consent yet. Make one with `/faces add`.';
+    const none = say('You have no face folder with consent yet. Make one with `/faces add`.');
     return { folders: usable, unknown: usable.length ? [] : [none] };
   }
   const explained = names.flatMap((name) => {
     if (usable.includes(name)) return [];
     const isThere = mine.some((folder) => folder.name === name);
-    const { userMessage } = isThere
+    const error = isThere
       ? new UserError('folder_empty', { name })
       : new UserError('folder_unknown', { name, mine: usable.slice(0, 10) });
-    return userMessage;
+    return error.in(say);
   });
-  if (!names.length) explained.push('`face_folders` is empty: name one, or say `all`.');
+  if (!names.length) explained.push(say('`face_folders` is empty: name one, or say `all`.'));
   return { folders: names, unknown: explained };
 }
 
@@ -190,7 +207,7 @@ function partsOf(text: string, separator: ',' | ';'): string[] {
 
 /** Mecene's prompts, one for each entry of `words`; those that failed are named. @throws {UserError} `plan_faults`, `busy` */
 async function imagineScenes(
-  { actor }: Origin,
+  { actor, say }: Origin,
   words: readonly (CheckedPrompt | '')[],
 ): Promise<{ id: string; prompt: string; fallback: boolean }[]> {
   await admitUser(actor);
@@ -201,11 +218,16 @@ async function imagineScenes(
     asked.map(({ id }) => id),
     { timeoutMs: IDEAS_WITHIN_MS },
   );
-  const faults = ideas.flatMap(({ prompt, words: text }, i) =>
-    prompt
-      ? []
-      : `Mecene could not make a prompt of idea ${i + 1}${text ? `, ${quote(text)}` : ''}. Try other words.`,
-  );
+  const faults = ideas.flatMap(({ prompt, words: text }, i) => {
+    if (prompt) return [];
+    const number = i + 1;
+    return text
+      ? say('Mecene could not make a prompt of idea {number}, {words}. Try other words.', {
+          number,
+          words: quote(text),
+        })
+      : say('Mecene could not make a prompt of idea {number}. Try other words.', { number });
+  });
   if (faults.length) throw new UserError('plan_faults', { faults });
   return ideas.flatMap(({ id, prompt, fallback }) => (prompt ? { id, prompt, fallback } : []));
 }

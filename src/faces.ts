@@ -22,16 +22,18 @@ import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
 import { folderName } from './folder-name.ts';
 import { type Actor, admitUser } from './people/people.ts';
-import { message } from './say.ts';
+import { message, type Say } from './say.ts';
 import type { Photo } from './uploads/photos.ts';
 
 export const PHOTOS_MAX = 10;
 export const CONSENT_VERSION = 1;
-export const CONSENT_TEXT = [
-  'I am the person in these photos, or I have their clear permission.',
-  'Atelier may use the photos to draw pictures that look like them, for me alone.',
-  'The photos are kept until I remove them with `/faces remove`; then they are deleted.',
-].join('\n');
+export function consentText(say: Say): string {
+  return [
+    say('I am the person in these photos, or I have their clear permission.'),
+    say('Atelier may use the photos to draw pictures that look like them, for me alone.'),
+    say('The photos are kept until I remove them with `/faces remove`; then they are deleted.'),
+  ].join('\n');
+}
 
 const CONSENT_WITHIN_MS = 60 * 60_000;
 const POLL_MS = 150;
@@ -135,12 +137,14 @@ export async function finishFaceCheck(photoId: string, faces: number): Promise<v
 /**
  * Records that the person agrees; the photos that were checked may be used from now on. Returns how many.
  *
+ * @param text what they agree to, in the language in which they read it: it is kept with their yes
  * @param photoIds those that were shown with the text; left out: all that wait
  * @throws {UserError} `not_yours`, `gone`, `already_done`
  */
 export async function giveConsent(
   actor: Actor,
   folderId: string,
+  text: string,
   photoIds?: readonly string[],
 ): Promise<{ folder: FaceFolder; photos: number }> {
   const folder = await ownFolder(actor, folderId);
@@ -160,7 +164,7 @@ export async function giveConsent(
         action: 'consent.given',
         subject: `folder:${folderId}`,
         guildId: actor.guildId,
-        after: { photos: accepted.map(({ id }) => id), version: CONSENT_VERSION },
+        after: { photos: accepted.map(({ id }) => id), version: CONSENT_VERSION, text },
       });
     }
     return accepted.length;

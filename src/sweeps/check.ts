@@ -9,6 +9,7 @@ import { folderName } from '#src/folder-name.ts';
 import { type CheckedPrompt, checkPrompt } from '#src/moderation/words.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { parameters, parseParameter } from '#src/parameters/definitions.ts';
+import { message, type Say } from '#src/say.ts';
 import { AxisFault, Faults, type Path } from './faults.ts';
 import { label } from './labels.ts';
 import { Sweep, type SweepShape } from './schema.ts';
@@ -35,8 +36,9 @@ export interface SweepDefinition {
   readonly limit: number | null;
 }
 
-/** What only the asker's own rows can tell. */
+/** What only the asker's own rows can tell, and the language to tell faults in. */
 export interface SweepAsker {
+  readonly language: Say['language'];
   readonly operator: boolean;
   readonly folders: readonly Pick<ListedFolder, 'name' | 'photos'>[];
 }
@@ -50,10 +52,11 @@ export function checkSweep(
   value: unknown,
   lines: Lines,
   asker: SweepAsker,
+  say: Say,
 ): SweepDefinition | { readonly faults: readonly string[] } {
-  const faults = new Faults(lines);
+  const faults = new Faults(lines, say);
   const shape = shapeOf(value, faults);
-  const definition = shape && definitionOf(shape.raw, shape.unread, asker, faults);
+  const definition = shape && definitionOf(shape.raw, shape.unread, asker, faults, say);
   const told = faults.told();
   return definition && !told.length ? definition : { faults: told };
 }
@@ -86,6 +89,7 @@ function definitionOf(
   unread: ReadonlySet<string>,
   { operator, folders }: SweepAsker,
   faults: Faults,
+  say: Say,
 ): SweepDefinition {
   const settings = (path: Path, given: ResolvedParameters): ResolvedParameters =>
     Object.fromEntries(
@@ -97,22 +101,22 @@ function definitionOf(
 
   const named = promptsOf(raw);
   if (raw.prompt !== undefined && raw.prompts)
-    faults.add(['prompts'], 'Give `prompt` or `prompts`, not both.');
+    faults.add(['prompts'], say('Give `prompt` or `prompts`, not both.'));
   if (!named.size && !unread.has('prompt') && !unread.has('prompts'))
-    faults.add([], '`prompt` is missing: say what to draw.');
+    faults.add([], say('`prompt` is missing: say what to draw.'));
   const prompts = [...named].flatMap(
     ([prompt, { path }]) => faults.try(path, () => checkPrompt(prompt), null) ?? [],
   );
 
   if (raw.method === 'list' && !raw.cells && !unread.has('cells'))
-    faults.add(['method'], '`method: list` needs `cells`.');
+    faults.add(['method'], say('`method: list` needs `cells`.'));
   if (raw.method !== 'list' && raw.cells && !unread.has('method'))
-    faults.add(['cells'], '`cells` goes with `method: list`.');
+    faults.add(['cells'], say('`cells` goes with `method: list`.'));
   if (raw.method === 'list' && Object.keys(raw.axes).length)
-    faults.add(['axes'], '`axes` does not go with `method: list`; use `cells`.');
+    faults.add(['axes'], say('`axes` does not go with `method: list`; use `cells`.'));
   const varied = new Set([...Object.keys(raw.axes), ...(raw.cells ?? []).flatMap(Object.keys)]);
   for (const name of Object.keys(raw.set).filter((name) => varied.has(name)))
-    faults.add(['set', name], `\`${name}\` is varied and in \`set\`: it can be only one.`);
+    faults.add(['set', name], say('`{name}` is varied and in `set`: it can be only one.', { name }));
 
   const axes = Object.entries(raw.axes).map(([name, given]) => {
     const at = ['axes', name];
@@ -144,14 +148,15 @@ function definitionOf(
 
 /** What has a key of its own here, or is the same for a whole batch. */
 const NOT_VARIED: Readonly<Record<string, string>> = {
-  seed: 'use `seeds`.',
-  tier: 'it is the same for the whole sweep: use `/set`.',
-  production_mode: 'it is the same for the whole sweep: use `/set`.',
+  seed: message("`{name}` can't be varied here; use `seeds`."),
+  tier: message("`{name}` can't be varied here; it is the same for the whole sweep: use `/set`."),
+  production_mode: message("`{name}` can't be varied here; it is the same for the whole sweep: use `/set`."),
 };
 
 /** @throws {UserError} as `parseParameter`, and `parameter_operators` @throws {AxisFault} */
 function parseVaried(name: string, value: ParameterJson, operator: boolean): ParameterJson {
-  if (Object.hasOwn(NOT_VARIED, name)) throw new AxisFault(name, `can't be varied here; ${NOT_VARIED[name]}`);
+  const message = Object.hasOwn(NOT_VARIED, name) ? NOT_VARIED[name] : undefined;
+  if (message !== undefined) throw new AxisFault((say) => say(message, { name }));
   const parsed = parseParameter(name, value);
   if (parameters.get(name)?.operators && !operator) throw new UserError('parameter_operators', { name });
   return parsed;

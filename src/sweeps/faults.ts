@@ -1,8 +1,9 @@
 /** What is wrong with a sweep, gathered so that all of it is told at once, each fault with its line. */
 import type { z } from 'zod';
 import { UserError } from '#src/errors.ts';
+import { type Say, sayIn } from '#src/say.ts';
 import { quote } from '#src/text.ts';
-import { Sweep } from './schema.ts';
+import { reasonOf, Sweep } from './schema.ts';
 import type { Lines } from './yaml.ts';
 
 const FAULTS_MAX = 12;
@@ -10,40 +11,48 @@ const FAULTS_MAX = 12;
 /** Keys and indexes, from the outermost inwards. */
 export type Path = readonly PropertyKey[];
 
-/** A fault of one axis or setting. Its message is a sentence that is told beside others. */
+/** A fault of one axis or setting, to be told beside others. */
 export class AxisFault extends Error {
-  constructor(name: string, says: string) {
-    super(`\`${name}\` ${says}`);
+  readonly in: (say: Say) => string;
+
+  constructor(sentence: (say: Say) => string) {
+    super(sentence(sayIn('en')));
+    this.in = sentence;
   }
 }
 
 /** What is wrong with a sweep, one sentence a fault, to be told all at once. */
 export class Faults {
   readonly #lines: Lines;
+  readonly #say: Say;
   readonly #found = new Set<string>();
 
-  constructor(lines: Lines) {
+  constructor(lines: Lines, say: Say) {
     this.#lines = lines;
+    this.#say = say;
   }
 
-  add(path: Path, says: string): void {
+  add(path: Path, fault: string): void {
+    const say = this.#say;
     const line = lineOf(path, this.#lines);
-    this.#found.add(line ? `Line ${line}: ${says}` : says);
+    this.#found.add(line ? say('Line {line}: {fault}', { line, fault }) : fault);
   }
 
   /** What zod found. */
   issue(issue: z.core.$ZodIssue): void {
+    const say = this.#say;
     const { path } = issue;
     if (issue.code !== 'unrecognized_keys') {
-      this.add(path, `${path.length ? quote(path.join('.')) : 'A sweep'}: ${issue.message}.`);
+      const where = path.length ? quote(path.join('.')) : say('A sweep');
+      this.add(path, `${where}: ${reasonOf(say, issue)}.`);
       return;
     }
     const known = (path.length ? ['from', 'to', 'step'] : Object.keys(Sweep.shape)).map(
       (key) => `\`${key}\``,
     );
     for (const key of issue.keys) {
-      const says = `${quote(key)} is not known here. There are ${known.join(', ')}.`;
-      this.add([...path, key], says);
+      const names = { name: quote(key), known: known.join(', ') };
+      this.add([...path, key], say('{name} is not known here. There are {known}.', names));
     }
   }
 
@@ -59,16 +68,16 @@ export class Faults {
   }
 
   #note(path: Path, error: unknown): void {
-    if (error instanceof AxisFault) this.add(path, error.message);
-    else if (error instanceof UserError) this.add(path, error.userMessage);
-    else throw error;
+    if (!(error instanceof AxisFault || error instanceof UserError)) throw error;
+    this.add(path, error.in(this.#say));
   }
 
   /** A dozen of them, and how many more there are; empty: nothing is wrong. */
   told(): string[] {
+    const say = this.#say;
     const faults = [...this.#found];
     const more = faults.length - FAULTS_MAX;
-    if (more > 0) faults.splice(FAULTS_MAX, more, `… and ${more} more.`);
+    if (more > 0) faults.splice(FAULTS_MAX, more, say('… and {more} more.', { more }));
     return faults;
   }
 }

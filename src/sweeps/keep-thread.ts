@@ -6,7 +6,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { UserError } from '#src/errors.ts';
-import { message } from '#src/say.ts';
+import { message, type Say, sayIn } from '#src/say.ts';
 import type { SweepAsker } from './check.ts';
 import type { Read } from './read.ts';
 import type { Asked, Said } from './reading-thread.ts';
@@ -37,6 +37,7 @@ export function keepThread(file: URL): (text: string, asker: SweepAsker, withinM
   }
 
   return async (text, asker, withinMs) => {
+    const say = sayIn(asker.language);
     thread ??= start();
     const asked = thread;
     const id = ++lastId;
@@ -47,10 +48,10 @@ export function keepThread(file: URL): (text: string, asker: SweepAsker, withinM
       clearTimeout(timer);
       if (said.read) resolve(said.read);
       // An answer that is there already counts, though our own event loop was too busy to hear it in time.
-      else timer = setTimeout(() => setImmediate(reject, tooMuch()), withinMs);
+      else timer = setTimeout(() => setImmediate(reject, tooMuch(say)), withinMs);
     };
     const fail = (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? tooMuch() : error);
+      reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? tooMuch(say) : error);
     asked.on('message', hear).on('error', fail);
     asked.ref();
     asked.postMessage({ id, text, asker } satisfies Asked);
@@ -71,10 +72,10 @@ function busy(): UserError {
   return new UserError('busy', { what: message('The thread that reads sweeps') });
 }
 
-function tooMuch(): UserError {
+function tooMuch(say: Say): UserError {
   return new UserError('yaml_broken', {
     line: 1,
     column: 1,
-    reason: 'it takes too long to read. Use fewer keys and lists.',
+    reason: say('it takes too long to read. Use fewer keys and lists.'),
   });
 }

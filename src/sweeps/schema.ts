@@ -21,6 +21,7 @@
  * This is its shape alone; check.ts says what else has to be right.
  */
 import { z } from 'zod';
+import { message, type Say } from '#src/say.ts';
 import { LABEL_LENGTH } from './labels.ts';
 
 /** Values of one axis; 14 full ones are still counted and checked in some milliseconds. */
@@ -29,15 +30,35 @@ export const VALUES_MAX = 1_000;
 const PROMPTS_MAX = 200;
 const SEED_MAX = 2 ** 32 - 1;
 
-const Value = z.union(
-  [z.string(), z.number(), z.boolean(), z.null()],
-  'must be a word, a number, `on` or `off`',
-);
+/** What our own reasons name. YAML is the same in every language. */
+const facts = {
+  values: VALUES_MAX,
+  prompts: PROMPTS_MAX,
+  characters: LABEL_LENGTH,
+  seed: SEED_MAX,
+  range: '`{ from: 10, to: 30, step: 10 }`',
+};
+const reasons = {
+  value: message('must be a word, a number, `on` or `off`'),
+  values: message(
+    'must be a list of up to {values} values, as `[10, 20]`, or a range, as `0.2, 0.4, .., 0.8` or {range}',
+  ),
+  prompts: message(
+    'must be a list of up to {prompts} prompts, or lines of `name: prompt` with names of up to {characters} characters',
+  ),
+  seeds: message('must be a list of whole numbers from 0 to {seed}, or how many'),
+  sweep: message('must be lines of `key: value`, as `prompt: …` and `axes: …`'),
+} as const;
+
+/** What is wrong, as the end of a sentence: a reason of ours, or one of zod's, which are in English. */
+export function reasonOf(say: Say, issue: z.core.$ZodIssue): string {
+  const message = Object.values(reasons).find((reason) => reason === issue.message);
+  return message ? say(message, facts) : issue.message;
+}
+
+const Value = z.union([z.string(), z.number(), z.boolean(), z.null()], reasons.value);
 const Range = z.strictObject({ from: z.number(), to: z.number(), step: z.number() });
-const Values = z.union(
-  [z.array(Value).min(1).max(VALUES_MAX), Range, Value],
-  `must be a list of up to ${VALUES_MAX} values, as \`[10, 20]\`, or a range, as \`0.2, 0.4, .., 0.8\` or \`{ from: 10, to: 30, step: 10 }\``,
-);
+const Values = z.union([z.array(Value).min(1).max(VALUES_MAX), Range, Value], reasons.values);
 const Seed = z.number().int().min(0).max(SEED_MAX);
 const Settings = z.record(z.string(), Value);
 
@@ -54,16 +75,13 @@ export const Sweep = z.strictObject(
             .record(z.string().min(1).max(LABEL_LENGTH), z.string())
             .refine((named) => Object.keys(named).length <= PROMPTS_MAX),
         ],
-        `must be a list of up to ${PROMPTS_MAX} prompts, or lines of \`name: prompt\` with names of up to ${LABEL_LENGTH} characters`,
+        reasons.prompts,
       )
       .optional(),
     axes: z.record(z.string(), Values).default({}),
     cells: z.array(Settings).min(1).max(VALUES_MAX).optional(),
     seeds: z
-      .union(
-        [z.array(Seed).min(1).max(VALUES_MAX), z.number().int().min(1).max(VALUES_MAX)],
-        `must be a list of whole numbers from 0 to ${SEED_MAX}, or how many`,
-      )
+      .union([z.array(Seed).min(1).max(VALUES_MAX), z.number().int().min(1).max(VALUES_MAX)], reasons.seeds)
       .default([1]),
     faces: z.array(z.string()).max(VALUES_MAX).default([]),
     set: Settings.default({}),
@@ -72,10 +90,7 @@ export const Sweep = z.strictObject(
     limit: z.number().int().min(1).optional(),
   },
   {
-    error: (issue) =>
-      issue.code === 'invalid_type'
-        ? 'must be lines of `key: value`, as `prompt: …` and `axes: …`'
-        : undefined,
+    error: (issue) => (issue.code === 'invalid_type' ? reasons.sweep : undefined),
   },
 );
 

@@ -18,7 +18,9 @@ export function spread(name: string, given: WrittenValues): readonly ParameterJs
   }
   const [from, second, to] = [dots - 2, dots - 1, dots + 1].map((at) => Number(parts[at] || Number.NaN));
   if (dots !== parts.length - 2 || ![from, second, to].every(Number.isFinite))
-    throw new AxisFault(name, 'is not a range that I can read: write it as `0.2, 0.4, .., 0.8`.');
+    throw new AxisFault((say) =>
+      say('`{name}` is not a range that I can read: write it as `0.2, 0.4, .., 0.8`.', { name }),
+    );
   return [...parts.slice(0, dots - 2), ...stepped(name, from!, to!, second! - from!)];
 }
 
@@ -26,7 +28,9 @@ function stepped(name: string, from: number, to: number, step: number): number[]
   // A hair more than the quotient: (0.8 − 0.2) ÷ 0.2 is 2.9999999999999996.
   const count = Math.floor((to - from) / step + 1e-9) + 1;
   if (!Number.isFinite(count) || count < 1)
-    throw new AxisFault(name, 'is a range that never gets from its start to its end.');
+    throw new AxisFault((say) =>
+      say('`{name}` is a range that never gets from its start to its end.', { name }),
+    );
   if (count > VALUES_MAX) throw tooMany(name, count);
   return Array.from({ length: count }, (_, i) => {
     const value = from + i * step;
@@ -36,5 +40,6 @@ function stepped(name: string, from: number, to: number, step: number): number[]
 }
 
 function tooMany(name: string, count: number): AxisFault {
-  return new AxisFault(name, `has ${count.toLocaleString('en')} values, and ${VALUES_MAX} is the most.`);
+  const facts = { name, count, max: VALUES_MAX };
+  return new AxisFault((say) => say('`{name}` has {count, number} values, and {max} is the most.', facts));
 }

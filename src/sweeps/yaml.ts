@@ -5,6 +5,7 @@
  * key with every other (now a Set), and pretty errors quote a line once for each error on it (now positions alone).
  */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import type { Say } from '#src/say.ts';
 import { isKeepable } from '#src/text.ts';
 
 /** Key, or index of a list's item → its line from 1, and the lines inside it, down to LINES_DEPTH. */
@@ -22,15 +23,16 @@ export interface Unreadable {
 /** `cells.3.steps` is the deepest that a sweep has. */
 const LINES_DEPTH = 3;
 const NO_LINES: Lines = new Map();
-const TOO_DEEP = 'it is nested too deep.';
-const UNKEEPABLE = "a character here can't be kept, such as NUL or half of an emoji. Leave it out.";
 
-export function readYaml(text: string): Parsed {
+/** The parser's own reasons are in English. */
+export function readYaml(text: string, say: Say): Parsed {
   const lineCounter = new LineCounter();
   const fault = (offset: number, reason: string): Parsed => {
     const { line, col } = lineCounter.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1), reason };
   };
+  const tooDeep = say('it is nested too deep.');
+  const unkeepable = say("a character here can't be kept, such as NUL or half of an emoji. Leave it out.");
   try {
     const document = parseDocument(text, {
       lineCounter,
@@ -40,22 +42,22 @@ export function readYaml(text: string): Parsed {
       logLevel: 'error', // `silent` would let a second document pass
     });
     // Comments are checked too: the text is kept as it is, to be edited.
-    if (!isKeepable(text)) return fault(text.search(/\p{Cs}|\0/u), UNKEEPABLE);
+    if (!isKeepable(text)) return fault(text.search(/\p{Cs}|\0/u), unkeepable);
     const [error] = document.errors;
     if (error) {
       const deep = error.message.includes('call stack');
-      return fault(error.pos[0], deep ? TOO_DEEP : `${error.message.replace(/\.?$/, '.')}`);
+      return fault(error.pos[0], deep ? tooDeep : `${error.message.replace(/\.?$/, '.')}`);
     }
 
     let refused: Parsed | undefined;
     visit(document, {
       Scalar(_, scalar) {
         if (isKeepable(String(scalar.value))) return;
-        refused = fault(offsetOf(scalar), UNKEEPABLE);
+        refused = fault(offsetOf(scalar), unkeepable);
         return visit.BREAK;
       },
       Alias(_, alias) {
-        refused = fault(offsetOf(alias), 'aliases (`*name`) are not allowed. Write the value out.');
+        refused = fault(offsetOf(alias), say('aliases (`*name`) are not allowed. Write the value out.'));
         return visit.BREAK;
       },
       Map(_, map) {
@@ -64,11 +66,11 @@ export function readYaml(text: string): Parsed {
           if (isAlias(key)) continue;
           const word = isScalar(key) ? key.value : undefined;
           if (word === undefined || word === '__proto__')
-            refused = fault(offsetOf(key), 'a key must be a word.');
+            refused = fault(offsetOf(key), say('a key must be a word.'));
           else if (seen.has(word))
             refused = fault(
               offsetOf(key),
-              `the key \`${String(word).slice(0, 40).replaceAll('`', '')}\` is there twice.`,
+              say('the key `{key}` is there twice.', { key: String(word).slice(0, 40).replaceAll('`', '') }),
             );
           if (refused) return visit.BREAK;
           seen.add(word);
@@ -95,7 +97,7 @@ export function readYaml(text: string): Parsed {
     return { value: document.toJS({ maxAliasCount: 0 }), lines: linesIn(document.contents, 1) };
   } catch {
     // The only error that the parser throws instead of reporting it is the end of the stack.
-    return { line: 1, column: 1, reason: TOO_DEEP };
+    return { line: 1, column: 1, reason: tooDeep };
   }
 }
 

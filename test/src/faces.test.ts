@@ -31,6 +31,8 @@ import { actor } from '../support/requests.ts';
 const photo = (text = 'one') => ({ png: Buffer.from(`PNG ${text}`), width: 200, height: 300 });
 const photos = (count: number) => Array.from({ length: count }, (_, i) => photo(String(i)));
 const code = (code: string) => expect.objectContaining({ code });
+/** What they agreed to, as they read it. */
+const CONSENT = 'Das bin ich.';
 const HOUR_MS = 60 * 60_000;
 
 const jobs: { kind: string; payload: object }[] = [];
@@ -50,7 +52,7 @@ async function checked(person = actor(), name = 'ada', count = 1) {
 /** … and consented to. */
 async function accepted(person = actor(), name = 'ada', count = 1) {
   const it = await checked(person, name, count);
-  await giveConsent(person, it.folder.id);
+  await giveConsent(person, it.folder.id, CONSENT);
   return it;
 }
 const stateOf = async (id: string) => (await db.facePhoto.findUnique({ where: { id } }))?.state ?? 'gone';
@@ -88,7 +90,7 @@ describe('a face photo', () => {
     await expect(folderHash(folder.id)).rejects.toEqual(code('folder_empty'));
     expect(await folderPhotos(folder.id)).toEqual([]);
 
-    expect(await giveConsent(person, folder.id)).toMatchObject({ photos: 1 });
+    expect(await giveConsent(person, folder.id, CONSENT)).toMatchObject({ photos: 1 });
     expect(await usableFolder(person.id, 'ada')).toMatchObject({ id: folder.id });
     expect((await folderPhotos(folder.id)).map(String)).toEqual(['PNG one']);
     expect(await db.facePhoto.findUniqueOrThrow({ where: { id } })).toMatchObject({
@@ -99,7 +101,7 @@ describe('a face photo', () => {
     expect(await db.auditEvent.findFirst({ where: { subject: `folder:${folder.id}` } })).toMatchObject({
       action: 'consent.given',
       actorId: person.id,
-      after: { photos: [id], version: CONSENT_VERSION },
+      after: { photos: [id], version: CONSENT_VERSION, text: CONSENT },
     });
   });
 
@@ -142,7 +144,7 @@ describe('a face photo', () => {
     for (let i = 0; i < 10; i++) {
       const { person, folder, ids } = await checked();
       await Promise.allSettled([
-        giveConsent(person, folder.id),
+        giveConsent(person, folder.id, CONSENT),
         removeStalePhotos(new Date(Date.now() + 2 * HOUR_MS)),
       ]);
       const files = await filesOf(folder.id);
@@ -154,20 +156,22 @@ describe('a face photo', () => {
 describe('consent', () => {
   it('is given by the owner alone, and once', async () => {
     const { person, folder, ids } = await checked();
-    await expect(giveConsent(actor(), folder.id)).rejects.toEqual(code('not_yours'));
+    await expect(giveConsent(actor(), folder.id, CONSENT)).rejects.toEqual(code('not_yours'));
     await expect(refuseConsent(actor(), folder.id)).rejects.toEqual(code('not_yours'));
     await expect(withdrawConsent(actor(), folder.id)).rejects.toEqual(code('not_yours'));
     expect(await stateOf(ids[0]!)).toBe('checked');
-    const presses = await Promise.allSettled([1, 2, 3].map(() => giveConsent(person, folder.id)));
+    const presses = await Promise.allSettled([1, 2, 3].map(() => giveConsent(person, folder.id, CONSENT)));
     expect(presses.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     expect(await db.auditEvent.count({ where: { subject: `folder:${folder.id}` } })).toBe(1);
-    await expect(giveConsent(person, folder.id)).rejects.toEqual(code('already_done'));
+    await expect(giveConsent(person, folder.id, CONSENT)).rejects.toEqual(code('already_done'));
   });
 
   it('is for the photos that were shown, not for others', async () => {
     const { person, folder, ids } = await checked(actor(), 'ada', 3);
     const other = await checked();
-    expect(await giveConsent(person, folder.id, [ids[1]!, other.ids[0]!])).toMatchObject({ photos: 1 });
+    expect(await giveConsent(person, folder.id, CONSENT, [ids[1]!, other.ids[0]!])).toMatchObject({
+      photos: 1,
+    });
     expect(await Promise.all(ids.map(stateOf))).toEqual(['checked', 'accepted', 'checked']);
     expect(await stateOf(other.ids[0]!)).toBe('checked');
   });
@@ -210,7 +214,7 @@ describe('a face folder', () => {
     const before = await folderHash(one.folder.id);
     await checked(one.person, 'ada', 1);
     expect(await folderHash(one.folder.id)).toBe(before);
-    await giveConsent(one.person, one.folder.id);
+    await giveConsent(one.person, one.folder.id, CONSENT);
     expect(await folderHash(one.folder.id)).not.toBe(before);
     const bytes = (await folderPhotos(same.folder.id)).map(String);
     expect((await folderPhotos(same.folder.id)).map(String)).toEqual(bytes);

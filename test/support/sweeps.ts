@@ -9,6 +9,7 @@ export const MINIMAL = 'prompt: portrait of a woman\n';
 
 /** May do all, and has two face folders. */
 export const ANYBODY: SweepAsker = {
+  language: 'en',
   operator: true,
   folders: [
     { name: 'ada', photos: 1 },

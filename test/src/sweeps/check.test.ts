@@ -73,7 +73,7 @@ faces: [ada, ../etc, ghost, eve]
       { name: 'ada', photos: 1 },
       { name: 'eve', photos: 0 },
     ];
-    const { says } = await refusal(checked(text, { operator: false, folders }));
+    const { says } = await refusal(checked(text, { language: 'en', operator: false, folders }));
     expect(says).toMatch(/^Nothing was started. 11 things need mending:/);
     for (const fault of [
       'Line 1: `promt` is not known here',

@@ -39,7 +39,7 @@ describe('the thread that reads sweeps', () => {
   it('keeps no process alive', async () => {
     const code = `
       import('#src/sweeps/parse.ts')
-        .then(({ parseSweep }) => parseSweep('prompt: a', 'me', { operator: false, folders: [] }, ${LONG_MS}))
+        .then(({ parseSweep }) => parseSweep('prompt: a', 'me', { language: 'en', operator: false, folders: [] }, ${LONG_MS}))
         .then(({ prompts }) => process.stdout.write(JSON.stringify(prompts)));`;
     const { stdout } = await promisify(execFile)(process.execPath, ['--eval', code], {
       timeout: 25_000, // one that is killed is an error

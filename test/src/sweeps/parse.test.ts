@@ -50,7 +50,7 @@ describe('YAML that attacks', () => {
   it('of more than 64 KiB is not read at all', async () => {
     const keys = Array.from({ length: 20_000 }, (_, i) => `key${i}: 1`).join('\n');
     expect(await refusal(parse(keys))).toMatchObject({
-      code: 'file_large',
+      code: 'yaml_large',
       says: expect.stringContaining('64 KiB'),
     });
   });

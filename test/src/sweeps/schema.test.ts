@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { sayIn } from '#src/say.ts';
 import { Sweep } from '#src/sweeps/schema.ts';
 import { readYaml } from '#src/sweeps/yaml.ts';
 import { checked, MINIMAL, refusal } from '#test/support/sweeps.ts';
@@ -8,7 +9,7 @@ describe('the shape of a sweep', () => {
   it('is that of the example in the header', () => {
     const source = readFileSync(new URL('../../../src/sweeps/schema.ts', import.meta.url), 'utf8');
     const [, example = ''] = source.match(/```yaml\n([^`]*(?:`[^`\n]+`[^`]*)*)```/) ?? [];
-    const parsed = readYaml(example.replaceAll(/^ \* ?/gm, ''));
+    const parsed = readYaml(example.replaceAll(/^ \* ?/gm, ''), sayIn('en'));
     expect(parsed).toMatchObject({ value: { name: 'strength against steps', limit: 50 } });
     expect(Sweep.safeParse('value' in parsed && parsed.value)).toMatchObject({ success: true });
   });

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { UserError } from '#src/errors.ts';
+import { sayIn } from '#src/say.ts';
 import { readYaml } from '#src/sweeps/yaml.ts';
 import { expanded } from '#test/support/sweeps.ts';
 
 describe('a text of YAML', () => {
   it('is read with the line of every key and item, three levels deep', () => {
-    const parsed = readYaml('a: 1\nb.c:\n  - x\n  - d: { e: 2,\n         f: { g: 3 } }\n');
+    const parsed = readYaml('a: 1\nb.c:\n  - x\n  - d: { e: 2,\n         f: { g: 3 } }\n', sayIn('en'));
     expect(parsed).toEqual({
       value: { a: 1, 'b.c': ['x', { d: { e: 2, f: { g: 3 } } }] },
       lines: new Map([
@@ -37,7 +38,7 @@ describe('a text of YAML', () => {
     ['a: "\\ud83d"', 1, 4, /^a character here can't be kept/],
     ['a: 1\n---\nb: 1', 2, 1, /multiple documents/],
   ])('%j is refused at line %i, column %i', (text, line, column, reason) => {
-    expect(readYaml(text)).toEqual({ line, column, reason: expect.stringMatching(reason) });
+    expect(readYaml(text, sayIn('en'))).toEqual({ line, column, reason: expect.stringMatching(reason) });
   });
 
   it('is a sweep or is refused with a sentence, whatever it is', async () => {

@@ -158,7 +158,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       'rejected',
     ]);
     expect([2, 3].map((i) => stateOf(i)?.reason)).toEqual(['face_none', 'face_many']);
-    await giveConsent(me, folder.id);
+    await giveConsent(me, folder.id, 'That is me.');
 
     const faced = cell(
       // Of the other backend's turn there is a picture of the same photos: another seed is another picture.
