@@ -1,7 +1,7 @@
 /** Pictures like others: again with another seed, or varied. */
 import type { BaseInteraction } from 'discord.js';
 import { openBatch } from '#src/batches/batches.ts';
-import type { Cell } from '#src/batches/cells.ts';
+import { type Cell, randomSeed } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { type Picture, visiblePicture } from '#src/generations/pictures.ts';
 import { checkNegativePrompt, checkPrompt } from '#src/moderation/words.ts';
@@ -64,6 +64,18 @@ export async function drawAlike(
     production: production === true,
   });
   return accepted(origin.say, opened, cells.length);
+}
+
+/** The same pictures with new seeds, one after another. @throws {UserError} as `drawAlike` */
+export async function drawAnew(
+  interaction: BaseInteraction,
+  origin: Origin,
+  pictures: readonly Picture[],
+): Promise<Answer> {
+  if (!pictures.length) throw new UserError('gone', {});
+  const ids = pictures.map(({ id }) => id);
+  const seed = randomSeed() % (2 ** 32 - ids.length);
+  return drawAlike(interaction, origin, ids, (_, index) => ({ seed: seed + index }));
 }
 
 /** The least and the greatest factor by which `vary` multiplies or divides the guidance. */

@@ -16,6 +16,7 @@ import set from './set.ts';
 import settings from './settings.ts';
 import sweep from './sweep.ts';
 import testFaceMecene from './test_face_mecene.ts';
+import { usePresses } from './use-settings.ts';
 
 export const slashCommands = byName<SlashCommand>([
   imagine,
@@ -36,6 +37,7 @@ export const presses: Readonly<Record<Action, PressHandler>> = {
   ...planPresses,
   ...endingPresses,
   ...picturePresses,
+  ...usePresses,
   ...reviewPresses,
   ...settings.press,
   ...faces.press,

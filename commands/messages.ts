@@ -1,6 +1,5 @@
 /** The entries of a message's Apps menu. They find what the message shows in Postgres, so they work on old messages too. */
 import { ApplicationCommandType, ContextMenuCommandBuilder } from 'discord.js';
-import { randomSeed } from '#src/batches/cells.ts';
 import { detailsOf } from '#src/cards/details.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
@@ -8,17 +7,18 @@ import { mayBeShown } from '#src/generations/images.ts';
 import {
   countPictures,
   type Picture,
-  picturesOf,
   shownBy,
   visiblePicture,
+  visiblePictures,
 } from '#src/generations/pictures.ts';
 import type { Origin } from '#src/people/people.ts';
 import { counted } from '#src/text.ts';
-import { drawAlike } from './alike.ts';
+import { drawAnew } from './alike.ts';
 import type { Answer, MessageCommand } from './command.ts';
 import { end } from './ending.ts';
 import { Context, Install } from './options.ts';
-import { pickCard, report } from './pictures.ts';
+import { pickCard } from './picture-card.ts';
+import { report } from './pictures.ts';
 import { makePlan, sourceOf } from './plan.ts';
 
 function entry(name: string): ContextMenuCommandBuilder {
@@ -63,9 +63,7 @@ export const rerunEntry: MessageCommand = {
       if (!source) throw new UserError('gone', {});
       return makePlan(interaction, origin, kind, source);
     }
-    const ids = [first, ...others].map(({ id }) => id);
-    const seed = randomSeed() % (2 ** 32 - ids.length);
-    return drawAlike(interaction, origin, ids, (_, index) => ({ seed: seed + index }));
+    return drawAnew(interaction, origin, [first, ...others]);
   },
 };
 
@@ -93,17 +91,6 @@ async function forOne(
   if (!only) throw new UserError('gone', {});
   if (pictures.length === 1) return act(only);
   return pickCard(batchId, pictures, `${counted(await countPictures(batchId), 'picture')}. Which one?`);
-}
-
-async function visiblePictures(
-  origin: Origin,
-  batchId: string,
-  page: { skip: number; take: number } = { skip: 0, take: 25 },
-): Promise<Picture[]> {
-  const pictures = await picturesOf(batchId, page);
-  // All belong to one batch: whoever may see one may see all.
-  if (pictures[0]) await visiblePicture(origin, pictures[0].id);
-  return pictures;
 }
 
 function isShown({ image }: Picture): boolean {

@@ -1,23 +1,27 @@
-/** One picture, and what its buttons do. The person who pressed gets the answer; the courier shows what changed. */
-import { ActionRowBuilder, ButtonBuilder, ButtonStyle, StringSelectMenuBuilder } from 'discord.js';
+/** What the buttons of pictures do. The person who pressed gets the answer; the courier shows what changed. */
+
 import { randomSeed } from '#src/batches/cells.ts';
 import { detailsOf } from '#src/cards/details.ts';
-import { nameOf } from '#src/cards/lines.ts';
-import { type Action, customId } from '#src/custom-ids.ts';
-import { turnPage } from '#src/deliveries.ts';
+import { numberOf } from '#src/cards/parts.ts';
+import { sheetsOf } from '#src/cards/sheet.ts';
+import { PICTURES_PAGE, turnPage } from '#src/deliveries.ts';
 import { UserError } from '#src/errors.ts';
 import { deleteImage } from '#src/generations/images.ts';
-import { getPicture, type Picture, pictureBytes, visiblePicture } from '#src/generations/pictures.ts';
+import {
+  countPictures,
+  getBatch,
+  getPicture,
+  type Picture,
+  picturesOf,
+  visiblePicture,
+  visiblePictures,
+} from '#src/generations/pictures.ts';
 import { reportImage } from '#src/moderation/reviews.ts';
 import type { Actor, Origin } from '#src/people/people.ts';
 import { declineImage, publishImage, unpublishImage } from '#src/publishing.ts';
-import { unmarked } from '#src/text.ts';
-import { drawAlike, vary } from './alike.ts';
-import type { Answer, Presses } from './command.ts';
-
-const ALT_MAX = 1_024;
-const SELECT_MAX = 25;
-const LABEL_MAX = 100;
+import { drawAlike, drawAnew, vary } from './alike.ts';
+import type { Answer, Press, Presses } from './command.ts';
+import { deleteQuestion, pictureCard } from './picture-card.ts';
 
 export const picturePresses = {
   'picture.again': {
@@ -33,12 +37,28 @@ export const picturePresses = {
     answers: 'reply',
     run: async ({ id, origin }) => detailsOf(origin.actor.id, await visiblePicture(origin, id)),
   },
+  'picture.open': {
+    answers: 'reply',
+    run: async ({ id, origin }) => pictureCard(await visiblePicture(origin, id)),
+  },
   'picture.delete': {
     answers: 'reply',
-    async run({ id, origin: { actor } }) {
-      await deleteImage(actor, id);
-      return 'The picture is deleted.';
+    run: async ({ id, origin }) => deleteQuestion(origin.actor, await visiblePicture(origin, id)),
+  },
+  'picture.deleted': {
+    answers: 'update',
+    async run({ id, origin }) {
+      const picture = await visiblePicture(origin, id);
+      await deleteImage(origin.actor, id).catch((error: unknown) => {
+        // A second click, or somebody was faster: it is as was wished.
+        if (!(error instanceof UserError && error.code === 'gone')) throw error;
+      });
+      return `Picture ${numberOf(picture)} is deleted.`;
     },
+  },
+  'picture.keep': {
+    answers: 'update',
+    run: async ({ id, origin }) => `Picture ${numberOf(await visiblePicture(origin, id))} is kept.`,
   },
   // Not only where the picture is seen: an offer comes to the review channel, and to its owner wherever he is.
   'picture.publish': {
@@ -75,15 +95,32 @@ export const picturePresses = {
       return pictureCard(picture);
     },
   },
+  'pictures.again': {
+    answers: 'reply',
+    run: async ({ id, interaction, origin }) =>
+      drawAnew(interaction, origin, await visiblePictures(origin, id)),
+  },
+  // Everybody in the channel may turn pages: it hides nothing, and turns back.
   'pictures.page': {
     answers: 'update',
-    // Everybody in the channel may turn the page: it hides nothing, and turns back.
-    async run({ id, values, interaction }) {
-      await turnPage(id, interaction.message?.id ?? '', Number(values[0] ?? Number.NaN));
-      return null;
-    },
+    run: (press) => turn(press, async (id) => Math.ceil((await countPictures(id)) / PICTURES_PAGE)),
+  },
+  'sheet.page': {
+    answers: 'update',
+    run: (press) =>
+      turn(press, async (id) => (await sheetsOf(await getBatch(id), await picturesOf(id))).length),
   },
 } satisfies Presses;
+
+async function turn(
+  { id, values, interaction }: Press,
+  countPages: (batchId: string) => Promise<number>,
+): Promise<null> {
+  const page = Number(values[0] ?? Number.NaN);
+  if (!Number.isInteger(page) || page < 0 || page >= (await countPages(id))) throw new UserError('gone', {});
+  await turnPage(id, interaction.message?.id ?? '', page);
+  return null;
+}
 
 /** Says yes to a picture in the gallery, and what is missing still. */
 export async function publish(actor: Actor, { image, batch }: Picture): Promise<string> {
@@ -103,56 +140,4 @@ export async function report({ actor }: Origin, { image }: Picture): Promise<Ans
   if (!image) throw new UserError('gone', {});
   await reportImage(actor, image.id);
   return 'Thank you. The picture is out of sight until a moderator has looked at it.';
-}
-
-/** A picture with its own buttons, for one person. */
-async function pictureCard(picture: Picture): Promise<Answer> {
-  const { id, image, batch, seed, prompt, index, state } = picture;
-  if (!image) return `Picture ${index + 1} is ${state === 'done' ? 'gone' : state}.`;
-  const bytes = await pictureBytes(picture);
-  const button = (action: Action, label: string, style = ButtonStyle.Secondary) =>
-    new ButtonBuilder().setCustomId(customId(action, id)).setLabel(label).setStyle(style);
-  const rows = [
-    new ActionRowBuilder<ButtonBuilder>().addComponents(
-      button('picture.again', 'Again'),
-      button('picture.vary', 'Vary'),
-      button('picture.details', 'Details'),
-    ),
-    new ActionRowBuilder<ButtonBuilder>().addComponents(
-      ...(batch.production
-        ? [
-            image.visibility === 'published'
-              ? button('picture.unpublish', 'Take down')
-              : button('picture.publish', 'Publish', ButtonStyle.Primary),
-          ]
-        : []),
-      button('picture.report', 'Report'),
-      button('picture.delete', 'Delete', ButtonStyle.Danger),
-    ),
-  ];
-  const file = {
-    attachment: bytes,
-    name: `picture-${index + 1}.png`,
-    description: prompt.slice(0, ALT_MAX),
-  };
-  return {
-    content: `Picture ${index + 1} · ${unmarked(nameOf(picture))} · seed ${seed}`,
-    components: rows,
-    files: [file],
-  };
-}
-
-/** Asks which of several pictures is meant. */
-export function pickCard(batchId: string, pictures: readonly Picture[], content: string): Answer {
-  const select = new StringSelectMenuBuilder()
-    .setCustomId(customId('pictures.pick', batchId))
-    .setPlaceholder('Which picture?')
-    .addOptions(
-      pictures.slice(0, SELECT_MAX).map((picture) => ({
-        label: `${picture.index + 1}: ${unmarked(nameOf(picture))}`.slice(0, LABEL_MAX),
-        description: `seed ${picture.seed} · ${picture.state}`,
-        value: picture.id,
-      })),
-    );
-  return { content, components: [new ActionRowBuilder<StringSelectMenuBuilder>().addComponents(select)] };
 }

@@ -27,7 +27,7 @@ import { productionMode } from '#src/production.ts';
 import type { SweepDefinition } from '#src/sweeps/check.ts';
 import { countCells, expandSweep } from '#src/sweeps/expand.ts';
 import { parseSweep } from '#src/sweeps/parse.ts';
-import { counted, quote } from '#src/text.ts';
+import { code, counted, quote } from '#src/text.ts';
 import type { Answer, Press, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
 import { outsideThreads } from './origin.ts';
@@ -46,6 +46,8 @@ const FIELD_MAX = 4_000;
 const FIELD = 'yaml';
 const VALUES_SHOWN = 8;
 const PROMPTS_SHOWN = 10;
+/** Characters of the card, with some to spare for a note below it. */
+const CARD_MAX = 1_800;
 
 /** How a stored plan or a running batch was asked for. null: by `/imagine`, or by an older version. */
 export function sourceOf(asked: unknown): Source | null {
@@ -95,17 +97,18 @@ export async function makePlan(
     tier,
     production,
   });
-  return planCard(definition, plan, tier, production);
+  return planCard(source, definition, plan, tier, production);
 }
 
 function planCard(
+  { yaml }: Source,
   definition: SweepDefinition,
   plan: Plan,
   tier: string,
   production: boolean,
 ): Exclude<Answer, string> {
   const { pictures, equal, reused, tokens, balance, minutes, batchId, hash } = plan;
-  const { name, axes, prompts, promptLabels, faces, seeds, set, cells } = definition;
+  const { name, axes, faces, seeds, set, cells } = definition;
   const short = tokens > balance;
   const asked = countCells(definition);
   const made = BigInt(pictures + equal);
@@ -113,7 +116,7 @@ function planCard(
   const time = minutes < 1 ? 'a minute' : counted(Math.ceil(minutes), 'minute');
   const settings = Object.entries(set).map(([key, value]) => `${key} ${showValue(key, value)}`);
   // What it comes to stands first: a long list of axes may be cut off below.
-  const lines = [
+  const head = [
     `**Plan: ${quote(name)}**`,
     `**${counted(pictures, 'picture')}**${cut}, ${reused} drawn before and free`,
     ...(equal ? [`${counted(equal, 'cell')} left out: the same picture as another.`] : []),
@@ -127,16 +130,13 @@ function planCard(
     ...(settings.length ? [`Everywhere: ${some(settings)}`] : []),
     ...(faces.length ? [`Faces: ${some(faces)}`] : []),
     `Seeds: ${some(seeds.map(String))}`,
-    ...(prompts.length === 1
-      ? [`Prompt: ${quote(prompts[0] ?? '')}`]
-      : [
-          'Prompts:',
-          ...prompts
-            .slice(0, PROMPTS_SHOWN)
-            .map((prompt, i) => `${i + 1}. ${namedPrompt(prompt, promptLabels[i])}`),
-        ]),
-    ...(prompts.length > PROMPTS_SHOWN ? [`… and ${prompts.length - PROMPTS_SHOWN} more`] : []),
-  ];
+  ].join('\n');
+  const whole = promptLines(definition, 'whole');
+  const fits = head.length + whole.length < CARD_MAX;
+  const content = `${head}\n${fits ? whole : promptLines(definition, 'cut')}`;
+  // Nothing is paid for unread: what neither the card nor the form of Edit can hold goes with them.
+  const isNeeded = !fits || yaml.length > FIELD_MAX;
+  const files = isNeeded ? [{ attachment: Buffer.from(yaml), name: 'plan.yaml' }] : [];
   const button = (action: Action, label: string, style: ButtonStyle, argument?: string) =>
     new ButtonBuilder()
       .setCustomId(customId(action, batchId, argument))
@@ -147,12 +147,31 @@ function planCard(
     button('plan.edit', 'Edit', ButtonStyle.Secondary),
     button('plan.cancel', 'Cancel', ButtonStyle.Secondary),
   );
-  return { content: lines.join('\n'), components: [buttons] };
+  return { content, components: [buttons], files };
 }
 
-/** Labels that only repeat the prompt begin with its number. */
-function namedPrompt(prompt: string, label = ''): string {
-  return /^\d+: /.test(label) ? quote(prompt) : `**${quote(label)}** ${quote(prompt)}`;
+/** All prompts whole; or of those that the card can't hold, the first few, cut off. */
+function promptLines({ prompts, promptLabels }: SweepDefinition, how: 'whole' | 'cut'): string {
+  const isWhole = how === 'whole';
+  const text = (prompt: string) => (isWhole ? code(prompt, Number.POSITIVE_INFINITY) : quote(prompt));
+  const where = isWhole ? '' : ', whole in `plan.yaml`';
+  const [only = ''] = prompts;
+  if (prompts.length === 1) return `Prompt${where}: ${text(only)}`;
+  const shown = isWhole ? prompts : prompts.slice(0, PROMPTS_SHOWN);
+  const more = prompts.length - shown.length;
+  return [
+    `Prompts${where}:`,
+    ...shown.map((prompt, i) => {
+      const name = nameOfPrompt(promptLabels[i]);
+      return `${i + 1}. ${name ? `**${quote(name)}** ` : ''}${text(prompt)}`;
+    }),
+    ...(more ? [`… and ${more} more`] : []),
+  ].join('\n');
+}
+
+/** A label that only repeats the prompt begins with its number, and names nothing. */
+function nameOfPrompt(label = ''): string {
+  return /^\d+: /.test(label) ? '' : label;
 }
 
 /** The form with a sweep's YAML in it. @throws {UserError} `plan_long` when a form can't hold it */

@@ -2,11 +2,15 @@
 import { SlashCommandBuilder } from 'discord.js';
 import { showValue } from '#src/parameters/definitions.ts';
 import { suggestParameters, suggestValues } from '#src/parameters/suggestions.ts';
-import { setParameter } from '#src/parameters/values.ts';
+import { type Changed, setParameter } from '#src/parameters/values.ts';
+import { code } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { productionHere } from './guild.ts';
 import { Context, Install } from './options.ts';
 import { outsideThreads } from './origin.ts';
+
+/** Characters of a value that an answer shows. */
+const VALUE_SHOWN = 800;
 
 export default {
   data: new SlashCommandBuilder()
@@ -29,8 +33,7 @@ export default {
     const { options } = interaction;
     const { actor } = origin;
     const name = options.getString('parameter', true).trim();
-    const { before, after } = await setParameter(actor, name, options.getString('value', true));
-    const answer = `\`${name}\`: ${shown(name, before)} → ${shown(name, after)}`;
+    const answer = changeLine(await setParameter(actor, name, options.getString('value', true)));
     return name === 'production_mode'
       ? `${answer}\n${await productionHere(outsideThreads(interaction, origin))}`
       : answer;
@@ -43,7 +46,8 @@ export default {
   },
 } satisfies SlashCommand;
 
-/** A value in a sentence: a negative prompt is a person's own words, so it stays between back ticks. */
-export function shown(name: string, value: Parameters<typeof showValue>[1]): string {
-  return `**\`${showValue(name, value).replaceAll('`', 'ˋ') || ' '}\`**`;
+/** What was changed, old and new. A negative prompt is a person's own words, so values stay between back ticks. */
+export function changeLine({ name, before, after }: Changed): string {
+  const shown = (value: Changed['after']) => `**${code(showValue(name, value), VALUE_SHOWN)}**`;
+  return `\`${name}\`: ${shown(before)} → ${shown(after)}`;
 }

@@ -2,8 +2,14 @@
 import { z } from 'zod';
 import { loadYaml } from './load.ts';
 
+/** What `/settings` shows together, in this order. */
+export const parameterGroups = ['picture', 'drawing', 'face', 'queue'] as const;
+export type ParameterGroup = (typeof parameterGroups)[number];
+
 const common = {
-  title: z.string().min(1).max(60),
+  /** shown above a form's field: at most 45 characters */
+  title: z.string().min(1).max(45),
+  group: z.enum(parameterGroups),
   /** shown by Discord: at most 100 characters */
   description: z.string().min(1).max(100),
   operators: z.boolean().default(false),

@@ -17,9 +17,17 @@ export const actions = {
   'batch.cancel': 'batch',
   'pictures.page': 'batch', // select; its value is the page
   'pictures.pick': 'batch', // select; its value is a generation
+  'pictures.again': 'batch', // all of them, with new seeds
+  'sheet.page': 'batch', // select; its value is the contact sheet
+  'sheet.use': 'batch', // opens a form that asks for a picture's number; its submit is `sheet.used`
+  'sheet.used': 'batch',
+  'picture.open': 'generation',
   'picture.again': 'generation',
   'picture.vary': 'generation',
-  'picture.delete': 'generation',
+  'picture.use': 'generation',
+  'picture.delete': 'generation', // asks; the answers are `picture.deleted` and `picture.keep`
+  'picture.deleted': 'generation',
+  'picture.keep': 'generation',
   'picture.details': 'generation',
   'picture.publish': 'generation',
   'picture.unpublish': 'generation',
@@ -34,6 +42,8 @@ export const actions = {
   'consent.cancel': 'folder',
   'guild.setup': 'guild', // shows what was found by its name, and asks
   'guild.adopt': 'guild',
+  'settings.change': 'user', // select; its value is a parameter, for which it opens a form; its submit is `settings.changed`
+  'settings.changed': 'user', // argument: the parameter
   'settings.reset': 'user', // select; its values are parameter names or `all`
 } as const;
 

@@ -76,11 +76,9 @@ function wakeCourier(ids: readonly string[]): void {
 /** How many pictures a page of a batch's message shows. */
 export const PICTURES_PAGE = 10;
 
-/** Turns the page of the message with a batch's pictures. @throws {UserError} `gone` */
+/** Turns the page of a message with a batch's pictures or contact sheets. @throws {UserError} `gone` */
 export async function turnPage(batchId: string, messageId: string, page: number): Promise<void> {
-  const pages = Math.ceil((await db.generation.count({ where: { batchId } })) / PICTURES_PAGE);
-  if (!Number.isInteger(page) || page < 0 || page >= pages) throw new UserError('gone', {});
-  const ids = await raiseWanted(db, { batchId, messageId, kind: 'pictures' }, { page });
+  const ids = await raiseWanted(db, { batchId, messageId, kind: { in: ['pictures', 'status'] } }, { page });
   if (!ids.length) throw new UserError('gone', {});
   wakeCourier(ids);
 }

@@ -100,7 +100,7 @@ const messages = {
     `${say('Nothing was started. {count, plural, =1 {One thing needs mending} other {# things need mending}}:', { count: faults.length })}\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
   plan_long: (d: { max: number; got: number }, say) =>
     say(
-      'A form holds {max, number} characters and this YAML has {got, number}. Change the file and give it to `/sweep` again.',
+      'A form holds {max, number} characters and this YAML has {got, number}. Change it in a file, as the plan has one, and give that to `/sweep`.',
       d,
     ),
   plan_changed: (_: object, say) =>
@@ -195,6 +195,11 @@ const messages = {
       'That message shows {pictures, plural, one {# picture} other {# pictures}}. Choose one there with Apps → Details, and give its id.',
       d,
     ),
+  picture_number: ({ got, max }: { got: string; max: number }, say) =>
+    say('There is no picture {got} here: give a number from 1 to {max}, as on the contact sheet.', {
+      got: quote(got),
+      max,
+    }),
   image_flagged: (_: object, say) => say('That picture is held for review by the moderators.'),
   publish_others: (_: object, say) =>
     say('Only the person who asked for a picture, and those who look after the gallery, may publish it.'),

@@ -7,13 +7,26 @@ export function isKeepable(text: string): boolean {
 
 /** A text as code in a sentence: short and on one line. */
 export function quote(text: string): string {
-  const line = oneLine(text).replaceAll('`', 'ˋ').trim();
-  return `\`${line.length > 60 ? `${line.slice(0, 59)}…` : line || ' '}\``;
+  return code(text, QUOTED_MAX);
 }
 
 /** The same where no markdown is read, as in the label of a select. */
 export function unmarked(text: string): string {
-  return quote(text).slice(1, -1);
+  return bare(text, QUOTED_MAX);
+}
+
+/** Characters of somebody's text that a sentence repeats. */
+const QUOTED_MAX = 60;
+
+/** As `quote`, with as much of it as is wanted. @param max characters */
+export function code(text: string, max: number): string {
+  return `\`${bare(text, max)}\``;
+}
+
+/** As `unmarked`, with as much of it as is wanted. @param max characters */
+export function bare(text: string, max: number): string {
+  const line = oneLine(text).replaceAll('`', 'ˋ').trim();
+  return line.length > max ? `${line.slice(0, max - 1)}…` : line || ' ';
 }
 
 /** A text as a block of code of its own, with its line breaks. */
@@ -51,4 +64,9 @@ export function counted(count: number, thing: string): string {
 /** Discord shows it in the reader's own words and time zone: "in 5 minutes". */
 export function relative(date: Date): string {
   return `<t:${Math.ceil(date.getTime() / 1000)}:R>`;
+}
+
+/** `840 ms`, `12.3 s` */
+export function duration(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

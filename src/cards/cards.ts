@@ -33,7 +33,7 @@ export async function renderCard(delivery: Delivery): Promise<Card | null> {
     case 'card':
       return batch.kind === 'imagine' ? imagineCard(batch) : summaryCard(batch);
     case 'status':
-      return statusCard(batch);
+      return statusCard(batch, delivery.page);
     case 'pictures':
       return picturesCard(batch, delivery.page);
     case 'manifest':

@@ -8,28 +8,37 @@ import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.t
 import { sayIn } from '#src/say.ts';
 import { counted, plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
-import { accentOf, choiceOf, heldSentence, hiddenWords } from './lines.ts';
-import { bar, button, type Card, card, gallery, pictureFiles, row, select, stateOf, text } from './parts.ts';
+import { accentOf, choiceOf, heldSentence, hiddenWords, listed } from './lines.ts';
+import {
+  bar,
+  button,
+  type Card,
+  card,
+  gallery,
+  numberOf,
+  pictureFiles,
+  row,
+  select,
+  stateOf,
+  text,
+} from './parts.ts';
 import { offerLines } from './publishing.ts';
 
 /** Characters of a prompt that the card quotes. */
 const PROMPT_SHOWN = 300;
-/** A message holds 40 components, and each row of buttons is up to six; more pictures are picked from a list. */
-const BUTTON_ROWS_MAX = 5;
+/** A row holds five buttons, and *Again* is one of them; of more pictures one is picked from a list. */
+const NUMBERS_MAX = 4;
 
 export async function imagineCard(batch: Batch): Promise<Card> {
   const pictures = await picturesOf(batch.id);
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const files = pictureFiles(shown.slice(0, PICTURES_PAGE));
-  const one = pictures.length === 1;
   return card(
     accentOf(batch, pictures),
     [
-      text(`> ${promptOf(pictures)}`, await progressLine(batch, pictures)),
+      text(`> ${promptOf(pictures)}`, await progressLine(batch, pictures), orderLine(shown)),
       gallery(files),
-      ...(shown.length <= BUTTON_ROWS_MAX
-        ? shown.map((picture) => pictureRow(picture, batch, one))
-        : [select('pictures.pick', batch.id, 'Pick a picture…', shown.map(choiceOf))]),
+      ...(pictures.length === 1 ? rowsOfOne(batch, shown) : rowsOfSeveral(batch, shown)),
       batch.endedAt || batch.state === 'cancelled'
         ? null
         : row(button('batch.cancel', batch.id, 'Cancel', ButtonStyle.Danger)),
@@ -94,19 +103,45 @@ function factsLine(batch: Batch, pictures: readonly Picture[]): string {
   return `-# ${facts.join(' · ')}`;
 }
 
-function pictureRow(picture: Picture, batch: Batch, one: boolean): APIComponentInContainer | null {
-  const label = (word: string) => (one ? word : `${picture.index + 1} · ${word}`);
-  const { visibility } = picture.image ?? {};
-  return row(
-    button('picture.again', picture.id, label('Again')),
-    button('picture.vary', picture.id, label('Vary')),
-    button('picture.details', picture.id, label('Details')),
-    ...(batch.production && visibility === 'private'
-      ? [button('picture.publish', picture.id, label('Publish'), ButtonStyle.Primary)]
-      : []),
-    ...(visibility === 'published' ? [button('picture.unpublish', picture.id, label('Take down'))] : []),
-    button('picture.delete', picture.id, label('Delete'), ButtonStyle.Danger),
-  );
+/** The only picture has all that can be done with it. *Delete* is kept apart from what is pressed every day. */
+function rowsOfOne(batch: Batch, [picture]: readonly Picture[]): (APIComponentInContainer | null)[] {
+  if (!picture) return [];
+  const { id, image } = picture;
+  const published = image?.visibility === 'published';
+  return [
+    row(
+      button('picture.again', id, 'Again'),
+      button('picture.vary', id, 'Vary'),
+      button('picture.details', id, 'Details'),
+      ...(published ? [button('picture.unpublish', id, 'Take down')] : []),
+      ...(batch.production && !published
+        ? [button('picture.publish', id, 'Publish', ButtonStyle.Primary)]
+        : []),
+    ),
+    row(button('picture.delete', id, 'Delete…')),
+  ];
+}
+
+/** A number opens its picture, with all that can be done with it, for who presses. */
+function rowsOfSeveral(batch: Batch, shown: readonly Picture[]): (APIComponentInContainer | null)[] {
+  if (!shown.length) return [];
+  const again = button('pictures.again', batch.id, 'Again');
+  if (shown.length > NUMBERS_MAX)
+    return [select('pictures.pick', batch.id, 'Pick a picture…', shown.map(choiceOf)), row(again)];
+  return [
+    row(...shown.map((picture) => button('picture.open', picture.id, String(numberOf(picture)))), again),
+    row(...shown.map((picture) => button('picture.vary', picture.id, `V${numberOf(picture)}`))),
+    text(
+      `-# A number opens its picture, with ${batch.production ? 'publish, ' : ''}details and delete; V varies it.`,
+    ),
+  ];
+}
+
+/** Which pictures are to be seen, where their places do not tell their numbers. */
+function orderLine(shown: readonly Picture[]): string | null {
+  const numbers = shown.map(numberOf);
+  const gap = numbers.some((number, place) => number !== place + 1);
+  return gap ? `-# Shown: ${numbers.length > 1 ? 'pictures' : 'picture'} ${listed(numbers)}` : null;
 }
 
 function capital(sentence: string): string {

@@ -4,11 +4,14 @@ import { failureSentence } from '#src/errors.ts';
 import type { Picture } from '#src/generations/pictures.ts';
 import { reviewChannel } from '#src/guilds.ts';
 import { sayIn } from '#src/say.ts';
-import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
-import { accents, coordinatesOf, stateOf } from './parts.ts';
+import { oneLine } from '#src/text.ts';
+import { readable, type SheetCellState } from './contact-sheet/request.ts';
+import { accents, type Choice, coordinatesOf, numberOf, stateOf } from './parts.ts';
 
 /** Characters of a batch's title that a card quotes. */
 export const TITLE_SHOWN = 100;
+/** Pictures that a sentence names by their numbers. */
+const LISTED_MAX = 12;
 
 export function accentOf(batch: Batch, pictures: readonly Picture[]): number {
   const has = (state: SheetCellState) => pictures.some((picture) => stateOf(picture) === state);
@@ -44,17 +47,35 @@ export async function heldSentence({ guildId, botInside }: Batch): Promise<strin
     : `Flagged, so kept back. Nobody reviews pictures from ${guildId ? 'servers that I am no member of' : 'direct messages'} yet, so nobody sees it. Ask in other words, or in a server that I am a member of.`;
 }
 
-/** Its place in the batch's axes, or else its prompt: a person's words, to be escaped where they are shown. */
+/** What sets it apart: its place in the batch's axes, or else its prompt. A person's words, to be escaped where they are shown. */
 export function nameOf(picture: Picture): string {
-  const axes = Object.entries(coordinatesOf(picture)).map(([axis, label]) => `${axis} ${label}`);
+  const axes = Object.entries(coordinatesOf(picture)).map(([axis, label]) => `${readable(axis)} ${label}`);
   return axes.join(', ') || picture.prompt;
 }
 
+/** Its seed, unless its name tells it: of a batch over seeds, the seed is an axis. */
+export function seedOf(picture: Picture): string[] {
+  return Object.hasOwn(coordinatesOf(picture), 'seed') ? [] : [`seed ${picture.seed}`];
+}
+
+/** Numbers of pictures in a sentence: the first few of many. */
+export function listed(numbers: readonly number[]): string {
+  return numbers.slice(0, LISTED_MAX).join(', ') + (numbers.length > LISTED_MAX ? ', …' : '');
+}
+
+/** Which pictures are together somewhere. @param numbers rising */
+export function span(numbers: readonly number[]): string {
+  const [first = 0, last = 0] = [numbers[0], numbers.at(-1)];
+  if (numbers.length === 1) return `picture ${first}`;
+  if (last - first === numbers.length - 1) return `pictures ${first}–${last}`;
+  return `${numbers.length} pictures from ${first} to ${last}`;
+}
+
 /** A picture in a list to pick from. */
-export function choiceOf(picture: Picture) {
+export function choiceOf(picture: Picture): Choice {
   return {
-    label: `${picture.index + 1}: ${nameOf(picture)}`.replace(/\s+/g, ' '),
-    description: `seed ${picture.seed} · ${stateOf(picture)}`,
+    label: oneLine(`${numberOf(picture)}: ${nameOf(picture)}`),
+    description: [...seedOf(picture), stateOf(picture)].join(' · '),
     value: picture.id,
   };
 }

@@ -1,6 +1,7 @@
 /**
  * What a batch was and what became of it, to keep beside its pictures: a CSV with one line a picture, and JSON with the plan
- * and a summary as well. The same rows give the same bytes: nothing here reads a clock.
+ * and a summary as well. A picture's number is the one on the contact sheet. The same rows give the same bytes: nothing here reads
+ * a clock.
  *
  * Pictures that may not be shown are listed without key and hash, so that a manifest leads to nothing that is held.
  */
@@ -9,7 +10,7 @@ import type { Batch } from '#src/doors/db.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { faceFound, type Picture } from '#src/generations/pictures.ts';
 import { sheetAxes } from '#src/sweeps/sheet-axes.ts';
-import { coordinatesOf } from './parts.ts';
+import { coordinatesOf, numberOf } from './parts.ts';
 
 export interface Manifest {
   /** RFC 4180, UTF-8 */
@@ -46,7 +47,7 @@ export function buildManifest(batch: Batch, pictures: readonly Picture[]): Manif
   const stages = [...new Set(pictures.flatMap((picture) => Object.keys(timingsOf(picture))))].sort();
 
   const header = [
-    ...['batch', 'index'],
+    ...['batch', 'number'],
     ...axes.map((axis) => `axis_${axis}`),
     ...['seed', 'face_folder', 'idea', 'prompt', 'state', 'failure'],
     ...stages.map((stage) => `${stage}_ms`),
@@ -58,7 +59,7 @@ export function buildManifest(batch: Batch, pictures: readonly Picture[]): Manif
     const place = coordinatesOf(picture);
     const timings = timingsOf(picture);
     return [
-      ...[batch.id, picture.index],
+      ...[batch.id, numberOf(picture)],
       ...axes.map((axis) => place[axis]),
       ...[picture.seed, picture.faceFolder?.name, picture.ideaId, picture.prompt],
       ...[picture.state, picture.failure],
@@ -69,7 +70,7 @@ export function buildManifest(batch: Batch, pictures: readonly Picture[]): Manif
   });
   const summary = summaryOf(pictures);
   const json = {
-    version: 1,
+    version: 2,
     batch: {
       id: batch.id,
       kind: batch.kind,
@@ -115,7 +116,7 @@ function pictureJson(picture: Picture) {
   const { image } = picture;
   const shown = shownImage(picture);
   return {
-    index: picture.index,
+    number: numberOf(picture),
     id: picture.id,
     coordinates: coordinatesOf(picture),
     seed: Number(picture.seed),

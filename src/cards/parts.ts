@@ -108,6 +108,31 @@ export function select(
   return row({ type: ComponentType.StringSelect, custom_id: customId(action, id), placeholder, options });
 }
 
+/**
+ * Turns the pages of a message; of more than a select holds, those around this one are offered.
+ *
+ * @param page from 0
+ * @param contents what is on each page
+ * @returns null when there is nothing to turn
+ */
+export function pages(
+  action: Action,
+  id: string,
+  word: 'Page' | 'Sheet',
+  page: number,
+  contents: readonly string[],
+): APIComponentInContainer | null {
+  const count = contents.length;
+  if (count < 2) return null;
+  const first = Math.max(0, Math.min(page - 12, count - SELECT_MAX));
+  const choices = contents.map((content, n) => ({
+    label: `${word} ${n + 1} of ${count}: ${content}`,
+    value: String(n),
+    default: n === page,
+  }));
+  return select(action, id, `${word} ${page + 1} of ${count}`, choices.slice(first, first + SELECT_MAX));
+}
+
 /** At most ten: Discord takes no more. */
 export function gallery(files: readonly CardFile[]): APIComponentInContainer | null {
   if (!files.length) return null;
@@ -128,6 +153,11 @@ export function stateOf({ state, image }: Picture): SheetCellState {
   return image.review?.state === 'rejected' ? 'gone' : 'held';
 }
 
+/** What a picture is called in its batch: in cards, on contact sheets, in forms and in manifests. From 1. */
+export function numberOf({ index }: Pick<Picture, 'index'>): number {
+  return index + 1;
+}
+
 /** axis → label */
 export function coordinatesOf({ coordinates }: Picture): Record<string, string> {
   return coordinates as Record<string, string>; // written by us, as text by axis
@@ -138,13 +168,13 @@ export function pictureFiles(pictures: readonly Picture[]): CardFile[] {
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const room = Math.min(FILE_MAX, Math.floor(FILES_MAX / Math.max(1, shown.length)));
   return shown.flatMap((picture) => {
-    const { image, index, prompt } = picture;
+    const { image, prompt } = picture;
     if (!image) return [];
     const { sha256 } = image;
     const fits = image.bytes <= room;
     return {
-      name: `picture-${index + 1}-${sha256.slice(0, 8)}.${fits ? 'png' : 'webp'}`,
-      description: [...oneLine(prompt)].slice(0, ALT_MAX / 2).join('') || 'A picture',
+      name: `picture-${numberOf(picture)}-${sha256.slice(0, 8)}.${fits ? 'png' : 'webp'}`,
+      description: [...`Picture ${numberOf(picture)}: ${oneLine(prompt)}`].slice(0, ALT_MAX / 2).join(''),
       bytes: async () => {
         const png = await pictureBytes(picture);
         return fits ? png : shrunk(png, room);

@@ -4,7 +4,7 @@ import { hashOf } from '#src/canonical.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { countPictures, picturesOf } from '#src/generations/pictures.ts';
-import { counted, plain } from '#src/text.ts';
+import { counted, duration, plain } from '#src/text.ts';
 import { accentOf, choiceOf, hiddenWords, some, TITLE_SHOWN } from './lines.ts';
 import { buildManifest } from './manifest.ts';
 import {
@@ -12,8 +12,9 @@ import {
   type CardFile,
   card,
   gallery,
+  numberOf,
+  pages,
   pictureFiles,
-  SELECT_MAX,
   select,
   stateOf,
   text,
@@ -23,38 +24,23 @@ import { offerLines } from './publishing.ts';
 /** The pictures, ten a page. @param wantedPage from 0 */
 export async function picturesCard(batch: Batch, wantedPage: number): Promise<Card> {
   const total = await countPictures(batch.id);
-  const pages = Math.max(1, Math.ceil(total / PICTURES_PAGE));
-  const page = Math.min(Math.max(0, wantedPage), pages - 1);
+  const pageCount = Math.max(1, Math.ceil(total / PICTURES_PAGE));
+  const page = Math.min(Math.max(0, wantedPage), pageCount - 1);
   const pictures = await picturesOf(batch.id, { skip: page * PICTURES_PAGE, take: PICTURES_PAGE });
   const files = pictureFiles(pictures);
   const hidden = pictures
     .filter((picture) => stateOf(picture) !== 'done')
-    .map((picture) => `-# ${picture.index + 1}: ${hiddenWords(picture)}`);
-  // A select holds 25: those around this page.
-  const firstPage = Math.max(0, Math.min(page - 12, pages - SELECT_MAX));
-  const listed = Array.from({ length: Math.min(pages, SELECT_MAX) }, (_, i) => firstPage + i);
+    .map((picture) => `-# ${numberOf(picture)}: ${hiddenWords(picture)}`);
+  const from = (n: number) => n * PICTURES_PAGE + 1;
+  const to = (n: number) => Math.min(total, (n + 1) * PICTURES_PAGE);
+  const contents = Array.from({ length: pageCount }, (_, n) => `pictures ${from(n)}–${to(n)}`);
   return card(
     accentOf(batch, pictures),
     [
-      text(
-        `**Pictures ${page * PICTURES_PAGE + 1}–${page * PICTURES_PAGE + pictures.length}** of ${total}`,
-        ...hidden,
-        ...offerLines(batch, pictures),
-      ),
+      text(`**Pictures ${from(page)}–${to(page)}** of ${total}`, ...hidden, ...offerLines(batch, pictures)),
       gallery(files),
       select('pictures.pick', batch.id, 'Pick a picture…', pictures.map(choiceOf)),
-      pages > 1
-        ? select(
-            'pictures.page',
-            batch.id,
-            `Page ${page + 1} of ${pages}`,
-            listed.map((n) => ({
-              label: `Page ${n + 1}: pictures ${n * PICTURES_PAGE + 1}–${Math.min(total, (n + 1) * PICTURES_PAGE)}`,
-              value: String(n),
-              default: n === page,
-            })),
-          )
-        : null,
+      pages('pictures.page', batch.id, 'Page', page, contents),
     ],
     { files },
   );
@@ -69,9 +55,9 @@ export async function manifestCard(batch: Batch): Promise<Card> {
     bytes: async () => bytes,
   });
   const files = [file('csv', csv), file('json', json)];
-  const stages = Object.entries(summary.stageMs).map(
-    ([stage, ms]) => `${plain(stage, 40)} ${ms.toLocaleString('en')} ms`,
-  );
+  const stages = Object.entries(summary.stageMs)
+    .filter(([, ms]) => ms > 0)
+    .map(([stage, ms]) => `${plain(stage, 40)} ${duration(ms)}`);
   return card(
     accentOf(batch, pictures),
     [

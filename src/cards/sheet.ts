@@ -1,54 +1,71 @@
-/** How a batch becomes a contact sheet: its axes on the edges, and a cell for each picture as far as it may be seen. */
+/** How a batch becomes contact sheets: its axes on the edges, and a cell for each picture as far as it may be seen. */
 import sharp from 'sharp';
 import { hashOf } from '#src/canonical.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { faceFound, type Picture, pictureBytes } from '#src/generations/pictures.ts';
 import { type Axis, sheetAxes } from '#src/sweeps/sheet-axes.ts';
 import { counted } from '#src/text.ts';
-import { drawContactSheet, type SheetCell } from './contact-sheet/contact-sheet.ts';
-import { type CardFile, coordinatesOf, stateOf } from './parts.ts';
+import { altOf, drawSheet, planSheets, type SheetCell } from './contact-sheet/contact-sheet.ts';
+import { type CardFile, coordinatesOf, numberOf, stateOf } from './parts.ts';
 
-/** A face test with more columns than this has its ideas in rows. */
-const FACE_COLUMNS_MAX = 24;
+/** A face test with more columns than this has its ideas in rows: a sheet has room for no more. */
+const FACE_COLUMNS_MAX = 8;
+
+/** One of a batch's contact sheets. */
+export interface Sheet {
+  /** of the pictures on it, rising */
+  readonly numbers: readonly number[];
+  /** @param side px; the full size when left out */
+  file(side?: number): CardFile;
+}
 
 /**
- * Drawn anew at every tenth of the way, and when a picture fails or goes out of sight: its name stands for what is on it, and
- * the courier sends only names that the message does not have.
- *
- * @param side px; the full size when left out
+ * As many as it takes for all of it to be read. One is drawn anew at every tenth of its way, and when a picture fails or goes out
+ * of sight: its name stands for what is on it, and the courier sends only names that the message does not have.
  */
-export async function sheetFile(
-  batch: Batch,
-  pictures: readonly Picture[],
-  side?: number,
-): Promise<CardFile> {
+export async function sheetsOf(batch: Batch, pictures: readonly Picture[]): Promise<Sheet[]> {
   const cells = pictures.map(cellOf);
-  const done = cells.filter(({ state }) => state === 'done').length;
+  const day = batch.createdAt.toISOString().slice(0, 10);
+  const bundle = pictures[0]?.bundle ?? '';
+  const subtitleOf = (...which: string[]) =>
+    [`${countDone(cells)} of ${counted(cells.length, 'picture')}`, ...which, bundle, day].join(' · ');
+  const request = { title: batch.title, subtitle: subtitleOf(), ...axesOf(batch, pictures), cells };
+  const plans = await planSheets(request);
+  return plans.map((plan, i) => {
+    const sheet = {
+      ...request,
+      subtitle: subtitleOf(...(plans.length > 1 ? [`sheet ${i + 1} of ${plans.length}`] : [])),
+    };
+    const placed = plan.placed.map(({ cell }) => cell);
+    const name = nameOf(batch, i, placed, countDone(cells));
+    return {
+      numbers: placed.map(({ number }) => number).sort((a, b) => a - b),
+      file: (side) => ({
+        name: `${side ? 'overview' : 'contact-sheet'}-${name}.jpg`,
+        description: altOf(sheet, plan),
+        bytes: async () => {
+          const { bytes } = await drawSheet(sheet, plan);
+          if (!side) return bytes;
+          return sharp(bytes).resize(side, side, { fit: 'inside' }).jpeg({ quality: 85 }).toBuffer();
+        },
+      }),
+    };
+  });
+}
+
+function countDone(cells: readonly SheetCell[]): number {
+  return cells.filter(({ state }) => state === 'done').length;
+}
+
+/** Stands for what is to be seen on a sheet. @param allDone of the whole batch, which its second line tells */
+function nameOf({ id, endedAt }: Batch, index: number, cells: readonly SheetCell[], allDone: number): string {
   const unseen = cells.flatMap(({ id, state }) =>
     state === 'held' || state === 'gone' || state === 'failed' || state === 'cancelled'
       ? `${id} ${state}`
       : [],
   );
-  const tenths = batch.endedAt ? 'all' : Math.floor((10 * done) / Math.max(1, cells.length));
-  const shows = hashOf({ batch: batch.id, tenths, unseen, done: batch.endedAt ? done : null }).slice(0, 8);
-  const day = batch.createdAt.toISOString().slice(0, 10);
-  const bundle = pictures[0]?.bundle ?? '';
-  const sheet = () =>
-    drawContactSheet({
-      title: batch.title,
-      subtitle: `${day} · ${bundle} · ${done} of ${counted(cells.length, 'picture')}`,
-      ...axesOf(batch, pictures),
-      cells,
-    });
-  return {
-    name: `${side ? 'overview' : 'contact-sheet'}-${shows}.jpg`,
-    description: `Contact sheet: ${done} of ${counted(cells.length, 'picture')}`,
-    bytes: async () => {
-      const { bytes } = await sheet();
-      if (!side) return bytes;
-      return sharp(bytes).resize(side, side, { fit: 'inside' }).jpeg({ quality: 85 }).toBuffer();
-    },
-  };
+  const tenths = endedAt ? 'all' : Math.floor((10 * countDone(cells)) / Math.max(1, cells.length));
+  return hashOf({ batch: id, index, tenths, unseen, done: endedAt ? allDone : null }).slice(0, 8);
 }
 
 /** A face test has its faces in rows and its ideas in columns, each with its generations side by side. */
@@ -62,17 +79,17 @@ export function axesOf({ kind }: Batch, pictures: readonly Picture[]): { rows: A
 }
 
 function cellOf(picture: Picture): SheetCell {
-  const { id, image, width, height, failure, reused } = picture;
+  const { id, image, width, height, reused } = picture;
   const state = stateOf(picture);
   return {
     id: image?.sha256 ?? id,
+    number: numberOf(picture),
     coordinates: coordinatesOf(picture),
     state,
     width,
     height,
     reused,
     ...(state === 'done' && { load: () => pictureBytes(picture) }),
-    ...(state === 'failed' && { code: failure ?? 'internal' }),
     ...(image?.likeness != null && { note: image.likeness.toFixed(2) }),
     ...(faceFound(picture) === false && { note: 'no face' }),
   };

@@ -7,9 +7,21 @@ import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.t
 import { sayIn } from '#src/say.ts';
 import { counted, plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
-import { accentOf, some, TITLE_SHOWN } from './lines.ts';
-import { bar, button, type Card, type CardFile, card, gallery, row, stateOf, text } from './parts.ts';
-import { axesOf, sheetFile } from './sheet.ts';
+import { accentOf, listed, some, span, TITLE_SHOWN } from './lines.ts';
+import {
+  bar,
+  button,
+  type Card,
+  type CardFile,
+  card,
+  gallery,
+  numberOf,
+  pages,
+  row,
+  stateOf,
+  text,
+} from './parts.ts';
+import { axesOf, sheetsOf } from './sheet.ts';
 
 /** side of the small contact sheet beside a summary, px */
 const THUMBNAIL_SIDE = 640;
@@ -28,7 +40,8 @@ export async function summaryCard(batch: Batch): Promise<Card> {
     batch.threadId && `All of it in <#${batch.threadId}>.`,
   ];
   const ended = batch.endedAt !== null && pictures.some((picture) => stateOf(picture) === 'done');
-  const sheet = ended ? await sheetFile(batch, pictures, THUMBNAIL_SIDE) : null;
+  const [first] = ended ? await sheetsOf(batch, pictures) : [];
+  const sheet = first?.file(THUMBNAIL_SIDE);
   return card(
     accentOf(batch, pictures),
     [
@@ -40,10 +53,12 @@ export async function summaryCard(batch: Batch): Promise<Card> {
   );
 }
 
-/** In the thread: how far it is, and the contact sheet as far as it is. */
-export async function statusCard(batch: Batch): Promise<Card> {
+/** In the thread: how far it is, and the contact sheet as far as it is, one of several at a time. @param wantedPage from 0 */
+export async function statusCard(batch: Batch, wantedPage: number): Promise<Card> {
   const pictures = await picturesOf(batch.id);
-  const sheet = await sheetFile(batch, pictures);
+  const sheets = await sheetsOf(batch, pictures);
+  const page = Math.min(Math.max(0, wantedPage), sheets.length - 1);
+  const files = sheets.slice(page, page + 1).map((sheet) => sheet.file());
   const { _sum } = await db.tokenEntry.aggregate({
     where: { batchId: batch.id, reason: 'refund' },
     _sum: { amount: true },
@@ -60,13 +75,23 @@ export async function statusCard(batch: Batch): Promise<Card> {
         await countsLine(batch, pictures),
         ...failureLines(pictures),
       ),
-      gallery([sheet]),
+      gallery(files),
+      pages(
+        'sheet.page',
+        batch.id,
+        'Sheet',
+        page,
+        sheets.map(({ numbers }) => span(numbers)),
+      ),
+      batch.kind === 'sweep' && pictures.some((picture) => stateOf(picture) === 'done')
+        ? row(button('sheet.use', batch.id, 'Use these settings…'))
+        : null,
       endingRow(batch),
       text(
         `-# ${counted(batch.charged, 'token')} charged${refunded ? `, ${refunded.toLocaleString('en')} given back` : ''} · tier ${batch.tier}${batch.production ? ' · production' : ''}`,
       ),
     ],
-    { files: [sheet] },
+    { files },
   );
 }
 
@@ -105,18 +130,13 @@ const stateWords: Readonly<Record<Batch['state'], string>> = {
   discarded: 'Discarded',
 };
 
-/** Which failures there were, the most frequent first. */
+/** Which failures there were, the most frequent first, and of which pictures. */
 function failureLines(pictures: readonly Picture[]): string[] {
-  const counts = new Map<string, number>();
-  for (const { state, failure } of pictures) {
-    if (state !== 'failed') continue;
-    const sentence = failureSentence(sayIn('en'), failure);
-    counts.set(sentence, (counts.get(sentence) ?? 0) + 1);
-  }
-  return [...counts]
-    .sort(([, a], [, b]) => b - a)
+  const failed = pictures.filter(({ state }) => state === 'failed');
+  return [...Map.groupBy(failed, ({ failure }) => failureSentence(sayIn('en'), failure))]
+    .sort(([, a], [, b]) => b.length - a.length)
     .slice(0, 3)
-    .map(([sentence, count]) => `-# ${count} failed: ${sentence}`);
+    .map(([sentence, those]) => `-# ${those.length} failed (${listed(those.map(numberOf))}): ${sentence}`);
 }
 
 function endingRow({ id, state, endedAt }: Batch): APIComponentInContainer | null {

@@ -37,6 +37,21 @@ export async function visiblePicture(
   return picture;
 }
 
+/** Pictures of a batch that a card offers at once: as many as a list to pick from holds. */
+const OFFERED = { skip: 0, take: 25 };
+
+/** Some of a batch's pictures; none when there is no such batch. @throws {UserError} `gone`: not to be seen by them */
+export async function visiblePictures(
+  origin: Pick<Origin, 'actor' | 'channelId'>,
+  batchId: string,
+  page: { readonly skip: number; readonly take: number } = OFFERED,
+): Promise<Picture[]> {
+  const pictures = await picturesOf(batchId, page);
+  // All belong to one batch: whoever may see one may see all.
+  if (pictures[0]) await mustSee(origin, pictures[0].batch);
+  return pictures;
+}
+
 /** Whether the person is in it: false where no face was found, so that stage 2 was skipped; null where none was asked for. */
 export function faceFound({ state, faceFolderId, image }: Picture): boolean | null {
   if (!image || state !== 'done' || !faceFolderId) return null;

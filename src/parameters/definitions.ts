@@ -150,22 +150,41 @@ export function fitting(name: string, value: unknown): ParameterJson {
   }
 }
 
-/** Names that somebody may have meant, nearest first. */
+/** Names that somebody may have meant, nearest first. The shorter a word, the nearer it must be: `foo` means nothing. */
 export function nearNames(typed: string): string[] {
-  const wanted = typed.trim().toLowerCase();
-  return [...parameters.keys()]
-    .map((name) => ({
+  const wanted = inOneWord(typed);
+  const allowed = Math.min(DISTANCE_MAX, Math.ceil(wanted.length / 4));
+  return [...parameters]
+    .map(([name, { title }]) => ({
       name,
-      far: wanted.length > 2 && name.startsWith(wanted) ? 0 : distance(wanted, name),
+      far: Math.min(farFrom(wanted, name), farFrom(wanted, inOneWord(title))),
     }))
-    .filter(({ far }) => far <= 3)
+    .filter(({ far }) => far <= allowed)
     .sort((a, b) => a.far - b.far)
     .map(({ name }) => name);
 }
 
-/** Levenshtein's, of two short words; 4 stands for anything beyond 3. */
+const DISTANCE_MAX = 3;
+/** Letters that a part of a name must have to be a guess at it. */
+const PART_MIN = 3;
+
+function inOneWord(text: string): string {
+  return text
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[\s-]+/g, '_');
+}
+
+/** 0: its beginning; 1: a part of it; or else as many letters as differ. */
+function farFrom(wanted: string, name: string): number {
+  const part = wanted.length < PART_MIN ? -1 : name.indexOf(wanted);
+  if (part >= 0) return Math.min(part, 1);
+  return distance(wanted, name);
+}
+
+/** Levenshtein's, of two short words; one more than the most stands for anything beyond it. */
 function distance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > 3) return 4;
+  if (Math.abs(a.length - b.length) > DISTANCE_MAX) return DISTANCE_MAX + 1;
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

@@ -44,25 +44,58 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
   await admitUser(actor);
   return db.$transaction(async (tx) => {
     await lockOwner(tx, actor.id);
-    const key = { userId_name: { userId: actor.id, name } };
-    const stored = await tx.parameterValue.findUnique({ where: key });
-    const before = fitting(name, stored?.value);
-    if (TOGETHER.some((one) => one === name)) {
-      const others = await tx.parameterValue.findMany({
-        where: { userId: actor.id, name: { in: [...TOGETHER] } },
-      });
-      const now = Object.fromEntries(others.map((row) => [row.name, fitting(row.name, row.value)]));
-      mustGoTogether({ ...now, [name]: after });
-    }
-    const value = after === null ? Prisma.JsonNull : after;
-    await tx.parameterValue.upsert({
-      where: key,
-      create: { userId: actor.id, name, value },
-      update: { value },
-    });
-    await auditChange(tx, actor, { name, before, after });
-    return { name, before, after };
+    const now = await storedNow(tx, actor);
+    const change = { name, before: now[name] ?? null, after };
+    if (TOGETHER.some((one) => one === name)) mustGoTogether({ ...now, [name]: after });
+    await store(tx, actor, change);
+    return change;
   });
+}
+
+/**
+ * Makes a person's values these, all or none; what is so already is left as it is, and what is a default is stored no more.
+ *
+ * @param values fit their parameters, none of which is for operators
+ * @returns what was changed
+ * @throws {UserError} `lora_unknown`, `negative_alone`, `blocked_until`
+ */
+export async function adoptParameters(actor: Actor, values: ResolvedParameters): Promise<Changed[]> {
+  const loras = Object.entries(values).filter(([name]) => definition(name).type === 'loras');
+  await requireLoras(loras.map(([, value]) => value));
+  await admitUser(actor);
+  return db.$transaction(async (tx) => {
+    await lockOwner(tx, actor.id);
+    const now = await storedNow(tx, actor);
+    mustGoTogether({ ...now, ...values });
+    const changed = Object.entries(values)
+      .map(([name, after]) => ({ name, before: now[name] ?? null, after }))
+      .filter(({ before, after }) => before !== after);
+    for (const change of changed) {
+      if (change.after === definition(change.name).default)
+        await tx.parameterValue.deleteMany({ where: { userId: actor.id, name: change.name } });
+      else await store(tx, actor, change);
+    }
+    return changed;
+  });
+}
+
+/** What a person set, over the defaults. */
+async function storedNow(tx: Transaction, { id: userId }: Actor): Promise<ResolvedParameters> {
+  const stored = await tx.parameterValue.findMany({ where: { userId } });
+  const own = new Map(stored.map(({ name, value }) => [name, value]));
+  return Object.fromEntries([...parameters.keys()].map((name) => [name, fitting(name, own.get(name))]));
+}
+
+async function store(tx: Transaction, actor: Actor, change: Changed): Promise<void> {
+  const { name, after } = change;
+  const userId = actor.id;
+  const value = after === null ? Prisma.JsonNull : after;
+  await tx.parameterValue.upsert({
+    where: { userId_name: { userId, name } },
+    create: { userId, name, value },
+    update: { value },
+  });
+  await auditChange(tx, actor, change);
 }
 
 /** Resets one parameter, or all, to the default. Returns what was changed. @throws {UserError} `parameter_unknown` */
@@ -123,7 +156,7 @@ async function resolve(asked: AskedAt, overrides: ResolvedParameters) {
       return [name, may ? fitting(name, own.get(name)) : parameter.default];
     }),
   );
-  return { values, own, production };
+  return { values, own, production, operator };
 }
 
 /** A line of `/settings`. */
@@ -137,11 +170,13 @@ export interface Described {
   readonly own: boolean;
   /** whose word counts, where it is neither theirs nor the default */
   readonly by: 'channel' | 'server' | null;
+  /** they may set it */
+  readonly settable: boolean;
 }
 
 /** All parameters with their values now and here, for `/settings`. */
 export async function describeParameters(asked: AskedAt): Promise<Described[]> {
-  const { values, own, production } = await resolve(asked, {});
+  const { values, own, production, operator } = await resolve(asked, {});
   const byOf = (name: string): Described['by'] =>
     name === 'production_mode' && production.by !== 'person' ? production.by : null;
   return [...parameters].map(([name, parameter]) => ({
@@ -151,5 +186,6 @@ export async function describeParameters(asked: AskedAt): Promise<Described[]> {
     default: showValue(name, parameter.default),
     own: own.has(name),
     by: byOf(name),
+    settable: operator || !parameter.operators,
   }));
 }

@@ -3,8 +3,15 @@
  * job delivered twice refunds once.
  */
 import { tokenGrants } from '#config/tiers.ts';
-import type { Transaction } from '#src/doors/db.ts';
+import { db, type Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
+import { type Actor, admitUser } from './people.ts';
+
+/** What somebody can spend now, with the welcome and today's grant. @throws {UserError} `blocked_until` */
+export async function tokensLeft(actor: Actor): Promise<number> {
+  await admitUser(actor);
+  return db.$transaction((tx) => balanceOf(tx, actor.id));
+}
 
 /** A person's tokens. Adds today's grant first: it is given when somebody asks for the balance. */
 export async function balanceOf(tx: Transaction, userId: string, now = new Date()): Promise<number> {

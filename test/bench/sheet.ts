@@ -1,12 +1,11 @@
 /**
- * A contact sheet of 60 pictures, cold (no picture and no text in memory) and warm (all of them), beside what sharp alone takes
+ * The contact sheets of 60 pictures, cold (no picture and no text in memory) and warm (all of them), beside what sharp alone takes
  * to decode the same pictures and resize them to the same cells.
  */
 import { cpus } from 'node:os';
 import sharp from 'sharp';
-import { drawContactSheet, type SheetRequest } from '#src/cards/contact-sheet/contact-sheet.ts';
+import { drawSheet, planSheets, type SheetRequest } from '#src/cards/contact-sheet/contact-sheet.ts';
 import { measureSheet } from '#src/cards/contact-sheet/measure.ts';
-import { planSheet } from '#src/cards/contact-sheet/plan.ts';
 import { type Goal, median, say } from './goal.ts';
 
 const ROUNDS = 7;
@@ -21,13 +20,15 @@ const LOADS_AT_ONCE = 6;
 export async function sheet(): Promise<readonly Goal[]> {
   const pictures = await Promise.all(Array.from({ length: ROWS * COLUMNS }, drawPicture));
   const measured = sheetOf(pictures, 0);
-  const { cellWidth, cellHeight } = await measureSheet(planSheet(measured), measured);
+  const [plan] = await planSheets(measured);
+  if (!plan) throw new Error('no sheet');
+  const { cellWidth, cellHeight } = await measureSheet(plan, measured);
   const rounds: { alone: number; cold: number; warm: number }[] = [];
   for (let round = 1; round <= 1 + ROUNDS; round++) {
     const request = sheetOf(pictures, round);
     const alone = await timed(() => resizeAll(pictures, cellWidth, cellHeight));
-    const cold = await timed(() => drawContactSheet(request));
-    const warm = await timed(() => drawContactSheet(request));
+    const cold = await timed(() => drawAll(request));
+    const warm = await timed(() => drawAll(request));
     if (round > 1) rounds.push({ alone, cold, warm }); // the first one warms up
   }
   const line = (what: string, of: 'cold' | 'warm') => {
@@ -40,9 +41,13 @@ export async function sheet(): Promise<readonly Goal[]> {
     `${pictures.length} pictures, sharp alone`,
     `${median(rounds.map(({ alone }) => alone)).toFixed(0)} ms (medians of ${ROUNDS})`,
   );
-  line('the sheet, cold', 'cold');
-  line('the sheet, warm', 'warm');
+  line('the sheets, cold', 'cold');
+  line('the sheets, warm', 'warm');
   return [];
+}
+
+async function drawAll(request: SheetRequest): Promise<void> {
+  for (const plan of await planSheets(request)) await drawSheet(request, plan);
 }
 
 /** @param round makes ids and labels that no other round has */
@@ -56,6 +61,7 @@ function sheetOf(pictures: readonly Buffer[], round: number): SheetRequest {
     columns: [{ name: 'steps', labels: steps }],
     cells: pictures.map((picture, i) => ({
       id: `bench ${round} ${i}`,
+      number: i + 1,
       coordinates: {
         guidance_scale: guidance[Math.floor(i / COLUMNS)] ?? '',
         steps: steps[i % COLUMNS] ?? '',

@@ -11,6 +11,15 @@ import type { Thumbnail } from './thumbnails.ts';
 
 const BYTES_MAX = 8 * 1024 * 1024;
 
+export interface Encoded {
+  /** JPEG, at most 8 MiB */
+  readonly bytes: Buffer;
+  /** px, of these bytes */
+  readonly width: number;
+  /** px */
+  readonly height: number;
+}
+
 /** Positions may be fractions: they are rounded. What lies outside is cut off. */
 export class Canvas {
   readonly width: number;
@@ -63,16 +72,18 @@ export class Canvas {
     this.#blend(x, y, width, height, colour, (dx, dy) => (data[dy * width + dx] ?? 0) / 255);
   }
 
-  /** Without chroma subsampling, which would smear small coloured text. */
-  async encode(): Promise<Buffer> {
-    const raw = { width: this.width, height: this.height, channels: 3 } as const;
+  /** Without chroma subsampling, which would smear small coloured text. What would be too many bytes comes half as large. */
+  async encode(): Promise<Encoded> {
+    const { width, height } = this;
+    const raw = { width, height, channels: 3 } as const;
     for (const quality of [88, 78, 65]) {
       const image = sharp(this.#pixels, { raw });
       const bytes = await image.jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer();
-      if (bytes.length <= BYTES_MAX) return bytes;
+      if (bytes.length <= BYTES_MAX) return { bytes, width, height };
     }
-    const half = sharp(this.#pixels, { raw }).resize({ width: Math.round(this.width / 2) });
-    return half.jpeg({ quality: 70 }).toBuffer();
+    const half = sharp(this.#pixels, { raw }).resize({ width: Math.round(width / 2) });
+    const { data, info } = await half.jpeg({ quality: 70 }).toBuffer({ resolveWithObject: true });
+    return { bytes: data, width: info.width, height: info.height };
   }
 
   #blend(

@@ -1,10 +1,10 @@
 /** What stands in each place: a picture with its marks, or what there is instead of one. */
 import type { Canvas } from './canvas.ts';
 import { type Colour, colours } from './colours.ts';
-import { setText } from './lettering.ts';
+import { LINE_HEIGHT, type SetText, setText } from './lettering.ts';
 import type { Metrics } from './measure.ts';
 import type { Placed, SheetPlan } from './plan.ts';
-import { readable, type SheetCell } from './request.ts';
+import type { SheetCell, SheetCellState } from './request.ts';
 import { loadThumbnail } from './thumbnails.ts';
 
 /** px */
@@ -34,81 +34,85 @@ async function paintPlaced(
   m: Metrics,
 ): Promise<void> {
   const box = boxAt(row, column, m);
-  if (cell.state === 'done' && cell.load) await paintPicture(canvas, cell, cell.load, box);
+  if (cell.state === 'done' && cell.load) await paintPicture(canvas, cell, cell.load, box, m);
   else await paintState(canvas, cell, box, m);
   if (!caption) return;
-  const label = await setText(caption, { size: m.fontSize * 0.85, width: box.width, lines: 2, centre: true });
-  canvas.text(label, box.x + (box.width - label.width) / 2, box.y + box.height + m.gap, colours.text);
+  const label = await setText(caption, { size: m.fontSize, width: box.width, lines: 2, centre: true });
+  canvas.text(label, box.x + (box.width - label.width) / 2, box.y + box.height + m.gap / 2, colours.text);
 }
 
 async function paintPicture(
   canvas: Canvas,
-  { id, note, reused }: SheetCell,
+  cell: SheetCell,
   load: () => Promise<Uint8Array>,
   box: Box,
+  m: Metrics,
 ): Promise<void> {
-  const picture = await loadThumbnail(id, load, box.width, box.height);
-  const left = Math.round(box.x + (box.width - picture.width) / 2);
-  const top = Math.round(box.y + (box.height - picture.height) / 2);
-  canvas.picture(picture, left, top);
-  canvas.round(left, top, picture.width, picture.height, radiusOf(box));
+  const picture = await loadThumbnail(cell.id, load, box.width, box.height);
+  const { width, height } = picture;
+  const x = Math.round(box.x + (box.width - width) / 2);
+  const y = Math.round(box.y + (box.height - height) / 2);
+  canvas.picture(picture, x, y);
+  canvas.round(x, y, width, height, radiusOf(box));
+  await paintMarks(canvas, cell, { x, y, width, height }, m);
+}
 
-  const size = clamp(Math.round(box.width / 12), 10, 24);
+/** The number above on the left; a likeness below it; and where there is room beside the number, a sign of "drawn before". */
+async function paintMarks(
+  canvas: Canvas,
+  { number, note, reused }: Pick<SheetCell, 'number' | 'note' | 'reused'>,
+  { x, y, width, height }: Box,
+  m: Metrics,
+): Promise<void> {
+  const set = (text: string) => setText(text, { size: m.fontSize, lines: 1, width });
+  const label = await set(String(number));
+  const pad = Math.round(m.fontSize * 0.2);
+  const size = (mark: SetText) => ({ across: mark.width + 2 * pad, down: mark.height + 2 * pad });
+  const paint = (mark: SetText, left: number, top: number) => {
+    canvas.fill(left, top, size(mark).across, size(mark).down, colours.shade, 0.66);
+    canvas.text(mark, left + pad, top + pad, colours.strong);
+  };
+  paint(label, x, y);
   if (note) {
-    const label = await setText(note, { size, lines: 1, width: box.width });
-    const pad = Math.round(size / 3);
-    const y = top + picture.height - label.height - 3 * pad;
-    canvas.fill(left + pad, y, label.width + 2 * pad, label.height + 2 * pad, colours.shade, 0.62);
-    canvas.text(label, left + 2 * pad, y + pad, colours.strong);
+    const mark = await set(note);
+    paint(mark, x, y + height - size(mark).down);
   }
   if (reused) {
-    // "drawn before": quiet, in the corner away from the note
-    const mark = await setText('↺', { size, lines: 1, width: box.width });
-    const pad = Math.round(size / 4);
-    const x = left + picture.width - mark.width - 3 * pad;
-    canvas.fill(x, top + pad, mark.width + 2 * pad, mark.height + 2 * pad, colours.shade, 0.55);
-    canvas.text(mark, x + pad, top + 2 * pad, colours.strong);
+    const mark = await set('↺');
+    if (size(label).across + size(mark).across < width) paint(mark, x + width - size(mark).across, y);
   }
 }
 
 /** What a place without a picture says. */
-async function paintState(canvas: Canvas, { state, code }: SheetCell, box: Box, m: Metrics): Promise<void> {
+async function paintState(canvas: Canvas, { number, state }: SheetCell, box: Box, m: Metrics): Promise<void> {
   const { x, y, width, height } = box;
-  switch (state) {
-    case 'held':
-      canvas.fill(x, y, width, height, colours.held);
-      await paintWord(canvas, 'held', colours.strong, box, m);
-      break;
-    case 'failed':
-      canvas.fill(x, y, width, height, colours.failed);
-      await paintWord(canvas, readable(code ?? 'failed'), colours.fault, box, m);
-      break;
-    case 'running': {
-      const bar = Math.max(3, m.gap / 2);
-      canvas.hatch(x, y, width, height, m.gap * 2);
-      canvas.fill(x, y + height - bar, width, bar, colours.running);
-      break;
-    }
-    case 'waiting':
-      canvas.hatch(x, y, width, height, m.gap * 2);
-      break;
-    case 'cancelled':
-      canvas.fill(x, y, width, height, colours.place);
-      await paintWord(canvas, 'not drawn', colours.quiet, box, m);
-      break;
-    default:
-      canvas.fill(x, y, width, height, colours.place);
-      await paintWord(canvas, 'deleted', colours.quiet, box, m);
-  }
+  const [colour, word, inWhich] = placeholders[state];
+  if (state === 'waiting' || state === 'running') canvas.hatch(x, y, width, height, m.gap * 4);
+  else canvas.fill(x, y, width, height, colour);
+  if (state === 'running') canvas.fill(x, y + height - m.gap, width, m.gap, colours.running);
+  await paintMarks(canvas, { number }, box, m);
+  if (word) await paintWord(canvas, word, inWhich, box, m);
   canvas.round(x, y, width, height, radiusOf(box));
 }
 
-/** Paints a word in the middle of the box, on three lines at most. */
+const placeholders: Readonly<Record<SheetCellState, readonly [Colour, word: string, Colour]>> = {
+  waiting: [colours.place, '', colours.quiet],
+  running: [colours.place, '', colours.quiet],
+  done: [colours.place, 'deleted', colours.quiet],
+  held: [colours.held, 'held', colours.strong],
+  failed: [colours.failed, 'failed', colours.fault],
+  cancelled: [colours.place, 'not drawn', colours.quiet],
+  gone: [colours.place, 'deleted', colours.quiet],
+};
+
+/** Paints a word in the middle of what its number leaves of the box, or as much of it as fits there. */
 async function paintWord(canvas: Canvas, word: string, colour: Colour, box: Box, m: Metrics): Promise<void> {
-  const size = Math.max(clamp(Math.round(box.width / 12), 10, 24), Math.min(m.fontSize, box.width / 9));
-  const label = await setText(word, { size, width: box.width - 2 * m.gap, lines: 3, centre: true });
+  const size = m.fontSize;
+  const above = size * LINE_HEIGHT * 1.2;
+  const lines = Math.max(1, Math.floor((box.height - above) / (size * LINE_HEIGHT)));
+  const label = await setText(word, { size, width: box.width, lines: Math.min(3, lines), centre: true });
   const x = box.x + (box.width - label.width) / 2;
-  canvas.text(label, x, box.y + (box.height - label.height) / 2, colour);
+  canvas.text(label, x, box.y + above + (box.height - above - label.height) / 2, colour);
 }
 
 /** Paints a dash in each place that the plan leaves out, as after a `limit`. */
@@ -117,7 +121,7 @@ function paintHoles(canvas: Canvas, { rows, columns, placed }: SheetPlan, m: Met
   for (let place = 0; place < rows * columns; place++) {
     if (taken.has(place)) continue;
     const { x, y, width, height } = boxAt(Math.floor(place / columns), place % columns, m);
-    canvas.fill(x + width / 2 - m.gap, y + height / 2, 2 * m.gap, 2, colours.line);
+    canvas.fill(x + width / 2 - 2 * m.gap, y + height / 2, 4 * m.gap, m.gap / 2, colours.line);
   }
 }
 
@@ -129,8 +133,4 @@ function boxAt(row: number, column: number, m: Metrics): Box {
 /** radius of a box's corners, px */
 function radiusOf({ width }: Box): number {
   return Math.max(3, Math.round(width / 50));
-}
-
-function clamp(value: number, low: number, high: number): number {
-  return Math.min(high, Math.max(low, value));
 }

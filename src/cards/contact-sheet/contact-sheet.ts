@@ -7,57 +7,50 @@
  *     10       ▣        ▣          ▨        held
  *     20       ▣        ▣          ▨        ▨
  *
- * Every place of the plan is there from the beginning: what is not drawn yet is hatched, what failed says why, and what is
- * held for review is grey. Cells that fill no grid (samples, one long axis) flow in lines instead, each with a caption.
+ * Every place of the plan is there from the beginning: what is not drawn yet is hatched, what failed is red, and what is held
+ * for review grey. Cells that fill no grid (samples, one long axis) flow in lines instead, each with a caption. Each
+ * cell has its picture's number, and a batch has as many sheets as it takes for all of it to be read.
  *
- * Where cells go is in plan.ts, how large everything is in measure.ts; then frame.ts and cells.ts paint it on canvas.ts.
+ * Where cells go is in plan.ts and pages.ts, how large everything is in measure.ts; then frame.ts and cells.ts paint it on
+ * canvas.ts.
  */
 import type { Axis } from '#src/sweeps/sheet-axes.ts';
-import { Canvas } from './canvas.ts';
+import { Canvas, type Encoded } from './canvas.ts';
 import { paintCells } from './cells.ts';
 import { paintColumnHeaders, paintLegend, paintRowHeaders, paintTitle } from './frame.ts';
 import { measureSheet } from './measure.ts';
-import { planSheet, type SheetPlan } from './plan.ts';
+import type { SheetPlan } from './plan.ts';
 import { countStates, readable, type SheetRequest } from './request.ts';
 
+export { planSheets } from './pages.ts';
+export type { SheetPlan } from './plan.ts';
 export type { SheetCell, SheetCellState, SheetRequest } from './request.ts';
 
-export interface ContactSheet {
-  /** JPEG, at most 8 MiB */
-  readonly bytes: Buffer;
-  /** px */
-  readonly width: number;
-  /** px */
-  readonly height: number;
-  /** for those who do not see it, at most 1,024 characters */
-  readonly alt: string;
-}
-
+/** Characters that Discord takes. */
 const ALT_MAX = 1_024;
 
-/** @throws {Error} when there are no cells, or a picture's bytes are no picture */
-export async function drawContactSheet(request: SheetRequest): Promise<ContactSheet> {
-  const { cells } = request;
-  if (!cells.length) throw new Error('A contact sheet needs cells');
-  const plan = planSheet(request);
+/**
+ * @param plan one of `planSheets(request)`
+ * @throws {Error} when a picture's bytes are no picture
+ */
+export async function drawSheet(request: SheetRequest, plan: SheetPlan): Promise<Encoded> {
   const metrics = await measureSheet(plan, request);
-
   const canvas = new Canvas(metrics.width, metrics.height);
   await paintTitle(canvas, request, metrics);
   await paintColumnHeaders(canvas, plan, metrics);
   await paintRowHeaders(canvas, plan, metrics);
   await paintCells(canvas, plan, metrics);
-  await paintLegend(canvas, cells, metrics);
-
-  const { width, height } = canvas;
-  return { bytes: await canvas.encode(), width, height, alt: altOf(request, plan) };
+  await paintLegend(canvas, plan, metrics);
+  return canvas.encode();
 }
 
-/** What the sheet shows, in words. */
-function altOf({ title, rows, columns, cells }: SheetRequest, { kind }: SheetPlan): string {
+/** What a sheet shows, in words, for those who do not see it. */
+export function altOf({ title, rows, columns }: SheetRequest, { kind, placed }: SheetPlan): string {
+  const cells = placed.map(({ cell }) => cell);
   const axis = ({ name, labels }: Axis) => {
-    const some = labels.slice(0, 8).join(', ');
-    return `${readable(name)} (${labels.length > 8 ? `${some} and ${labels.length - 8} more` : some})`;
+    const here = labels.filter((label) => cells.some(({ coordinates }) => coordinates[name] === label));
+    const some = here.slice(0, 8).join(', ');
+    return `${readable(name)} (${here.length > 8 ? `${some} and ${here.length - 8} more` : some})`;
   };
   const counts = countStates(cells).map(({ words }) => words);
   const parts = [

@@ -1,9 +1,9 @@
 /**
- * How large everything on a sheet is: cells as large as Discord shows them, labels that a phone can show, and around them the
- * room that the texts take when they are set.
+ * How large everything on a sheet is. What is written must be legible where Discord shows the sheet, so all of it is laid out
+ * for that size, and drawn larger for whoever opens the picture.
  */
 import { LINE_HEIGHT, setText } from './lettering.ts';
-import type { Header, SheetPlan } from './plan.ts';
+import type { Header, Room, SheetPlan } from './plan.ts';
 
 /** All px. */
 export interface Metrics {
@@ -20,7 +20,7 @@ export interface Metrics {
   readonly top: number;
   readonly margin: number;
   readonly gap: number;
-  /** of labels; the title is larger, marks in cells are smaller */
+  /** of everything written but the title, which is larger */
   readonly fontSize: number;
   /** of each row axis's labels */
   readonly rowLabelWidths: readonly number[];
@@ -29,92 +29,152 @@ export interface Metrics {
   readonly titleHeight: number;
 }
 
-/** px; Discord scales larger pictures down, and viewers refuse much larger ones */
-const SIDE_MAX = 4_096;
-/** all cells together; a sheet with more takes seconds and says no more */
-const PIXELS_MAX = 9_000_000;
-/** width of a picture on the sheet, px */
-const CELL_MAX = 320;
-const CELL_MIN = 40;
+/** Pixels of a sheet to one of those that a message shows it with: cells of a full sheet are then as wide as a thumbnail. */
+const SCALE = 5;
+const px = (shown: number) => Math.round(shown * SCALE);
+
+/** What a message shows of a picture, whatever its size. */
+const SHEET = { width: px(520), height: px(440) };
+/** A caption's, which is the least that people read without effort. */
+export const FONT = px(13);
+const LINE = Math.ceil(FONT * LINE_HEIGHT);
+const MARGIN = px(10);
+const GAP = px(3);
+/** Width of a picture. The least has room for its number, three digits. */
+const CELL = { min: px(44), max: px(150) };
+const CELL_HEIGHT_MIN = px(16);
+/** Columns are made wider than that for labels and captions of one line, up to this. */
+const LABELLED_CELL_MAX = px(64);
+/** All labels left of the rows together. */
+const ROW_LABELS_MAX = px(150);
+const ROW_LABEL_MIN = px(36);
+/** A sheet of few cells is still as wide as its title. */
+const WIDTH_MIN = px(320);
 
 export async function measureSheet(plan: SheetPlan, { subtitle }: { subtitle: string }): Promise<Metrics> {
-  const { rows, columns, placed } = plan;
-  const { cellWidth, cellHeight } = cellSize(plan);
-  const gap = Math.max(4, Math.round(cellWidth / 40));
-  // A phone shows the whole sheet on 400 px: labels grow with it, as far as the cells leave room.
-  const longest = Math.max(columns * cellWidth, rows * cellHeight * 0.8);
-  const room = Math.max(15, Math.min(40, cellWidth / 6.5, (rows * cellHeight) / 13));
-  const fontSize = Math.min(room, Math.max(15, Math.round(longest / 40)));
-  const lineHeight = fontSize * LINE_HEIGHT;
-  const margin = Math.round(fontSize * 1.4);
+  const { kind, rows, columns } = plan;
+  const frame = await measureFrame(plan, subtitle);
+  const { left, bottom, captionHeight, aspect } = frame;
+  const widest = Math.min(CELL.max, Math.floor((SHEET.width - MARGIN - left + GAP) / columns) - GAP);
 
-  const labelMax = Math.max(fontSize * 8, Math.min(cellWidth * 1.2, fontSize * 13, SIDE_MAX * 0.09));
-  const rowLabelWidths = await Promise.all(
-    plan.rowHeaders.map((headers, depth) =>
-      labelsWidth([...headers.map(({ text }) => text), plan.rowNames[depth] ?? ''], fontSize, labelMax),
-    ),
-  );
-  const pitchX = cellWidth + gap;
-  const headerHeights = await Promise.all(
-    plan.columnHeaders.map((headers) => headersHeight(headers, fontSize, (span) => span * pitchX - gap)),
-  );
+  // Narrower cells may break headers into more lines, which leaves less height: a few rounds come to rest.
+  let cellWidth = widest;
+  let cellHeight = 0;
+  let headerHeights: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    headerHeights = await headersHeights(plan, cellWidth + GAP);
+    const height = SHEET.height - topOf(frame, headerHeights) - bottom + GAP;
+    const highest = Math.max(CELL_HEIGHT_MIN, Math.floor(height / rows) - GAP - captionHeight);
+    cellHeight = Math.min(highest, Math.round(cellWidth * aspect));
+    // In lines a place may be wider than its picture: the caption below it is all the longer.
+    if (kind === 'flow' || cellHeight === Math.round(cellWidth * aspect)) break;
+    cellWidth = Math.floor(cellHeight / aspect);
+  }
 
-  const captioned = placed.some(({ caption }) => caption);
-  const pitchY = cellHeight + gap + (captioned ? Math.ceil(lineHeight * 0.85 * 2 + gap) : 0);
-  const titleHeight = Math.ceil(lineHeight * 1.6 + (subtitle ? lineHeight : 0) + margin * 0.7);
-  const left = margin + sum(rowLabelWidths.map((width) => width + Math.round(fontSize * 0.9)));
-  const headers = sum(headerHeights);
-  const names = plan.kind === 'grid' ? Math.ceil(lineHeight) : 0;
-  const top = margin + titleHeight + names + headers + (plan.rowNames.length && !headers ? gap : 0);
-  const width = Math.max(left + columns * pitchX - gap + margin, Math.round(fontSize * 24));
-  const height = top + rows * pitchY - gap + Math.ceil(lineHeight) + Math.round(margin * 1.7);
+  const [pitchX, pitchY] = [cellWidth + GAP, cellHeight + GAP + captionHeight];
+  const top = topOf(frame, headerHeights);
   return {
-    width: Math.min(SIDE_MAX, Math.round(width)),
-    height: Math.min(SIDE_MAX, Math.round(height)),
+    width: Math.max(left + columns * pitchX - GAP + MARGIN, WIDTH_MIN),
+    height: top + rows * pitchY - GAP + bottom,
     cellWidth,
     cellHeight,
     pitchX,
     pitchY,
     left,
     top,
-    margin,
-    gap,
-    fontSize,
-    rowLabelWidths,
+    margin: MARGIN,
+    gap: GAP,
+    fontSize: FONT,
+    rowLabelWidths: frame.rowLabelWidths,
     headerHeights,
-    titleHeight,
+    titleHeight: frame.titleHeight,
   };
 }
 
-/** One size for all: high enough for the tallest picture at the cell's width, but at most 2.5 times as high as wide. */
-function cellSize({ kind, rows, columns, placed }: SheetPlan): { cellWidth: number; cellHeight: number } {
-  const widest = Math.max(...placed.map(({ cell }) => cell.width / cell.height));
-  const tallest = Math.max(...placed.map(({ cell }) => cell.height / cell.width));
-
-  // Labels and margins take at most a fifth of each side.
-  let width = Math.min(CELL_MAX, (SIDE_MAX * 0.8) / columns - 8, ((SIDE_MAX * 0.8) / rows - 8) / tallest);
-  if (kind === 'flow') width = Math.min(width, ((SIDE_MAX * 0.85) / rows) * Math.min(1, widest) * 0.8);
-  const pixels = width * width * tallest * rows * columns;
-  if (pixels > PIXELS_MAX) width *= Math.sqrt(PIXELS_MAX / pixels);
-  const cellWidth = Math.max(CELL_MIN, Math.floor(width));
-  return { cellWidth, cellHeight: Math.max(CELL_MIN, Math.round(cellWidth * Math.min(tallest, 2.5))) };
+/** How many cells one sheet takes, if all of these were on it. */
+export async function roomOf(plan: SheetPlan, { subtitle }: { subtitle: string }): Promise<Room> {
+  const frame = await measureFrame(plan, subtitle);
+  const labels = plan.placed
+    .map(({ caption }) => caption)
+    .concat((plan.columnHeaders.at(-1) ?? []).map(({ text }) => text));
+  const widest = Math.min(LABELLED_CELL_MAX, await widestOf(labels));
+  const pitchX = Math.max(CELL.min, widest) + GAP;
+  const pitchY = Math.round(CELL.min * frame.aspect) + GAP + frame.captionHeight;
+  const headerHeights = await headersHeights(plan, pitchX);
+  const width = SHEET.width - MARGIN - frame.left + GAP;
+  const height = SHEET.height - topOf(frame, headerHeights) - frame.bottom + GAP;
+  return {
+    columns: Math.max(1, Math.floor(width / pitchX)),
+    rows: Math.max(1, Math.floor(height / pitchY)),
+  };
 }
 
-async function labelsWidth(labels: readonly string[], size: number, max: number): Promise<number> {
-  const set = await Promise.all(labels.map((label) => setText(label, { size })));
-  // A little more than the ink of the widest: laid out in less, it would be broken.
-  return Math.ceil(Math.min(max, Math.max(...set.map(({ width }) => width)) + size / 3));
+/** What does not depend on how large the cells are. */
+interface Frame {
+  readonly left: number;
+  readonly bottom: number;
+  readonly titleHeight: number;
+  readonly namesHeight: number;
+  readonly rowLabelWidths: readonly number[];
+  readonly captionHeight: number;
+  /** height of a cell over its width: high enough for the tallest picture, but at most 2.5 */
+  readonly aspect: number;
 }
 
-async function headersHeight(
-  headers: readonly Header[],
-  size: number,
-  widthOf: (span: number) => number,
-): Promise<number> {
-  const set = await Promise.all(
-    headers.map(({ text, span }) => setText(text, { size, width: widthOf(span), lines: 3, centre: true })),
+async function measureFrame(plan: SheetPlan, subtitle: string): Promise<Frame> {
+  const labelMax = Math.max(ROW_LABEL_MIN, ROW_LABELS_MAX / Math.max(1, plan.rowHeaders.length));
+  const rowLabelWidths = await Promise.all(
+    plan.rowHeaders.map(async (headers, depth) => {
+      const name = await setText(plan.rowNames[depth] ?? '', { size: FONT });
+      // The name may take two lines: beside the columns' headers there is room for it.
+      const half = plan.columnHeaders.length
+        ? await widestOf(plan.rowNames[depth]?.split(' ') ?? [])
+        : name.width;
+      const widest = await widestOf(headers.map(({ text }) => text));
+      return Math.ceil(Math.min(labelMax, Math.max(widest, half, name.width / 2)));
+    }),
   );
-  return Math.ceil(Math.max(...set.map(({ height }) => height)) + size * 0.6);
+  const captions = await widestOf(plan.placed.map(({ caption }) => caption));
+  const captionLines = captions === 0 ? 0 : captions > LABELLED_CELL_MAX ? 2 : 1;
+  const hasLegend = plan.placed.some(({ cell }) => cell.state !== 'done');
+  return {
+    left: MARGIN + sum(rowLabelWidths.map((width) => width + gutterOf(FONT))),
+    bottom: MARGIN + (hasLegend ? LINE + px(4) : 0),
+    titleHeight: Math.ceil(LINE * 1.25) + (subtitle ? LINE : 0) + px(6),
+    namesHeight: plan.rowNames.length || plan.columnNames.length ? LINE : 0,
+    rowLabelWidths,
+    captionHeight: captionLines && LINE * captionLines + px(2),
+    aspect: Math.min(2.5, Math.max(...plan.placed.map(({ cell }) => cell.height / cell.width))),
+  };
+}
+
+/** Between one column of row labels and the next. */
+export function gutterOf(fontSize: number): number {
+  return Math.round(fontSize * 0.6);
+}
+
+function topOf({ titleHeight, namesHeight }: Frame, headerHeights: readonly number[]): number {
+  return MARGIN + titleHeight + namesHeight + sum(headerHeights);
+}
+
+/** A little more than the ink: laid out in less, a label would be broken. 0: all are empty. */
+async function widestOf(labels: readonly string[]): Promise<number> {
+  const set = await Promise.all([...new Set(labels)].map((label) => setText(label, { size: FONT })));
+  const ink = Math.max(0, ...set.map(({ width }) => width));
+  return ink && ink + px(3);
+}
+
+function headersHeights({ columnHeaders }: SheetPlan, pitchX: number): Promise<number[]> {
+  return Promise.all(
+    columnHeaders.map(async (headers: readonly Header[]) => {
+      const set = await Promise.all(
+        headers.map(({ text, span }) =>
+          setText(text, { size: FONT, width: span * pitchX - GAP, lines: 3, centre: true }),
+        ),
+      );
+      return Math.ceil(Math.max(...set.map(({ height }) => height)) + px(5));
+    }),
+  );
 }
 
 function sum(numbers: readonly number[]): number {

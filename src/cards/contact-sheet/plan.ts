@@ -1,5 +1,6 @@
 /**
- * Where each cell of a sheet goes, in rows and columns; how large they are is measured elsewhere (measure.ts).
+ * Where each cell of a sheet goes, in rows and columns; how large they are is measured elsewhere (measure.ts), and how many
+ * cells one sheet takes as well (pages.ts).
  *
  * A sheet is a grid when its axes fill one: a row for every combination of the row axes that occurs, columns likewise, with
  * the labels on the edges. Otherwise its cells flow in lines, each with a caption. Pure: nothing is drawn, read or timed.
@@ -29,6 +30,14 @@ export interface Placed {
   readonly caption: string;
 }
 
+/** How many cells fit across one sheet, and below one another. */
+export interface Room {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+const UNBOUNDED: Room = { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY };
+
 export interface Header {
   readonly text: string;
   /** first row or column that it stands at, from 0 */
@@ -38,35 +47,32 @@ export interface Header {
 }
 
 /** A single line of more cells than this is wrapped. */
-const LINE_MAX = 10;
-/** Rows or columns of a grid; with more, cells would be too small to see. */
-const GRID_MAX = 48;
+const LINE_MAX = 6;
 /** Share of a grid's places that must be taken; with fewer it is no grid. */
 const FILLED_MIN = 0.5;
 
-export function planSheet(request: SheetRequest): SheetPlan {
-  return planGrid(request) ?? planFlow(request);
+/** null when the axes leave mostly holes, give two cells the same place, or make one long line. */
+export function planGrid(request: SheetRequest): SheetPlan | null {
+  const { rows, columns, cells } = request;
+  if (!rows.length && !columns.length) return null;
+  const plan = gridOf(request);
+  if (plan.rows * plan.columns * FILLED_MIN > cells.length) return null;
+  if (Math.min(plan.rows, plan.columns) === 1 && cells.length > LINE_MAX) return null;
+  if (new Set(plan.placed.map(({ row, column }) => `${row} ${column}`)).size < cells.length) return null;
+  return plan;
 }
 
-/** null when the axes leave mostly holes, give two cells the same place, or make a line too long. */
-function planGrid({ rows, columns, cells }: SheetRequest): SheetPlan | null {
-  if (!rows.length && !columns.length) return null;
+/** A row for every combination of the row axes that these cells have, columns likewise. */
+export function gridOf({ rows, columns, cells }: SheetRequest): SheetPlan {
   const rowKeys = combinations(rows, cells);
   const columnKeys = combinations(columns, cells);
-  if (rowKeys.length * columnKeys.length * FILLED_MIN > cells.length) return null;
-  if (Math.max(rowKeys.length, columnKeys.length) > GRID_MAX) return null;
-  if (rowKeys.length === 1 && columnKeys.length > LINE_MAX) return null;
-  if (columnKeys.length === 1 && rowKeys.length > LINE_MAX) return null;
-
   const rowOf = finder(rows, rowKeys);
   const columnOf = finder(columns, columnKeys);
-  const placed = cells.map((cell) => ({ cell, row: rowOf(cell), column: columnOf(cell), caption: '' }));
-  if (new Set(placed.map(({ row, column }) => `${row} ${column}`)).size < placed.length) return null;
   return {
     kind: 'grid',
     rows: rowKeys.length,
     columns: columnKeys.length,
-    placed,
+    placed: cells.map((cell) => ({ cell, row: rowOf(cell), column: columnOf(cell), caption: '' })),
     rowHeaders: rows.map((_, depth) => headersOf(rowKeys, depth)),
     columnHeaders: columns.map((_, depth) => headersOf(columnKeys, depth)),
     rowNames: rows.map(({ name }) => readable(name)),
@@ -75,12 +81,16 @@ function planGrid({ rows, columns, cells }: SheetRequest): SheetPlan | null {
 }
 
 /** Lays out the cells in lines, in their own order, each with a caption of what sets it apart. */
-function planFlow({ rows, columns, cells }: SheetRequest): SheetPlan {
+export function planFlow({ rows, columns, cells }: SheetRequest, room: Room = UNBOUNDED): SheetPlan {
   const axes = [...rows, ...columns];
   const [first] = cells;
   const aspect = first ? first.width / first.height : 1;
   // About 4:3 over all, which Discord shows largest.
-  const across = Math.max(1, Math.min(cells.length, Math.round(Math.sqrt((cells.length * 1.4) / aspect))));
+  const wanted = Math.max(
+    Math.round(Math.sqrt((cells.length * 1.4) / aspect)),
+    Math.ceil(cells.length / room.rows),
+  );
+  const across = Math.max(1, Math.min(wanted, cells.length, room.columns));
   return {
     kind: 'flow',
     rows: Math.ceil(cells.length / across),
@@ -98,19 +108,26 @@ function planFlow({ rows, columns, cells }: SheetRequest): SheetPlan {
   };
 }
 
+/** Axes of what fills no grid: samples and listed cells. */
+const LISTED = /^(sample|cell)$/;
+
 /** With one axis its label says all; with several, their names are needed as well. */
 function captionOf(cell: SheetCell, axes: readonly Axis[]): string {
-  const [only] = axes;
-  if (only && axes.length === 1) return cell.coordinates[only.name] ?? '';
-  return axes.map(({ name }) => `${readable(name)} ${cell.coordinates[name] ?? '–'}`).join(' · ');
+  const parts = axes.map(({ name }) => {
+    const label = cell.coordinates[name] ?? '–';
+    // These begin with a number of their own, which beside the picture's would only mislead.
+    if (LISTED.test(name)) return label.replace(/^\d+: /, '');
+    return axes.length === 1 ? label : `${readable(name)} ${label}`;
+  });
+  return parts.join(' · ');
 }
 
-function labelsOf(cell: SheetCell, axes: readonly Axis[]): string[] {
+export function labelsOf(cell: SheetCell, axes: readonly Axis[]): string[] {
   return axes.map(({ name }) => cell.coordinates[name] ?? '');
 }
 
 /** The combinations that occur, in the axes' order, the first axis slowest. */
-function combinations(axes: readonly Axis[], cells: readonly SheetCell[]): string[][] {
+export function combinations(axes: readonly Axis[], cells: readonly SheetCell[]): string[][] {
   const found = new Map(cells.map((cell) => [labelsOf(cell, axes).join('\0'), labelsOf(cell, axes)]));
   const ranks = axes.map(({ labels }) => new Map(labels.map((label, i) => [label, i])));
   const rank = (labels: readonly string[], i: number) => ranks[i]?.get(labels[i] ?? '') ?? 0;

@@ -1,5 +1,5 @@
-import type { Axis } from '#src/sweeps/sheet-axes.ts';
 /** What a contact sheet is asked to show, and the words for it. */
+import type { Axis } from '#src/sweeps/sheet-axes.ts';
 
 /** `held`: waits for a moderator. `gone`: deleted, or rejected. `cancelled`: never drawn. */
 export type SheetCellState = 'waiting' | 'running' | 'done' | 'held' | 'failed' | 'cancelled' | 'gone';
@@ -7,6 +7,8 @@ export type SheetCellState = 'waiting' | 'running' | 'done' | 'held' | 'failed' 
 export interface SheetCell {
   /** changes when the picture does: thumbnails are kept in memory under it */
   readonly id: string;
+  /** stands in its corner; cards, forms and manifests call the picture by it */
+  readonly number: number;
   /** axis → label */
   readonly coordinates: Readonly<Record<string, string>>;
   readonly state: SheetCellState;
@@ -16,8 +18,6 @@ export interface SheetCell {
   readonly height: number;
   /** of `done`: the picture's bytes, asked for only when its thumbnail is not in memory */
   readonly load?: () => Promise<Uint8Array>;
-  /** of `failed` */
-  readonly code?: string;
   /** a few characters in the corner: a likeness */
   readonly note?: string;
   readonly reused?: boolean;
@@ -25,6 +25,7 @@ export interface SheetCell {
 
 export interface SheetRequest {
   readonly title: string;
+  /** the most important first: what does not fit on one line is cut off */
   readonly subtitle: string;
   /** slowest first; the last one changes from line to line */
   readonly rows: readonly Axis[];

@@ -136,6 +136,30 @@ describe('a told place', () => {
   });
 });
 
+describe('the moment that is told', () => {
+  // Seen once: of four pictures of 150 steps, "ready" moved 47 s in the 44 s in which the first was drawn.
+  it('stays while the first of four is drawn, from its first steps to its last', async () => {
+    await emptied();
+    await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, { ...state, msPerStep: 300 });
+    const batchId = await ask(0, 'fast', 4, 150);
+    await take('w');
+    await db.worker.updateMany({ data: { msPerStep: 300 } });
+    const begunAt = Date.now();
+    const told: number[] = [];
+    for (const share of [0.06, 0.2, 0.5, 0.8, 0.95]) {
+      const now = new Date(begunAt + share * 44_000);
+      await db.worker.updateMany({ data: { seenAt: now } });
+      await db.generation.updateMany({
+        where: { batchId, state: 'running' },
+        data: { startedAt: new Date(begunAt), progress: share },
+      });
+      told.push(now.getTime() + (await placeOf(batchId, now)).readyMs - begunAt);
+    }
+    // What is left of the first, at the speed it goes, and the three others at the speed that the worker measured.
+    for (const moment of told) expect(Math.abs(moment - (44_000 + 3 * 150 * 300))).toBeLessThan(10);
+  });
+});
+
 describe('the fleet’s speed', () => {
   it('is measured; or that of the latest pictures; or what the bundle’s entry says', async () => {
     await emptied();

@@ -147,13 +147,7 @@ describe('plans', () => {
       await db.batch.update({ where: { id: batchId }, data: { planHash } });
       return openPlanned(me, batchId, planHash.slice(0, 16), false);
     };
-<<<<<<< HEAD
-    const hash = hashOf({ kind: 'sweep', cells, tier: 'fast', production: false, rules: 'of yesterday' });
-    await db.batch.update({ where: { id: plan.batchId }, data: { planHash: hash } });
-    await expect(openPlanned(me, plan.batchId, hash.slice(0, 16), false)).rejects.toMatchObject({
-=======
     await expect(planned('of yesterday')).rejects.toMatchObject({
->>>>>>> 74b38cb (test: spelt words with repeats, plans of other rules, and what waits to be fetched)
       code: 'plan_changed',
       userMessage: expect.stringContaining('from before an update'),
     });

@@ -1,4 +1,4 @@
-import type { APIAttachment } from 'discord-api-types/v10';
+import { type APIAttachment, ComponentType } from 'discord-api-types/v10';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { renderCard } from '#src/cards/cards.ts';
 import { detailsOf } from '#src/cards/details.ts';
 import { buildManifest } from '#src/cards/manifest.ts';
 import type { Card } from '#src/cards/parts.ts';
+import { sheetsOf } from '#src/cards/sheet.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
 import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
@@ -68,6 +69,14 @@ const buttons = (card: Card) =>
     custom_id ? [String(custom_id).split(':')[1]] : [],
   );
 
+/** Labels of the buttons, row by row. */
+const rows = (card: Card) =>
+  card.container.components.flatMap((one) => {
+    if (one.type !== ComponentType.ActionRow) return [];
+    const labels = one.components.flatMap((part) => ('label' in part && part.label ? part.label : []));
+    return labels.length ? [labels] : [];
+  });
+
 describe("a person's words", () => {
   it('keep no markdown, mention or link', () => {
     fc.assert(
@@ -108,13 +117,46 @@ describe('the card of /imagine', () => {
     expect(said).not.toContain('Ready about');
   });
 
-  it('has each picture with its buttons; Publish in production alone', async () => {
-    const { batch, person } = await opened([{}, {}, {}, {}], { production: true });
+  it('has of one picture all that can be done with it, Delete in a row of its own', async () => {
+    const { batch } = await opened();
+    await drawAll(batch.id);
+    expect(rows(await render({ batchId: batch.id }, 'card'))).toEqual([
+      ['Again', 'Vary', 'Details'],
+      ['Delete…'],
+    ]);
+  });
+
+  it.each([2, 3, 4])('has of %i pictures two rows by their numbers, and Delete in neither', async (count) => {
+    const { batch } = await opened(
+      Array.from({ length: count }, () => ({})),
+      { production: true },
+    );
     await drawAll(batch.id);
     const card = await render({ batchId: batch.id }, 'card');
-    expect(card.files).toHaveLength(4);
-    expect(buttons(card).filter((action) => action === 'picture.publish')).toHaveLength(4);
-    expect(words(card)).toContain('4 · Again');
+    expect(card.files).toHaveLength(count);
+    const numbers = Array.from({ length: count }, (_, i) => String(i + 1));
+    expect(rows(card)).toEqual([[...numbers, 'Again'], numbers.map((number) => `V${number}`)]);
+    expect(new Set(buttons(card))).toEqual(new Set(['picture.open', 'pictures.again', 'picture.vary']));
+    expect(words(card)).not.toContain('Shown:');
+  });
+
+  it('says which pictures are to be seen, when their places do not tell their numbers', async () => {
+    const { batch, person } = await opened([{}, {}, {}]);
+    await drawAll(batch.id);
+    const [, second] = await picturesOf(batch.id);
+    await deleteImage(person, second!.id);
+    const card = await render({ batchId: batch.id }, 'card');
+    expect(words(card)).toContain('Shown: pictures 1, 3');
+    expect(rows(card)).toEqual([
+      ['1', '3', 'Again'],
+      ['V1', 'V3'],
+    ]);
+  });
+
+  it('has Publish in production alone, and Take down in its place', async () => {
+    const { batch, person } = await opened([{}], { production: true });
+    await drawAll(batch.id);
+    expect(buttons(await render({ batchId: batch.id }, 'card'))).toContain('picture.publish');
 
     const [first] = await db.generation.findMany({ where: { batchId: batch.id }, include: { image: true } });
     const wanted = async () =>
@@ -123,18 +165,9 @@ describe('the card of /imagine', () => {
     await publishImage({ ...person, managesGuild: true }, first?.image?.id ?? '');
     expect(await wanted()).toEqual(before.map((n) => n + 1));
     const shown = await render({ batchId: batch.id }, 'card');
-    expect(buttons(shown).filter((action) => action === 'picture.publish')).toHaveLength(3);
-    expect(buttons(shown).filter((action) => action === 'picture.unpublish')).toHaveLength(1);
+    expect(buttons(shown)).not.toContain('picture.publish');
+    expect(buttons(shown)).toContain('picture.unpublish');
     expect(words(shown)).toContain('in the gallery');
-
-    const tests = await opened();
-    await drawAll(tests.batch.id);
-    expect(buttons(await render({ batchId: tests.batch.id }, 'card'))).toEqual([
-      'picture.again',
-      'picture.vary',
-      'picture.details',
-      'picture.delete',
-    ]);
   });
 
   it('fits Discord whatever was asked', async () => {
@@ -148,7 +181,7 @@ describe('the card of /imagine', () => {
     await drawAll(batch.id);
     const card = await render({ batchId: batch.id }, 'card');
     expect(card.files).toHaveLength(10);
-    expect(buttons(card)).toEqual(['pictures.pick']);
+    expect(buttons(card)).toEqual(['pictures.pick', 'pictures.again']);
   });
 
   it('says why there is no picture, and never names a code of ours', async () => {
@@ -206,7 +239,7 @@ describe('the messages of a sweep', () => {
     await drawAll(batch.id, { most: 7 });
     const status = await render({ batchId: batch.id }, 'status');
     expect(words(status)).toMatch(/7 of 30[\s\S]*7 done · 23 waiting/);
-    expect(buttons(status)).toEqual(['batch.stop', 'batch.cancel']);
+    expect(buttons(status)).toEqual(['sheet.use', 'batch.stop', 'batch.cancel']);
     const sheet = await sharp(await status.files[0]!.bytes()).metadata();
     expect(sheet.format).toBe('jpeg');
 
@@ -216,6 +249,63 @@ describe('the messages of a sweep', () => {
       for (const { bytes } of card.files) expect((await bytes()).length).toBeLessThan(10 * 1024 * 1024);
       expect(buttons(card)).not.toContain('batch.cancel');
     }
+  });
+
+  it('call pictures by the numbers that the contact sheet and the manifest have', async () => {
+    const six = Array.from({ length: 6 }, (_, i) => ({ coordinates: { steps: String(i) } }));
+    const { batch } = await opened(six, { kind: 'sweep' });
+    await drawAll(batch.id, { fail: (index) => (index % 3 === 1 ? 'internal' : null) });
+    expect(words(await render({ batchId: batch.id }, 'status'))).toContain(
+      '2 failed (2, 5): Something broke',
+    );
+    expect(words(await render({ batchId: batch.id }, 'pictures'))).toContain('2: Something broke');
+    const pictures = await picturesOf(batch.id);
+    const whole = await db.batch.findUniqueOrThrow({ where: { id: batch.id } });
+    const [sheet] = await sheetsOf(whole, pictures);
+    expect(sheet!.numbers).toEqual([1, 2, 3, 4, 5, 6]);
+    const { json } = buildManifest(whole, pictures);
+    const failed = JSON.parse(String(json)).pictures.filter(
+      ({ state }: { state: string }) => state === 'failed',
+    );
+    expect(failed.map(({ number }: { number: number }) => number)).toEqual([2, 5]);
+  });
+
+  it('say a seed once, whether it is an axis or not', async () => {
+    const { batch } = await opened([{ seed: 7, coordinates: { seed: '7', steps: '4' } }, { seed: 8 }], {
+      kind: 'sweep',
+    });
+    await drawAll(batch.id);
+    const card = await render({ batchId: batch.id }, 'pictures');
+    const [first, second] = [...walk([card.container])].find(({ options }) => options)!.options as object[];
+    expect(first).toMatchObject({ label: '1: seed 7, steps 4', description: 'done' });
+    expect(second).toMatchObject({ description: 'seed 8 · done' });
+  });
+
+  it('show as many contact sheets as can be read, one at a time', async () => {
+    const many = Array.from({ length: 96 }, (_, i) => ({
+      coordinates: { steps: String(i % 8), guidance_scale: String(Math.floor(i / 8)) },
+    }));
+    const { batch } = await opened(many, { kind: 'sweep' });
+    await drawAll(batch.id, { most: 1 });
+    const sheets = await sheetsOf(batch, await picturesOf(batch.id));
+    expect(sheets.length).toBeGreaterThan(1);
+    const names = new Set<string>();
+    for (const page of [0, 1, 99]) {
+      const card = await render({ batchId: batch.id }, 'status', page);
+      expect(card.files).toHaveLength(1);
+      names.add(card.files[0]!.name);
+      const at = Math.min(page, sheets.length - 1);
+      const { options } = [...walk([card.container])].find((one) =>
+        String(one.custom_id).includes('sheet.page'),
+      )!;
+      const chosen = (options as { label: string; default: boolean }[]).filter((one) => one.default);
+      expect(chosen.map(({ label }) => label)).toEqual([
+        expect.stringMatching(
+          new RegExp(`^Sheet ${at + 1} of ${sheets.length}: .*\\b${sheets[at]!.numbers[0]}\\b`),
+        ),
+      ]);
+    }
+    expect(names.size).toBe(Math.min(3, sheets.length));
   });
 
   it('draw a new sheet when something is to be seen, and not at every picture', async () => {
@@ -310,8 +400,8 @@ it('details say which word the face has, beside its folder, and the folder’s n
   const { person, batch } = await opened([{ parameters: { gender: 'woman' } }]);
   const [picture] = await picturesOf(batch.id);
   const faceFolder = { id: 'f', ownerId: person.id, name: 'ada', createdAt: new Date() };
-  expect(detailsOf(person.id, { ...picture!, faceFolder })).toContain('face: `ada`, gender `woman`');
-  expect(detailsOf(actor().id, { ...picture!, faceFolder })).toContain('face: a face folder, gender `woman`');
+  expect(detailsOf(person.id, { ...picture!, faceFolder })).toContain('Face `ada`, gender `woman`');
+  expect(detailsOf(actor().id, { ...picture!, faceFolder })).toContain('A face folder, gender `woman`');
 });
 
 it('what is gone is not shown', async () => {

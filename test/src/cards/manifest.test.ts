@@ -69,7 +69,7 @@ describe('a manifest', () => {
     const of = (line: string[]) => Object.fromEntries(header!.map((name, i) => [name, line[i]]));
     expect(of(lines[0]!)).toMatchObject({
       batch: batch.id,
-      index: '0',
+      number: '1',
       axis_steps: '10',
       seed: '0',
       prompt: 'plain',
@@ -107,7 +107,7 @@ describe('a manifest', () => {
       likeness: 0.7,
       failures: { internal: 1, lora_unknown: 1 },
     });
-    expect(JSON.parse(String(json))).toMatchObject({ version: 1, summary, axes: [{ name: 'steps' }] });
+    expect(JSON.parse(String(json))).toMatchObject({ version: 2, summary, axes: [{ name: 'steps' }] });
   });
 
   it('is the same bytes for the same rows', async () => {

@@ -85,10 +85,19 @@ describe('parseParameter', () => {
     ['Steps', 'steps'],
     ['shceduler', 'scheduler'],
     ['detail', 'detail_steps'],
+    ['strength', 'detail_strength'],
+    ['Prompt weight', 'weight'],
+    ['lara', 'lora'],
   ])('knows no %s, and names %s', (typed, meant) => {
     const { code, says } = refusal(() => parseParameter(typed, '1'));
     expect(code).toBe('parameter_unknown');
     expect(says).toContain(`\`${meant}\``);
+  });
+
+  it.each(['foo', 'cfg', 'xy', 'lara croft', 'guess'])('guesses at nothing for %s', (typed) => {
+    expect(refusal(() => parseParameter(typed, '1')).says).toBe(
+      `There is no parameter named \`${typed}\`. \`/settings\` lists them all.`,
+    );
   });
 
   it('knows no __proto__ and no empty name', () => {

@@ -16,6 +16,7 @@ describe('suggestions', () => {
       'detail_guidance_scale',
     ]);
     expect(suggestParameters('schedular')[0]?.value).toBe('scheduler');
+    expect(suggestParameters('foo')).toEqual([]);
   });
 
   it('offer the value typed, the value now, the default and the range', async () => {

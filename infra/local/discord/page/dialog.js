@@ -54,6 +54,8 @@ export function openDialog(client, modal, onOutcome) {
   );
   document.body.append(dialog);
   dialog.showModal();
+  // As in Discord: what is to be filled in, not the ✕ before it.
+  /** @type {HTMLElement | null} */ (dialog.querySelector('.fields :is(textarea, input, button)'))?.focus();
 
   /** @param {Component} component @returns {HTMLElement} */
   function top(component) {
@@ -119,7 +121,9 @@ function createField(client, input) {
   const { min_length: min = 0, max_length: max = 4000 } = input;
   switch (input.type) {
     case 4: {
-      const attributes = { placeholder: input.placeholder, maxlength: max, rows: 4 };
+      const lines = (input.value ?? '').split('\n').length;
+      const rows = Math.min(14, Math.max(4, lines + 2));
+      const attributes = { placeholder: input.placeholder, maxlength: max, rows };
       const element =
         input.style === 2 ? h('textarea', attributes) : h('input', { type: 'text', ...attributes });
       element.value = input.value ?? '';

@@ -103,6 +103,8 @@ describe.skipIf(missing)(`in a browser${missing ? ' (skipped: no chromium was fo
     await page.locator('dialog.lightbox img').waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Details' }).click();
+    // What is to be filled in has the focus, not the ✕ before it.
+    await expect.poll(() => page.locator('dialog textarea:focus').count()).toBe(1);
     await page.getByRole('button', { name: 'Submit' }).click();
     expect(await page.locator('dialog').innerText()).toContain('Please fill this in.');
     await page.locator('dialog textarea').fill('Lovely');

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { Canvas } from '#src/cards/contact-sheet/canvas.ts';
@@ -9,7 +10,7 @@ const WHITE: Colour = [255, 255, 255];
 
 /** Whether the middle of an 8 × 8 block, which JPEG keeps apart from its neighbours, is painted white. */
 async function isWhite(canvas: Canvas): Promise<(column: number, row: number) => boolean> {
-  const { data } = await sharp(await canvas.encode())
+  const { data } = await sharp((await canvas.encode()).bytes)
     .raw()
     .toBuffer({ resolveWithObject: true });
   return (column, row) => data[((row * 8 + 4) * WIDTH + column * 8 + 4) * 3]! > 128;
@@ -50,7 +51,7 @@ it('rounding takes off the corners of a rectangle, and nothing else', async () =
   const canvas = new Canvas(WIDTH, HEIGHT);
   canvas.fill(0, 0, WIDTH, HEIGHT, WHITE);
   canvas.round(0, 0, WIDTH, HEIGHT, 24);
-  const { data } = await sharp(await canvas.encode())
+  const { data } = await sharp((await canvas.encode()).bytes)
     .raw()
     .toBuffer({ resolveWithObject: true });
   const red = (x: number, y: number) => data[(y * WIDTH + x) * 3]!;
@@ -70,4 +71,15 @@ it('rounding takes off the corners of a rectangle, and nothing else', async () =
     [12, 12],
   ] as const)
     expect(red(x, y)).toBeGreaterThan(240);
+});
+
+// Noise is what no JPEG makes small: at the last quality it would still be 9 MiB.
+it('what would be too many bytes is encoded half as large, and says so', async () => {
+  const side = 4_096;
+  const canvas = new Canvas(side, side);
+  canvas.picture({ data: randomBytes(side * side * 3), width: side, height: side }, 0, 0);
+  const { bytes, width, height } = await canvas.encode();
+  expect(bytes.length).toBeLessThanOrEqual(8 * 1024 * 1024);
+  expect([width, height]).toEqual([side / 2, side / 2]);
+  expect(await sharp(bytes).metadata()).toMatchObject({ width, height });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { planSheet } from '#src/cards/contact-sheet/plan.ts';
+import { planFlow, planGrid } from '#src/cards/contact-sheet/plan.ts';
 import type { SheetCell, SheetRequest } from '#src/cards/contact-sheet/request.ts';
 
 type Axes = Readonly<Record<string, readonly string[]>>;
@@ -23,10 +23,20 @@ function request(
 ): SheetRequest {
   const axes = (of: Axes) => Object.entries(of).map(([name, labels]) => ({ name, labels }));
   const cells = coordinates.map(
-    (one, i): SheetCell => ({ id: String(i), coordinates: one, state: 'waiting', width, height }),
+    (one, i): SheetCell => ({
+      id: String(i),
+      number: i + 1,
+      coordinates: one,
+      state: 'waiting',
+      width,
+      height,
+    }),
   );
   return { title: '', subtitle: '', rows: axes(rows), columns: axes(columns), cells };
 }
+
+/** All cells on one sheet. */
+const planSheet = (asked: SheetRequest) => planGrid(asked) ?? planFlow(asked);
 
 /** `[row, column]` of each cell, in the cells' order */
 const places = (plan: ReturnType<typeof planSheet>) => plan.placed.map(({ row, column }) => [row, column]);
@@ -88,9 +98,8 @@ describe('a grid', () => {
   });
 
   it.each([
-    ['10 cells on one line', { steps: ['10'] }, { seed: numbers(10) }],
-    ['10 cells in one column', { seed: numbers(10) }, {}],
-    ['48 rows', { seed: numbers(48) }, { steps: ['10', '20'] }],
+    ['6 cells on one line', { steps: ['10'] }, { seed: numbers(6) }],
+    ['6 cells in one column', { seed: numbers(6) }, {}],
   ])('holds %s', (_, rows: Axes, columns: Axes) => {
     expect(planSheet(request(rows, columns)).kind).toBe('grid');
   });
@@ -99,10 +108,8 @@ describe('a grid', () => {
 describe('cells flow in lines', () => {
   it.each([
     ['there is no axis', {}, {}],
-    ['one long axis would be a line of 11', {}, { seed: numbers(11) }],
-    ['one long axis would be a column of 11', { seed: numbers(11) }, {}],
-    ['there would be 49 rows', { seed: numbers(49) }, { steps: ['10', '20'] }],
-    ['there would be 49 columns', { steps: ['10', '20'] }, { seed: numbers(49) }],
+    ['one long axis would be a line of 7', {}, { seed: numbers(7) }],
+    ['one long axis would be a column of 7', { seed: numbers(7) }, {}],
   ])('when %s', (_, rows: Axes, columns: Axes) => {
     const plan = planSheet(request(rows, columns));
     expect(plan.kind).toBe('flow');
@@ -142,5 +149,17 @@ describe('cells flow in lines', () => {
     expect(captions(request({ guidance_scale: numbers(4) }, { seed: numbers(4) }, diagonal))).toEqual(
       diagonal.map(({ seed }) => `guidance scale ${seed} · seed ${seed}`),
     );
+  });
+
+  it('without the number of a sample, which is not the number of its picture', () => {
+    const samples = numbers(8).flatMap((n) =>
+      ['1', '2'].map((seed) => ({ sample: `${n}: steps ${n}0`, seed })),
+    );
+    const asked = request(
+      { sample: numbers(8).map((n) => `${n}: steps ${n}0`) },
+      { seed: ['1', '2'] },
+      samples,
+    );
+    expect(planFlow(asked).placed.map(({ caption }) => caption)[2]).toBe('steps 20 · seed 1');
   });
 });

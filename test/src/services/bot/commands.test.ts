@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { APIMessage } from 'discord.js';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parameterEntries } from '#config/parameters.ts';
 import { limits } from '#config/tiers.ts';
 import { filesOf } from '#infra/local/discord/person.ts';
 import type { LocalBot } from './local-bot.ts';
@@ -79,7 +80,7 @@ function think(promptOf: (idea: { words: string; seed: bigint }) => string) {
 /** Does what the courier does: posts the batch's card and keeps the message's id. */
 async function postCard(
   batchId: string,
-  kind: 'card' | 'pictures' = 'card',
+  kind: 'card' | 'pictures' | 'status' = 'card',
   rows: object[] = [],
 ): Promise<APIMessage> {
   const batch = await db.batch.findUniqueOrThrow({ where: { id: batchId } });
@@ -239,11 +240,51 @@ describe('/set and /settings', () => {
       '`steps`: **`30`** → **`31`**',
     );
     const card = await me.type('settings');
-    expect(card.content).toMatch(/\*\*steps\*\* \*\*`31`\*\* \(yours; default `20`\)/);
+    expect(card.content).toContain('**Steps `31`** (`20`)');
+    expect(card.content).toContain('Guidance scale `7.5`');
 
     const reset = await me.press(card, `v1:settings.reset:${me.id}`, ['steps']);
     expect(reset.content).toMatch(/`steps`: \*\*`31`\*\* → \*\*`20`\*\*/);
     expect(components(reset)).not.toMatch('settings.reset');
+  });
+
+  it('show parameters in groups by their titles, the tokens that are left, and fit a phone', async () => {
+    const me = await local.as('moderator');
+    const { content } = await me.type('settings');
+    expect(content).toMatch(/^You have \*\*[\d,]+ tokens\*\*/);
+    expect(content.match(/^\*\*[^*`]+\*\*$/gm)).toEqual([
+      '**Picture**',
+      '**Drawing**',
+      '**Face**',
+      '**Queue and gallery**',
+    ]);
+    for (const { title } of parameterEntries.values()) expect(content).toContain(title);
+    expect(content.length).toBeLessThan(1_200);
+  });
+
+  it('change a parameter in a form, and say what is wrong with a bad value', async () => {
+    const me = await local.as('moderator');
+    const card = await me.type('settings');
+    const form = await me.chooseForm(card, `v1:settings.change:${me.id}`, ['steps']);
+    expect(JSON.stringify(form)).toMatch(/Steps: 1 to 150/);
+    expect(JSON.stringify(form)).toMatch(/"value":"20"/);
+    expect((await me.send(form, { value: '999' }, card)).content).toMatch(
+      /between 1 and 150; 999 is outside/,
+    );
+
+    const change = async (shown: APIMessage, name: string, value: string | string[]) =>
+      me.send(await me.chooseForm(shown, `v1:settings.change:${me.id}`, [name]), { value }, shown);
+    const more = await change(card, 'steps', '33');
+    expect(more.content).toMatch(/^`steps`: \*\*`20`\*\* → \*\*`33`\*\*\n[\s\S]*\*\*Steps `33`\*\* \(`20`\)/);
+    const emptied = await change(more, 'steps', '');
+    expect(emptied.content).toMatch(/`33`\*\* → \*\*`20`/);
+    expect((await change(emptied, 'scheduler', ['euler'])).content).toMatch(/\*\*Scheduler `euler`\*\*/);
+    await me.type('set', { parameter: 'scheduler', value: 'default' });
+  });
+
+  it('offer only what somebody may set', async () => {
+    expect(components(await (await member()).type('settings'))).not.toContain('production_mode');
+    expect(components(await (await local.as('operator')).type('settings'))).toContain('production_mode');
   });
 
   it.each([
@@ -321,7 +362,13 @@ describe('custom ids', () => {
       'plan.run',
       'batch.stop',
       'picture.again',
+      'picture.open',
       'picture.delete',
+      'picture.deleted',
+      'picture.keep',
+      'picture.use',
+      'pictures.again',
+      'sheet.use',
       'review.approve',
       'consent.give',
     ]) {
@@ -545,6 +592,31 @@ describe('/faces and /test_face_mecene', () => {
     expect(card.content).toMatch(/language model was away/);
   });
 
+  it('shows every prompt whole before anything is paid: in the card, or else in a file and in the form', async () => {
+    const me = await member();
+    const long = (words: string) => `portrait of a person, ${words}, ${'under a lime tree '.repeat(12)}end`;
+    const thinking = think(({ words }) => long(words));
+    const few = { face_folders: 'ada', ideas: 'tea; sea', generations_per_input: 1 };
+    const card = await me.type('test_face_mecene', few);
+    for (const words of ['tea', 'sea']) expect(card.content).toContain(`\`${long(words)}\``);
+    expect(card.attachments).toEqual([]);
+    const form = JSON.stringify(await me.openBy(card, 'v1:plan.edit'));
+    for (const words of ['tea', 'sea']) expect(form).toContain(long(words));
+
+    const ideas = Array.from({ length: 10 }, (_, i) => `idea ${i}`);
+    const many = { face_folders: 'ada', ideas: ideas.join('; '), generations_per_input: 1 };
+    const crowded = await me.type('test_face_mecene', many);
+    await thinking.stop();
+    expect(crowded.content).toMatch(/whole in `plan\.yaml`[\s\S]*10\. /);
+    const [file] = crowded.attachments;
+    expect(file?.filename).toBe('plan.yaml');
+    const text = await (await fetch(file!.url)).text();
+    for (const words of ideas) expect(text).toContain(long(words));
+
+    const run = await me.press(crowded, 'v1:plan.cancel');
+    expect(run.attachments).toEqual([]);
+  });
+
   it('says all faults of a face test at once', async () => {
     const { content } = await (await member()).type('test_face_mecene', {
       face_folders: 'ada, nobody, ghost',
@@ -557,15 +629,13 @@ describe('/faces and /test_face_mecene', () => {
 });
 
 describe('a picture’s buttons', () => {
-  it('draw again, vary, tell details, and delete, each for who may', async () => {
+  it('draw again, vary and tell details', async () => {
     const me = await local.as('operator');
     await me.type('imagine', { prompt: 'portrait of a sailor', seed: 5 });
     await draw(me.id);
     const { id: batchId, generations } = await latestBatch(me.id);
     const id = generations[0]!.id;
-    const rows = ['again', 'vary', 'details', 'delete', 'report'].map((action) =>
-      button(`v1:picture.${action}:${id}`, action),
-    );
+    const rows = ['again', 'vary', 'details'].map((action) => button(`v1:picture.${action}:${id}`, action));
     const message = await postCard(batchId, 'card', rows);
     const other = await local.as('other');
 
@@ -577,10 +647,98 @@ describe('a picture’s buttons', () => {
     expect((varied.parameters as { guidance_scale: number }).guidance_scale).not.toBe(7.5);
 
     const details = await other.choose(message, 'Details');
-    expect(details.content).toMatch(/portrait of a sailor[\s\S]*Seed 5[\s\S]*sha256/);
+    expect(details.content).toMatch(/portrait of a sailor[\s\S]*Seed `5`[\s\S]*sha256/);
+  });
+
+  it('ask before a picture is deleted for good, and answer whatever is pressed then', async () => {
+    const me = await local.as('operator');
+    await me.type('imagine', { prompt: 'portrait of a glover', seed: 6 });
+    await draw(me.id);
+    const { id: batchId, generations } = await latestBatch(me.id);
+    const id = generations[0]!.id;
+    const message = await postCard(batchId, 'card', [button(`v1:picture.delete:${id}`, 'Delete…')]);
+    const isThere = async () =>
+      (await db.image.findUniqueOrThrow({ where: { generationId: id } })).deletedAt === null;
+
+    const other = await local.as('other');
     expect((await other.press(message, 'v1:picture.delete')).content).toMatch(/Only the person/);
-    expect((await me.press(message, 'v1:picture.delete')).content).toMatch(/is deleted/);
+    const kept = await me.press(message, 'v1:picture.delete');
+    expect(kept.content).toMatch(/Delete picture 1 for good\? Nobody can bring it back/);
+    expect(await isThere()).toBe(true);
+    expect((await me.press(kept, 'Keep it')).content).toBe('Picture 1 is kept.');
+    expect(await isThere()).toBe(true);
+
+    const question = await me.press(message, 'v1:picture.delete');
+    const forged = await local.post(me.channelId, 'Forged', question.components);
+    expect((await other.press(forged, 'v1:picture.deleted')).content).toMatch(/Only the person/);
+    expect(await isThere()).toBe(true);
+    const twice = await Promise.all([
+      me.press(question, 'Delete for good'),
+      me.press(forged, 'v1:picture.deleted'),
+    ]);
+    for (const { content } of twice) expect(content).toBe('Picture 1 is deleted.');
+    expect(components(twice[0])).toBe('[]');
+    expect(await isThere()).toBe(false);
+    expect(await db.auditEvent.count({ where: { action: 'image.delete', actorId: me.id } })).toBe(1);
     expect((await me.press(message, 'v1:picture.delete')).content).toMatch(/not there any more/);
+  });
+
+  it('open one of several by its number, and draw all of them again', async () => {
+    const me = await local.as('operator');
+    await me.type('imagine', { prompt: 'portrait of a cooper', seed: 70, count: 3 });
+    await draw(me.id);
+    const { id: batchId, generations } = await latestBatch(me.id);
+    const second = generations.find(({ index }) => index === 1)!;
+    const message = await postCard(batchId, 'card', [
+      button(`v1:picture.open:${second.id}`, '2'),
+      button(`v1:pictures.again:${batchId}`, 'Again'),
+    ]);
+    const other = await local.as('other');
+    const card = await other.press(message, '2');
+    expect(card.content).toBe('**Picture 2** · portrait of a cooper · seed 71');
+    expect(card.attachments).toHaveLength(1);
+    expect(components(card)).toMatch(/picture\.details[\s\S]*picture\.report[\s\S]*picture\.delete/);
+
+    expect((await other.press(message, 'Again')).content).toMatch(/^Accepted/);
+    const again = await latestBatch(other.id);
+    expect(again.generations).toHaveLength(3);
+    expect(again.generations.map(({ seed }) => seed)).not.toContain(71n);
+  });
+
+  it('make a picture’s settings one’s own, by its number on the contact sheet', async () => {
+    const me = await local.as('operator');
+    const card = await me.type('sweep', {
+      config: '{prompt: portrait of a tanner, axes: {steps: [10, 20, 30]}, set: {scheduler: euler}}',
+    });
+    await me.press(card, 'v1:plan.run');
+    const { id } = await latestBatch(me.id);
+    const message = await postCard(id, 'status', [button(`v1:sheet.use:${id}`, 'Use these settings…')]);
+    const other = await local.as('other');
+    await other.type('set', { parameter: 'guidance_scale', value: '6' });
+    await other.type('set', { parameter: 'seed', value: '5' });
+    const use = async (number: string) => {
+      const form = await other.openBy(message, 'Use these settings…');
+      return (await other.send(form, { number }, message)).content;
+    };
+    for (const bad of ['0', '4', '-1', '1.5', 'two'])
+      expect(await use(bad), bad).toBe(
+        `There is no picture \`${bad}\` here: give a number from 1 to 3, as on the contact sheet.`,
+      );
+    const own = async () =>
+      Object.fromEntries(
+        (await db.parameterValue.findMany({ where: { userId: other.id } })).map(({ name, value }) => [
+          name,
+          value,
+        ]),
+      );
+    expect(await own()).toEqual({ guidance_scale: 6, seed: 5 });
+
+    expect(await use('#3')).toMatch(/those of picture 3 now:[\s\S]*`steps`: \*\*`20`\*\* → \*\*`30`\*\*/);
+    // What the picture has by default is stored no more; the seed stays one's own.
+    expect(await own()).toEqual({ steps: 30, scheduler: 'euler', seed: 5 });
+    expect(await use('3')).toBe('Your settings are those of picture 3 already.');
+    await other.type('set', { parameter: 'seed', value: 'random' });
+    await db.parameterValue.deleteMany({ where: { userId: other.id } });
   });
 
   it('pick one of several, and never show what is held', async () => {
@@ -650,6 +808,27 @@ describe('a picture’s buttons', () => {
       .toMatchObject({ page: 1 });
     const beyond = await postCard(id, 'pictures', [select('99')]);
     expect((await me.press(beyond, `v1:pictures.page:${id}`, ['99'])).content).toMatch(/not there any more/);
+  });
+
+  it('turn the contact sheets of very many', async () => {
+    const me = await local.as('operator');
+    const yaml = '{prompt: portrait, axes: {steps: {from: 1, to: 60, step: 1}}}';
+    await me.press(await me.type('sweep', { config: yaml }), 'v1:plan.run');
+    const { id } = await latestBatch(me.id);
+    await db.generation.updateMany({ where: { batchId: id }, data: { state: 'cancelled' } });
+    const select = (value: string) => ({
+      type: 1,
+      components: [{ type: 3, custom_id: `v1:sheet.page:${id}`, options: [{ label: value, value }] }],
+    });
+    const message = await postCard(id, 'status', [select('1')]);
+    void (await local.as('other')).press(message, `v1:sheet.page:${id}`, ['1']).catch(() => {});
+    await expect
+      .poll(() => db.delivery.findFirst({ where: { messageId: message.id } }))
+      .toMatchObject({ page: 1 });
+    for (const bad of ['99', '-1', '0.5']) {
+      const forged = await postCard(id, 'status', [select(bad)]);
+      expect((await me.press(forged, `v1:sheet.page:${id}`, [bad])).content).toMatch(/not there any more/);
+    }
   });
 });
 
@@ -839,12 +1018,12 @@ describe('/guild', () => {
       /in this channel: \*\*on\*\*[\s\S]*may be published, by this channel’s setting/,
     );
     expect(await production()).toBe(true);
-    expect(await settings()).toMatch(/production_mode\*\* \*\*`on`\*\* \(this channel’s; default `off`\)/);
+    expect(await settings()).toContain('**Production mode `on`** (this channel’s)');
     expect((await operator.type('guild show')).content).toMatch(`<#${operator.channelId}> on`);
 
     await operator.type('guild production', { mode: 'unset' });
     await operator.type('guild production', { mode: 'on', where: 'server' });
-    expect(await settings()).toMatch(/\(this server’s; default `off`\)/);
+    expect(await settings()).toContain('**Production mode `on`** (this server’s)');
     expect((await operator.type('set', { parameter: 'production_mode', value: 'off' })).content).toMatch(
       /are tests: they can’t be published, by your own setting/,
     );

@@ -37,6 +37,8 @@ export interface Typist {
   /** a command or button that opens a form */
   open(command: string): Promise<Modal>;
   openBy(message: APIMessage, button: string): Promise<Modal>;
+  /** a select that opens a form */
+  chooseForm(message: APIMessage, customId: string, values: readonly string[]): Promise<Modal>;
   suggest(
     command: string,
     options: Options,
@@ -44,7 +46,11 @@ export interface Typist {
   ): Promise<readonly APIApplicationCommandOptionChoice[]>;
   /** a button; or with values, a select. The answer below it, or the message as it is then. */
   press(message: APIMessage, customId: string, values?: readonly string[]): Promise<APIMessage>;
-  send(form: Modal, fields: Readonly<Record<string, string>>, from?: APIMessage): Promise<APIMessage>;
+  send(
+    form: Modal,
+    fields: Readonly<Record<string, string | string[]>>,
+    from?: APIMessage,
+  ): Promise<APIMessage>;
   /** of a message's Apps menu */
   choose(message: APIMessage, entry: string): Promise<APIMessage>;
 }
@@ -123,6 +129,7 @@ function typist(person: Person): Typist {
     type: async (command, options, files) => read(await person.command(command, options, files)),
     open: async (command) => form(await person.command(command)),
     openBy: async (message, button) => form(await person.press(message, button)),
+    chooseForm: async (message, customId, values) => form(await person.select(message, customId, values)),
     suggest: (command, options, focused) => person.autocomplete(command, options, focused),
     async press(message, customId, values) {
       const outcome = values

@@ -1,0 +1,81 @@
+import { expect, it } from 'vitest';
+import { openBatch } from '#src/batches/batches.ts';
+import { detailsOf } from '#src/cards/details.ts';
+import { db } from '#src/doors/db.ts';
+import { type Picture, picturesOf } from '#src/generations/pictures.ts';
+import { type Parameter, type ParameterJson, parameters } from '#src/parameters/definitions.ts';
+import { drawAll } from '#test/src/services/courier/local.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
+
+const owner = actor();
+
+async function drawn(changes: Parameters<typeof cell>[0] = {}): Promise<Picture> {
+  const { batch } = await openBatch(origin({ actor: owner }), request([cell(changes)], { kind: 'sweep' }));
+  await drawAll(batch.id);
+  await db.generation.updateMany({
+    where: { batchId: batch.id },
+    data: { timings: { lora: 0, base: 1234.5, details: 400.4, encode: 0.3 } },
+  });
+  const [picture] = await picturesOf(batch.id);
+  return picture!;
+}
+
+/** The lines below each heading. */
+function groupsOf(details: string): Record<string, string> {
+  const [, ...parts] = details.split(/^\*\*(Asked for|Changed from the default|Technical)\*\*$/m);
+  return Object.fromEntries(parts.flatMap((part, i) => (i % 2 ? [] : [[part, parts[i + 1]!.trim()]])));
+}
+
+/** A value that is not the default, as long as they come. */
+function unusual(parameter: Parameter): ParameterJson {
+  switch (parameter.type) {
+    case 'number':
+    case 'integer':
+      return parameter.default === parameter.max ? parameter.min : parameter.max;
+    case 'boolean':
+      return !parameter.default;
+    case 'choice':
+      return parameter.choices.findLast((one) => one !== parameter.default) ?? parameter.default;
+    case 'loras':
+      return 'film:0.6, ink:0.4';
+    case 'text':
+      return 'hands, '.repeat(140);
+  }
+}
+
+it('says apart what was asked for, what was set otherwise than usual, and what it took', async () => {
+  const picture = await drawn({
+    prompt: 'portrait of a sailor',
+    seed: 42,
+    coordinates: { guidance_scale: '4' },
+    parameters: { steps: 30, guidance_scale: 4, scheduler: 'euler', negative_prompt: 'hats' },
+  });
+  const details = detailsOf(owner.id, picture);
+  expect(details).toMatch(/^\*\*Picture 1\*\* · done · \d+ tokens?\n/);
+  const groups = groupsOf(details);
+  expect(Object.keys(groups)).toEqual(['Asked for', 'Changed from the default', 'Technical']);
+  expect(groups['Asked for']).toMatch(
+    /portrait of a sailor[\s\S]*Seed `42`[\s\S]*guidance scale 4[\s\S]*`hats`/,
+  );
+  // In the order of the definitions, not of their lengths.
+  expect(groups['Changed from the default']).toBe(
+    'Guidance scale `4` (`7.5`) · Steps `30` (`20`) · Scheduler `euler` (`ddim`)',
+  );
+  const { sha256 } = picture.image!;
+  expect(groups.Technical).toContain('Took 1.6 s: base 1.2 s, details 400 ms\n');
+  expect(groups.Technical).toContain(`sha256 \`${sha256.slice(0, 12)}\``);
+  expect(groups.Technical).not.toMatch(/lora|encode|\b0 ms/);
+});
+
+it('says so when everything is as usual', async () => {
+  expect(groupsOf(detailsOf(owner.id, await drawn()))['Changed from the default']).toBe('Nothing.');
+});
+
+it('fits one answer whatever was set, with most of the prompt', async () => {
+  const odd = [...parameters].map(([name, parameter]) => [name, unusual(parameter)]);
+  const picture = await drawn({ prompt: 'p'.repeat(1_000), parameters: Object.fromEntries(odd) });
+  const details = detailsOf(owner.id, picture);
+  expect(details.length).toBeLessThanOrEqual(2_000);
+  expect(details).toContain('p'.repeat(300));
+  expect(details).toContain(`Id \`${picture.id}\``);
+});
