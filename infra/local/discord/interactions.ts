@@ -101,7 +101,7 @@ export class Interactions {
       throw new TypingError('You cannot see this channel.');
     }
     const { type, data, source, used } = this.#asked(ask, { state: this.#state, channel, personId });
-    return this.#send(personId, channel, type, data, { source, used });
+    return this.#send(personId, channel, type, data, { source, used, locale: ask.locale });
   }
 
   #asked(ask: Ask, place: Place): Asked {
@@ -128,7 +128,11 @@ export class Interactions {
     channel: StoredChannel,
     type: InteractionType,
     data: Json,
-    { source, used }: Partial<Pick<Open, 'source' | 'used'>> = {},
+    {
+      source,
+      used,
+      locale = 'en-US',
+    }: Partial<Pick<Open, 'source' | 'used'>> & { locale?: string | undefined } = {},
   ): Promise<Outcome> {
     const state = this.#state;
     const id = snowflake();
@@ -164,7 +168,7 @@ export class Interactions {
         : { user: state.user(personId) }),
       ...(source && { message: source }),
       app_permissions: String(appPermissions),
-      locale: 'en-US',
+      locale,
       entitlements: [],
       authorizing_integration_owners: owners,
       context,

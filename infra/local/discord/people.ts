@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname } from 'node:path';
 import { ChannelType, PermissionFlagsBits as P } from 'discord-api-types/v10';
-import { commandsFor, TypingError } from './commands.ts';
+import { commandsFor, inLanguage, TypingError } from './commands.ts';
 import { DiscordError } from './discord-error.ts';
 import { isObject, type Json } from './fields.ts';
 import type { Interactions } from './interactions.ts';
@@ -103,7 +103,10 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
       if (what === 'samples') return sampleNames;
       const channel = what === 'channels' ? visible(id, person) : null;
       if (channel && part === 'messages') return state.messages(channel.id, PEOPLE[person].id).slice(-200);
-      if (channel && part === 'commands') return commandsFor(state, PEOPLE[person].id, channel.id);
+      if (channel && part === 'commands') {
+        const commands = commandsFor(state, PEOPLE[person].id, channel.id);
+        return inLanguage(commands, query.get('locale') ?? 'en-US');
+      }
       throw new TypingError('No such page.');
     }
     if (what === 'uploads') {

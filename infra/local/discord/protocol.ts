@@ -4,7 +4,7 @@
  *
  *   GET  /sandbox/view?person=member                          → View
  *   GET  /sandbox/channels/ID/messages?person=member          → Message[], oldest first
- *   GET  /sandbox/channels/ID/commands?person=member          → APIApplicationCommand[]
+ *   GET  /sandbox/channels/ID/commands?person=member&locale=de → APIApplicationCommand[], with `name_localized` and the like
  *   POST /sandbox/channels/ID/messages   { person, content }  → Message
  *   POST /sandbox/uploads?person&channel&filename  (the bytes) → APIAttachment
  *   POST /sandbox/interactions           Ask                  → Outcome
@@ -25,8 +25,8 @@ export type { OptionValue };
 
 export type Modal = APIModalInteractionResponseCallbackData & { readonly interactionId: string };
 
-/** What a person does with an app. `person` and `channel` say who and where. */
-export type Ask = { readonly person: PersonName; readonly channel: string } & (
+/** What a person does with an app. `person` and `channel` say who and where; `locale` what their client is set to, else English. */
+export type Ask = { readonly person: PersonName; readonly channel: string; readonly locale?: string } & (
   | {
       readonly kind: 'command';
       readonly command: string;

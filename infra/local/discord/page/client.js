@@ -10,6 +10,8 @@
 export class Client {
   /** @type {PersonName} */
   person = 'member';
+  /** what the person's client is set to, as Discord names it */
+  locale = 'en-US';
   /** @type {View | null} */
   view = null;
   channelId = '';
@@ -104,7 +106,12 @@ export class Client {
    * @returns {Promise<Outcome>}
    */
   act(act) {
-    return this.#post('interactions', { ...act, person: this.person, channel: this.channelId });
+    return this.#post('interactions', {
+      ...act,
+      person: this.person,
+      channel: this.channelId,
+      locale: this.locale,
+    });
   }
 
   /** @param {string} content */
@@ -145,7 +152,7 @@ export class Client {
 
   /** @param {string} path */
   async #get(path) {
-    return this.#read(await fetch(`sandbox/${path}?person=${this.person}`));
+    return this.#read(await fetch(`sandbox/${path}?person=${this.person}&locale=${this.locale}`));
   }
 
   /**

@@ -30,7 +30,7 @@ const ASK_AFTER_MS = 200;
 /** Options of files that sample photos are offered for. */
 const FOR_PHOTOS = /^photo/;
 
-/** @typedef {{ command: APIApplicationCommand, path: string[], description: string, options: APIApplicationCommandBasicOption[] }} Leaf */
+/** @typedef {{ command: APIApplicationCommand, path: string[], shown: string, description: string, options: APIApplicationCommandBasicOption[] }} Leaf */
 /** @typedef {{ value: string | number | boolean, label: string }} Pick */
 /** @typedef {{ text: string, pick: Pick | null, file: File | null }} Entry what stands in one option's field */
 /** @typedef {{ title: string, hint?: string, mark?: string, picture?: string, choose: () => void }} Item */
@@ -122,22 +122,22 @@ export class Composer {
     this.#say('');
     const query = /^\/([^\n]*)$/.exec(input.value)?.[1];
     if (query === undefined) return this.#suggest([]);
-    const leaf = leaves(this.#client.commands).find((one) => `${nameOf(one)} ` === query);
+    const leaf = leaves(this.#client.commands).find(
+      (one) => `${one.shown} ` === query || `${nameOf(one)} ` === query,
+    );
     if (leaf) return this.#begin(leaf);
     this.#suggest(
       leaves(this.#client.commands)
         .filter(
           (one) =>
             nameOf(one).startsWith(query) ||
-            nameOf(one)
-              .split(/[ _-]/)
-              .some((part) => part.startsWith(query)),
+            `${one.shown} ${nameOf(one)}`.split(/[ _-]/).some((part) => part.startsWith(query)),
         )
-        .sort((a, b) => Number(!nameOf(a).startsWith(query)) - Number(!nameOf(b).startsWith(query)))
+        .sort((a, b) => Number(!a.shown.startsWith(query)) - Number(!b.shown.startsWith(query)))
         .map((one) => ({
-          title: `/${nameOf(one)}`,
+          title: `/${one.shown}`,
           hint: one.description,
-          mark: one.options.map(({ name, required }) => (required ? name : `${name}?`)).join('  '),
+          mark: one.options.map((option) => `${labelOf(option)}${option.required ? '' : '?'}`).join('  '),
           choose: () => this.#begin(one),
         })),
       'Commands',
@@ -164,7 +164,7 @@ export class Composer {
     const rest = leaf.options.filter(({ name }) => !this.#entries.has(name));
     fill(
       this.#line,
-      h('span', { class: 'command-name' }, `/${nameOf(leaf)}`),
+      h('span', { class: 'command-name' }, `/${leaf.shown}`),
       shown.map((option) => this.#field(option)),
       rest.length > 0 &&
         h(
@@ -189,12 +189,13 @@ export class Composer {
 
   /** @param {APIApplicationCommandBasicOption} option */
   #field(option) {
-    const { name, type, description } = option;
+    const { name, type } = option;
+    const [label, description] = [labelOf(option), aboutOf(option)];
     const entry = /** @type {Entry} */ (this.#entries.get(name));
     const pill = h(
       'label',
       { class: 'option', 'data-option': name, title: description },
-      h('span', {}, name),
+      h('span', {}, label),
     );
     if (type === TYPE.file) {
       const picker = h('input', { type: 'file', hidden: true });
@@ -204,7 +205,7 @@ export class Composer {
         {
           type: 'button',
           class: 'picker',
-          'aria-label': `${name}: ${description}`,
+          'aria-label': `${label}: ${description}`,
           onclick: () => (withSamples ? this.#offerSamples(option, entry, picker) : picker.click()),
           onfocus: () => withSamples && !entry.file && this.#offerSamples(option, entry, picker),
         },
@@ -224,7 +225,7 @@ export class Composer {
       inputmode: numeric ? 'decimal' : 'text',
       autocomplete: 'off',
       spellcheck: 'false',
-      'aria-label': `${name}: ${description}`,
+      'aria-label': `${label}: ${description}`,
       onfocus: () => this.#offer(option, entry, input),
       oninput: () => {
         entry.text = input.value;
@@ -257,7 +258,7 @@ export class Composer {
     };
     const fits = (/** @type {string} */ label) =>
       entry.pick !== null || label.toLowerCase().includes(entry.text.trim().toLowerCase());
-    const about = `${option.name}: ${option.description}${range(option)}`;
+    const about = `${labelOf(option)}: ${aboutOf(option)}${range(option)}`;
     if ('autocomplete' in option && option.autocomplete) {
       this.#stale = true;
       this.#list.classList.add('stale');
@@ -288,7 +289,7 @@ export class Composer {
     /** @type {{ label: string, value: string | number | boolean, mark?: string }[]} */
     let offered = [];
     if ('choices' in option && option.choices?.length) {
-      offered = option.choices.map(({ name, value }) => ({ label: name, value }));
+      offered = option.choices.map((choice) => ({ label: labelOf(choice), value: choice.value }));
     } else if (option.type === TYPE.boolean) {
       offered = [
         { label: 'True', value: true },
@@ -315,7 +316,8 @@ export class Composer {
    * @param {Entry} entry
    * @param {HTMLInputElement} picker
    */
-  async #offerSamples({ name, description }, entry, picker) {
+  async #offerSamples(option, entry, picker) {
+    const { name } = option;
     const ticket = ++this.#asked;
     const samples = await this.#client.samples();
     if (ticket !== this.#asked) return;
@@ -332,19 +334,19 @@ export class Composer {
           },
         })),
       ],
-      `${name}: ${description}`,
+      `${labelOf(option)}: ${aboutOf(option)}`,
     );
   }
 
   /** @param {readonly APIApplicationCommandBasicOption[]} rest */
   #offerOptions(rest) {
     this.#suggest(
-      rest.map(({ name, description }) => ({
-        title: name,
-        hint: description,
+      rest.map((option) => ({
+        title: labelOf(option),
+        hint: aboutOf(option),
         choose: () => {
-          this.#entries.set(name, { text: '', pick: null, file: null });
-          this.#draw(name);
+          this.#entries.set(option.name, { text: '', pick: null, file: null });
+          this.#draw(option.name);
         },
       })),
       'Options',
@@ -376,7 +378,7 @@ export class Composer {
       const numeric = option.type === TYPE.integer || option.type === TYPE.number;
       const typedChoice =
         'choices' in option
-          ? option.choices?.find(({ name }) => name.toLowerCase() === text.toLowerCase())
+          ? option.choices?.find((choice) => labelOf(choice).toLowerCase() === text.toLowerCase())
           : undefined;
       values[option.name] =
         entry.pick?.value ??
@@ -389,16 +391,16 @@ export class Composer {
   async #send() {
     const leaf = this.#leaf;
     if (!leaf) return;
-    const missing = leaf.options
-      .filter(({ name, required }) => required && !this.#filled(name))
-      .map(({ name }) => name);
-    if (missing.length) {
+    const empty = leaf.options.filter(({ name, required }) => required && !this.#filled(name));
+    if (empty.length) {
+      const missing = empty.map(({ name }) => name);
+      const labels = empty.map(labelOf);
       for (const name of missing)
         this.#line.querySelector(`[data-option="${CSS.escape(name)}"]`)?.classList.add('wrong');
       this.#draw(missing[0]);
       this.#line.querySelector(`[data-option="${CSS.escape(missing[0] ?? '')}"]`)?.classList.add('wrong');
       return this.#say(
-        missing.length > 1 ? `Please fill in ${missing.join(' and ')}.` : `Please fill in ${missing[0]}.`,
+        labels.length > 1 ? `Please fill in ${labels.join(' and ')}.` : `Please fill in ${labels[0]}.`,
       );
     }
     this.#line.classList.add('sending');
@@ -537,29 +539,46 @@ export class Composer {
  * @returns {Leaf[]}
  */
 function leaves(commands) {
-  /** @param {APIApplicationCommand} command @param {string[]} path @param {readonly APIApplicationCommandOption[]} options @param {string} description @returns {Leaf[]} */
-  const below = (command, path, options, description) => {
+  /** @param {APIApplicationCommand} command @param {string[]} path @param {string} shown @param {readonly APIApplicationCommandOption[]} options @param {string} description @returns {Leaf[]} */
+  const below = (command, path, shown, options, description) => {
     const subs = options.filter(({ type }) => type === TYPE.subcommand || type === TYPE.group);
     if (!subs.length) {
       return [
-        { command, path, description, options: /** @type {APIApplicationCommandBasicOption[]} */ (options) },
+        {
+          command,
+          path,
+          shown,
+          description,
+          options: /** @type {APIApplicationCommandBasicOption[]} */ (options),
+        },
       ];
     }
     return subs.flatMap((sub) =>
       below(
         command,
         [...path, sub.name],
+        `${shown} ${labelOf(sub)}`,
         'options' in sub ? /** @type {APIApplicationCommandOption[]} */ (sub.options ?? []) : [],
-        sub.description,
+        aboutOf(sub),
       ),
     );
   };
   return commands
     .filter(({ type }) => type === 1)
-    .flatMap((one) => below(one, [], one.options ?? [], one.description));
+    .flatMap((one) => below(one, [], labelOf(one), one.options ?? [], aboutOf(one)));
 }
 
-/** @param {Leaf} leaf */
+/** In the person's language, where the bot has it. @param {{ name: string, name_localized?: string | undefined }} named */
+function labelOf({ name, name_localized: localized }) {
+  return localized ?? name;
+}
+
+/** @param {{ description: string, description_localized?: string | undefined }} described */
+function aboutOf({ description, description_localized: localized }) {
+  return localized ?? description;
+}
+
+/** In English, as the bot knows it. @param {Leaf} leaf */
 function nameOf({ command, path }) {
   return [command.name, ...path].join(' ');
 }

@@ -28,9 +28,15 @@ const unread = new Set();
 /** Elements that need not be built again, with what they were built from. @type {Map<string, { key: string, element: HTMLElement }>} */
 let built = new Map();
 
+/** Discord's names of the languages that one can look at this with. */
+const LANGUAGES = { 'en-US': 'English', de: 'Deutsch', fr: 'Français', 'es-ES': 'Español', ja: '日本語' };
+const LANGUAGE_KEPT = 'locale';
+
 await start();
 
 async function start() {
+  const locale = localStorage.getItem(LANGUAGE_KEPT) ?? '';
+  if (Object.hasOwn(LANGUAGES, locale)) client.locale = locale;
   const [person, channelId] = location.hash.slice(1).split('/');
   await become(/** @type {PersonName} */ (person || 'member'), channelId);
   byId('menu').addEventListener('click', () => document.body.classList.toggle('drawer'));
@@ -316,11 +322,30 @@ function drawFrame() {
       h('span', {}, h('b', {}, view.me.name), h('small', {}, roleOf(client.person))),
       h('span', { class: 'switch' }, 'Be somebody else'),
     ),
+    languageSelect(),
   );
   const sign = channel?.kind === 'text' ? '#' : channel?.kind === 'thread' ? '⌇' : '@';
   fill(byId('channel-name'), h('span', { class: 'sign' }, sign), channel?.name ?? '');
   fill(byId('channel-topic'), channel?.topic ?? '');
   document.title = `${channel?.kind === 'text' ? '#' : ''}${channel?.name ?? ''} · ${guild?.name ?? 'Direct'} (local stand-in)`;
+}
+
+/** What this person's client is set to: an interaction tells it to the bot. */
+function languageSelect() {
+  const select = h(
+    'select',
+    {
+      'aria-label': 'Language',
+      onchange: () => {
+        client.locale = select.value;
+        localStorage.setItem(LANGUAGE_KEPT, select.value);
+        void open(client.channelId);
+      },
+    },
+    Object.entries(LANGUAGES).map(([value, name]) => h('option', { value }, name)),
+  );
+  select.value = client.locale;
+  return select;
 }
 
 /** @param {PersonName} person */
