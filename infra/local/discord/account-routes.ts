@@ -62,7 +62,7 @@ export function accountRoutes(state: State, gateway: GatewayAdvice): Route[] {
     get('/users/@me', () => ok(self())),
     get('/users/@me/guilds', () =>
       ok(
-        state.world.guilds.map((guild) => ({
+        state.guildsOfBot.map((guild) => ({
           id: guild.id,
           name: guild.name,
           icon: null,

@@ -14,6 +14,7 @@ import { Faults, refusals } from './discord-error.ts';
 import { Fields, isObject, type Json } from './fields.ts';
 import { snowflake } from './snowflake.ts';
 import type { State } from './state.ts';
+import { isForum } from './threads.ts';
 
 const MAX_BY_TYPE: Record<number, number> = {
   [ApplicationCommandType.ChatInput]: 100,
@@ -91,7 +92,7 @@ function toCommand(
 /** The commands a person is offered in a place: installed there, allowed to them; a guild's own before global ones. */
 export function commandsFor(state: State, personId: string, channelId: string): APIApplicationCommand[] {
   const channel = state.channels.get(channelId);
-  if (!channel) return [];
+  if (!channel || isForum(channel)) return [];
   const held = state.permissions(channel, personId);
   const context = contextOf(state, channelId);
   return [...state.commands.values()]

@@ -197,7 +197,7 @@ export class Gateway {
     const id = randomBytes(16).toString('hex');
     const session: Session = { id, shard, shards, intents, seq: 0, kept: [], line, expiry: undefined };
     this.#sessions.set(id, session);
-    const guilds = this.#state.world.guilds.filter((guild) => shardOf(guild.id, shards) === shard);
+    const guilds = this.#state.guildsOfBot.filter((guild) => shardOf(guild.id, shards) === shard);
     this.#send(session, Event.Ready, {
       v: 10,
       user: { ...this.#state.bot, verified: true, mfa_enabled: true, email: null },

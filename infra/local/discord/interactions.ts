@@ -22,7 +22,7 @@ import { contextOf, readChoices, TypingError } from './commands.ts';
 import { readModal } from './components.ts';
 import { DiscordError, Faults, invalid, refusals } from './discord-error.ts';
 import { isObject, type Json } from './fields.ts';
-import { blankMessage, createMessage, type Draft, editMessage, FILE_MAX, replyTo } from './messages.ts';
+import { blankMessage, createMessage, type Draft, editMessage, replyTo } from './messages.ts';
 import { has } from './permissions.ts';
 import type { Ask, Outcome } from './protocol.ts';
 import type { Place } from './resolve.ts';
@@ -143,7 +143,7 @@ export class Interactions {
     const appPermissions =
       context === Context.PrivateChannel
         ? P.EmbedLinks | P.AttachFiles | P.MentionEveryone
-        : state.permissions(channel, state.world.applicationId);
+        : state.permissionsOfApp(channel);
     const owners = {
       [Context.Guild]: { 0: channel.guildId },
       [Context.BotDM]: { 0: '0' },
@@ -172,7 +172,7 @@ export class Interactions {
       entitlements: [],
       authorizing_integration_owners: owners,
       context,
-      attachment_size_limit: FILE_MAX,
+      attachment_size_limit: this.#state.fileMax,
     } as unknown as APIInteraction;
 
     const { promise, resolve: settle } = Promise.withResolvers<Outcome>();
@@ -314,7 +314,7 @@ export class Interactions {
 
   #grant({ payload, channel, personId }: Open, originalId: string | null): void {
     const { id: interactionId, token } = payload;
-    const expiresAt = snowflakeTime(interactionId) + this.#times.tokenLifeMs;
+    const expiresAt = Date.now() + this.#times.tokenLifeMs;
     this.#state.tokens.set(token, {
       interactionId,
       token,

@@ -7,12 +7,13 @@ import { commandsFor, inLanguage, TypingError } from './commands.ts';
 import { DiscordError } from './discord-error.ts';
 import { isObject, type Json } from './fields.ts';
 import type { Interactions } from './interactions.ts';
-import { createMessage, FILE_MAX } from './messages.ts';
+import { createMessage } from './messages.ts';
 import { has } from './permissions.ts';
 import type { Ask, Misbehaviour, PersonEvent, View, ViewChannel, ViewUser } from './protocol.ts';
 import { contentTypeOf, readBytes } from './rest.ts';
 import { sampleNames, samplePhoto } from './samples/samples.ts';
-import type { Change, State } from './state.ts';
+import { type Change, FILE_MAX, type State } from './state.ts';
+import { createPost, isForum, openForWriting } from './threads.ts';
 import { PEOPLE, type PersonName, type StoredChannel } from './world.ts';
 
 const PAGE = new URL('./page/', import.meta.url);
@@ -129,7 +130,13 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
     if (what === 'interactions') return interactions.ask(given as unknown as Ask);
     if (what === 'channels' && part === 'messages') {
       if (!viewChannel(state, channel, personId).canSend) throw new TypingError('You may not write here.');
-      const draft = { body: { content: String(given.content ?? '') }, files: new Map() };
+      const content = String(given.content ?? '');
+      const draft = { body: { content }, files: new Map() };
+      if (isForum(channel)) {
+        const title = { name: content.slice(0, 100) };
+        return (await createPost(state, channel, personId, title, draft)).message;
+      }
+      openForWriting(state, channel, personId);
       return createMessage(state, channel, draft, { author: state.user(personId)! });
     }
     if (what === 'dismiss') {
@@ -174,6 +181,8 @@ function viewChannel(state: State, channel: StoredChannel, personId: string): Vi
     [ChannelType.GroupDM]: 'group',
     [ChannelType.GuildText]: 'text',
     [ChannelType.GuildAnnouncement]: 'text',
+    [ChannelType.GuildForum]: 'forum',
+    [ChannelType.GuildMedia]: 'forum',
   } as const;
   const held = state.permissions(channel, personId);
   return {

@@ -33,8 +33,8 @@ export type FileToSend = string | { readonly filename: string; readonly data: Ui
 
 export interface PersonPlace {
   readonly person: PersonName;
-  /** 0 (the default) or 1 */
-  readonly guild?: 0 | 1;
+  /** 0 is the default */
+  readonly guild?: 0 | 1 | 2;
   /** a name in that guild, `dm` (with the bot), `friends` (the group chat), or an id, a thread's too */
   readonly channel: string;
 }
@@ -136,7 +136,7 @@ export async function connectPerson(
   return at(connection, guild, await connection.channelId(channel, guild));
 }
 
-function at(connection: Connection, guild: 0 | 1, channelId: string): Person {
+function at(connection: Connection, guild: 0 | 1 | 2, channelId: string): Person {
   const { person } = connection;
   const place = { person, channel: channelId };
   const ask = async (rest: AskRest): Promise<Outcome> => {
@@ -339,7 +339,7 @@ class Connection {
     return body;
   }
 
-  async channelId(name: string, guild: 0 | 1): Promise<string> {
+  async channelId(name: string, guild: 0 | 1 | 2): Promise<string> {
     this.view = await this.get<View>('view');
     const { guilds, direct } = this.view;
     const here = guilds[guild]?.channels ?? [];

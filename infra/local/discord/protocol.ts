@@ -5,7 +5,7 @@
  *   GET  /sandbox/view?person=member                          → View
  *   GET  /sandbox/channels/ID/messages?person=member          → Message[], oldest first
  *   GET  /sandbox/channels/ID/commands?person=member&locale=de → APIApplicationCommand[], with `name_localized` and the like
- *   POST /sandbox/channels/ID/messages   { person, content }  → Message
+ *   POST /sandbox/channels/ID/messages   { person, content }  → Message; in a forum, the first of a new post
  *   POST /sandbox/uploads?person&channel&filename  (the bytes) → APIAttachment
  *   POST /sandbox/interactions           Ask                  → Outcome
  *   POST /sandbox/dismiss                { person, channel, message }
@@ -70,7 +70,7 @@ export type Outcome = { readonly interactionId: string } & (
 export interface ViewChannel {
   readonly id: string;
   readonly name: string;
-  readonly kind: 'text' | 'thread' | 'dm' | 'group';
+  readonly kind: 'text' | 'forum' | 'thread' | 'dm' | 'group';
   readonly topic: string | null;
   readonly parentId: string | null;
   readonly canSend: boolean;
@@ -128,6 +128,19 @@ export interface Misbehaviour {
     readonly status?: 500 | 502 | 503;
     readonly route?: string;
   } | null;
+  /** a wall before Discord answers with a page of its own: 403, 413, 429 (Cloudflare's 1015), 502, 520 … */
+  readonly wall?: {
+    readonly next: number;
+    readonly status: number;
+    readonly retryAfterS?: number;
+    readonly route?: string;
+  } | null;
+  /** the bot's token is refused, whatever it is */
+  readonly refuseToken?: { readonly next: number } | null;
+  /** a request with files is read only after so long, as over a slow line */
+  readonly slowUpload?: { readonly next: number; readonly ms: number } | null;
+  /** bytes that one file may have at most; Discord's own limit when 0 */
+  readonly fileMax?: number;
   readonly refuseDms?: boolean;
   /** at once, to every shard: op 7 */
   readonly reconnect?: true;

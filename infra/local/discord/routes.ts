@@ -36,6 +36,15 @@ import {
 } from './routing.ts';
 import { byAge, snowflakeTime } from './snowflake.ts';
 import type { State } from './state.ts';
+import {
+  changedThread,
+  createPost,
+  createThread,
+  isForum,
+  mustBeOpen,
+  openForWriting,
+  showThread,
+} from './threads.ts';
 import type { StoredChannel } from './world.ts';
 
 interface Parts {
@@ -78,27 +87,6 @@ export function createRoutes(parts: Parts): Route[] {
     const message = state.message(channel.id, call.params.message_id!);
     if (!message) throw refusals.unknownMessage();
     return message;
-  }
-
-  function startThread(parent: StoredChannel, call: Call, id?: string): StoredChannel {
-    const { name, type, auto_archive_duration } = objectBody(call);
-    if (typeof name !== 'string' || name.length < 1 || name.length > 100) {
-      throw invalid(['name'], 'BASE_TYPE_BAD_LENGTH', 'Must be between 1 and 100 in length.');
-    }
-    return state.createChannel({
-      ...(id && { id }),
-      type: type === ChannelType.PrivateThread && !id ? ChannelType.PrivateThread : ChannelType.PublicThread,
-      guildId: parent.guildId!,
-      name,
-      parentId: parent.id,
-      thread: {
-        ownerId: botId,
-        members: [botId],
-        archived: false,
-        locked: false,
-        autoArchiveMinutes: (auto_archive_duration as 1440 | undefined) ?? 1440,
-      },
-    });
   }
 
   function threadOf(call: Call, ...wanted: bigint[]) {
@@ -164,20 +152,16 @@ export function createRoutes(parts: Parts): Route[] {
     patch('/channels/{channel_id}', (call) => {
       const body = objectBody(call);
       const channel = channelOf(call);
-      const held = state.permissions(channel, botId);
-      const { thread } = channel;
-      if (!has(held, thread ? P.ManageThreads : P.ManageChannels) && thread?.ownerId !== botId) {
+      const thread = channel.thread && changedThread(state, channel, botId, body);
+      if (!thread && !has(state.permissions(channel, botId), P.ManageChannels))
         throw refusals.missingPermissions();
-      }
       state.updateChannel(channel, {
         ...(typeof body.name === 'string' && { name: body.name }),
         ...(typeof body.topic === 'string' && { topic: body.topic }),
         ...(Array.isArray(body.permission_overwrites) && {
           overwrites: body.permission_overwrites.map(overwrite),
         }),
-        ...(thread && {
-          thread: { ...thread, archived: body.archived === true, locked: body.locked === true },
-        }),
+        ...(thread && { thread }),
       });
       return ok(state.apiChannel(channel));
     }),
@@ -222,13 +206,13 @@ export function createRoutes(parts: Parts): Route[] {
     post('/channels/{channel_id}/messages', async (call) => {
       const body = objectBody(call);
       const channel = channelOf(call);
-      const thread = channel.thread;
       const held = state.permissions(channel, botId);
-      if (!has(held, thread ? P.SendMessagesInThreads : P.SendMessages)) throw refusals.missingPermissions();
+      const sending = channel.thread ? P.SendMessagesInThreads : P.SendMessages;
+      if (!has(held, sending)) throw refusals.missingPermissions();
       mustMayCarry(call, channel);
       if (channel.type === ChannelType.DM && troubles.refuseDms) throw refusals.cannotDm();
-      if (thread?.locked) throw refusals.threadArchived();
-      if (thread?.archived) state.updateChannel(channel, { thread: { ...thread, archived: false } });
+      if (isObject(body.message_reference) && !has(held, P.ReadMessageHistory)) throw refusals.replyUnread();
+      openForWriting(state, channel, botId);
 
       const nonce = body.nonce === undefined || body.nonce === null ? null : String(body.nonce);
       if (nonce && nonce.length > 25)
@@ -253,6 +237,7 @@ export function createRoutes(parts: Parts): Route[] {
       const channel = channelOf(call);
       const message = messageOf(call, channel);
       if (message.author.id !== botId) throw refusals.notYourMessage();
+      mustBeOpen(state, channel, botId);
       mustMayCarry(call, channel);
       return ok(await editMessage(state, message, { body: objectBody(call), files: call.files }));
     }),
@@ -310,23 +295,23 @@ export function createRoutes(parts: Parts): Route[] {
       const channel = channelOf(call, P.CreatePublicThreads);
       const message = messageOf(call, channel);
       if (state.channels.has(message.id)) throw refusals.threadExists();
-      const thread = state.apiChannel(startThread(channel, call, message.id));
-      state.updateMessage({
-        ...message,
-        flags: (message.flags ?? 0) | Flag.HasThread,
-        thread: thread as NonNullable<APIMessage['thread']>,
-      });
-      return created({ ...thread, member: state.threadMember(state.channels.get(message.id)!, botId) });
+      const thread = createThread(state, channel, botId, objectBody(call), message.id);
+      showThread(state, message, thread);
+      return created({ ...state.apiChannel(thread), member: state.threadMember(thread, botId) });
     }),
-    post('/channels/{channel_id}/threads', (call) => {
-      const wanted =
-        objectBody(call).type === ChannelType.PrivateThread ? P.CreatePrivateThreads : P.CreatePublicThreads;
-      const channel = channelOf(call, wanted);
-      if (channel.type !== ChannelType.GuildText) {
-        throw invalid(['type'], 'CHANNEL_TYPE_INVALID', 'Threads start in text channels.');
+    post('/channels/{channel_id}/threads', async (call) => {
+      const body = objectBody(call);
+      if (isForum(channelOf(call))) {
+        const forum = channelOf(call, P.SendMessages);
+        const draft = { body: isObject(body.message) ? body.message : {}, files: call.files };
+        const { post: thread, message } = await createPost(state, forum, botId, body, draft);
+        const member = state.threadMember(thread, botId);
+        return created({ ...state.apiChannel(thread), member, message });
       }
-      const thread = startThread(channel, call);
-      if (thread.type === ChannelType.PublicThread) noteThread(channel, thread);
+      const isPrivate = body.type === ChannelType.PrivateThread;
+      const channel = channelOf(call, isPrivate ? P.CreatePrivateThreads : P.CreatePublicThreads);
+      const thread = createThread(state, channel, botId, body);
+      if (thread.type !== ChannelType.PrivateThread) noteThread(channel, thread);
       return created({ ...state.apiChannel(thread), member: state.threadMember(thread, botId) });
     }),
     get('/channels/{channel_id}/thread-members', (call) => {

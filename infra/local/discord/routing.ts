@@ -27,7 +27,7 @@ export const done: Answer = { status: 204 };
 
 /** The guild of the path. */
 export function guildOf(state: State, { params }: Call): Guild {
-  const guild = state.guild(params.guild_id);
+  const guild = state.guildsOfBot.find(({ id }) => id === params.guild_id);
   if (!guild) throw refusals.unknownGuild();
   return guild;
 }

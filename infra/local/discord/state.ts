@@ -17,6 +17,7 @@ import {
   type APIThreadMember,
   type APIUser,
   ChannelType,
+  ForumLayoutType,
   type GuildMemberFlags,
   PermissionFlagsBits as P,
   type ThreadMemberFlags,
@@ -29,6 +30,8 @@ import { createWorld, type Guild, type StoredChannel, type World } from './world
 /** After this long an enforced nonce is forgotten; Discord says "a few minutes". */
 const NONCE_LIFE_MS = 5 * 60_000;
 const SAVE_AFTER_MS = 500;
+/** Bytes of one file without boosts. */
+export const FILE_MAX = 10 * 1024 * 1024;
 /** Messages a channel keeps over a restart. */
 const KEPT_MESSAGES = 1_000;
 
@@ -79,6 +82,8 @@ export class State {
   /** global ones have no `guild_id` */
   readonly commands = new Map<string, APIApplicationCommand>();
   readonly tokens = new Map<string, StoredToken>();
+  /** bytes of one file; more in servers with boosts */
+  fileMax = FILE_MAX;
   readonly attachments: Attachments;
   /** `http://127.0.0.1:PORT` */
   readonly origin: string;
@@ -160,6 +165,11 @@ export class State {
     };
   }
 
+  /** Those that the bot is a member of. */
+  get guildsOfBot(): Guild[] {
+    return this.world.guilds.filter(({ members }) => members.has(this.world.applicationId));
+  }
+
   permissions(channel: StoredChannel, userId: string): bigint {
     const place = channel.parentId ? this.channels.get(channel.parentId) : channel;
     if (!channel.guildId) return this.#isIn(channel, userId) ? permissionsIn(undefined, place, userId) : 0n;
@@ -167,6 +177,15 @@ export class State {
     const isPrivate = channel.type === ChannelType.PrivateThread;
     const isMember = channel.thread?.members.includes(userId) ?? false;
     return isPrivate && !isMember && !has(held, P.ManageThreads) ? 0n : held;
+  }
+
+  /** What the app may do: where the bot is no member, what everyone may. */
+  permissionsOfApp(channel: StoredChannel): bigint {
+    const guild = this.guild(channel.guildId);
+    const isInside = !guild || guild.members.has(this.world.applicationId);
+    return isInside
+      ? this.permissions(channel, this.world.applicationId)
+      : BigInt(guild.roles[0]!.permissions);
   }
 
   /** The bot is in its direct messages, and in no group chat: there it is only known by a person's install. */
@@ -215,19 +234,24 @@ export class State {
       if (type === ChannelType.DM) return { ...base, type, name: null, recipients };
       return { ...base, type, name, recipients, icon: null, owner_id: recipients[0]!.id };
     }
-    if (type === ChannelType.GuildText || type === ChannelType.GuildAnnouncement) {
-      return {
-        ...base,
-        type,
-        guild_id: guildId!,
-        name,
-        parent_id: parentId,
-        position: channel.position ?? 0,
-        permission_overwrites: channel.overwrites ?? [],
-        topic: channel.topic ?? null,
-        nsfw: false,
-        rate_limit_per_user: 0,
-      };
+    const inGuild = {
+      guild_id: guildId!,
+      name,
+      parent_id: parentId,
+      position: channel.position ?? 0,
+      permission_overwrites: channel.overwrites ?? [],
+      topic: channel.topic ?? null,
+      nsfw: false,
+      rate_limit_per_user: 0,
+    };
+    if (type === ChannelType.GuildText || type === ChannelType.GuildAnnouncement)
+      return { ...base, ...inGuild, type };
+    if (type === ChannelType.GuildForum || type === ChannelType.GuildMedia) {
+      const forum = { available_tags: [], default_reaction_emoji: null, default_sort_order: null };
+      const layout = { default_forum_layout: ForumLayoutType.NotSet };
+      return type === ChannelType.GuildForum
+        ? { ...base, ...inGuild, ...forum, ...layout, type }
+        : { ...base, ...inGuild, ...forum, type };
     }
     const count = messages?.size ?? 0;
     return {

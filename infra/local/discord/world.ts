@@ -1,9 +1,10 @@
 /**
- * The world at its beginning: two guilds, five people, one bot. Ids are the same at every start, so a bot's database
+ * The world at its beginning: three guilds, five people, one bot. Ids are the same at every start, so a bot's database
  * still fits after a restart.
  *
- *   guild 0  Atelier   heard by shard 0 of 2      #portraits #sweeps #review #no-bots; the platform's own
+ *   guild 0  Atelier   heard by shard 0 of 2      #portraits #sweeps #review #no-bots, a forum and a media channel; the platform's own
  *   guild 1  Salon     heard by shard 1 of 2      the same; the platform does not trust it
+ *   guild 2  Annex     #lounge: the app is installed for its commands alone, and the bot is no member
  *   friends            a group chat of Member and Another member; the bot is there by user install only
  *   dm                 each person with the bot
  */
@@ -32,7 +33,7 @@ export const PEOPLE = {
 
 export type PersonName = keyof typeof PEOPLE;
 
-/** Owns both guilds and never speaks, so that nobody who does is above every permission. */
+/** Owns the guilds and never speaks, so that nobody who does is above every permission. */
 const OWNER_ID = worldId(10);
 
 /** A guild's serial keeps it on its shard. */
@@ -45,12 +46,19 @@ export const STAFF = {
   TRUSTED_GUILDS: worldId(GUILD_SERIALS[0]),
 } as const;
 
-export const GUILD_CHANNELS = ['portraits', 'sweeps', 'review', 'no-bots'] as const;
+export const GUILD_CHANNELS = ['portraits', 'sweeps', 'review', 'no-bots', 'forum', 'media'] as const;
 const TOPICS: Record<(typeof GUILD_CHANNELS)[number], string> = {
   portraits: 'Ask for portraits here: type / to see what the bot can do.',
   sweeps: 'Parameter sweeps and face tests.',
   review: 'Moderators only: what the safety checks flagged.',
   'no-bots': 'The bot may read here, but neither write nor attach files.',
+  forum: 'What you write here begins a post.',
+  media: 'What you write here begins a post.',
+};
+/** The others are text channels. */
+const TYPES: Partial<Record<(typeof GUILD_CHANNELS)[number], StoredChannel['type']>> = {
+  forum: ChannelType.GuildForum,
+  media: ChannelType.GuildMedia,
 };
 
 export interface Guild {
@@ -67,6 +75,8 @@ export interface StoredChannel {
   readonly type:
     | typeof ChannelType.GuildText
     | typeof ChannelType.GuildAnnouncement
+    | typeof ChannelType.GuildForum
+    | typeof ChannelType.GuildMedia
     | typeof ChannelType.DM
     | typeof ChannelType.GroupDM
     | typeof ChannelType.PublicThread
@@ -143,6 +153,18 @@ function guild(index: 0 | 1, name: string, applicationId: string): Guild {
   return { id, name, ownerId: OWNER_ID, roles, members };
 }
 
+function annex(): Guild {
+  const id = worldId(400);
+  const members = [OWNER_ID, ...Object.values(PEOPLE).map((one) => one.id)];
+  return {
+    id,
+    name: 'Annex',
+    ownerId: OWNER_ID,
+    roles: [role(id, '@everyone', everyone, 0, 0)],
+    members: new Map(members.map((one) => [one, []])),
+  };
+}
+
 function role(id: string, name: string, permissions: bigint, position: number, color: number): APIRole {
   return {
     id,
@@ -162,14 +184,14 @@ function role(id: string, name: string, permissions: bigint, position: number, c
 
 export interface World {
   readonly applicationId: string;
-  readonly guilds: readonly [Guild, Guild];
+  readonly guilds: readonly [Guild, Guild, Guild];
   readonly users: ReadonlyMap<string, APIUser>;
   /** What is there before anybody made anything. */
   readonly channels: readonly StoredChannel[];
 }
 
 export function createWorld(applicationId: string): World {
-  const guilds = [guild(0, 'Atelier', applicationId), guild(1, 'Salon', applicationId)] as const;
+  const guilds = [guild(0, 'Atelier', applicationId), guild(1, 'Salon', applicationId), annex()] as const;
   const people = Object.values(PEOPLE);
   const users = [
     user(applicationId, 'atelier', 'Atelier', true),
@@ -181,7 +203,14 @@ export function createWorld(applicationId: string): World {
     guilds,
     users: new Map(users.map((one) => [one.id, one])),
     channels: [
-      ...guilds.flatMap((one, index) => guildChannels(one, index, applicationId)),
+      ...guilds.slice(0, 2).flatMap((one, index) => guildChannels(one, index, applicationId)),
+      {
+        id: worldId(440),
+        type: ChannelType.GuildText,
+        guildId: guilds[2].id,
+        name: 'lounge',
+        topic: 'The app can answer here, for a quarter of an hour; its bot is no member.',
+      },
       ...people.map(({ id }, index) => ({
         id: worldId(500 + index),
         type: ChannelType.DM as const,
@@ -223,7 +252,7 @@ function guildChannels({ id, roles }: Guild, index: number, applicationId: strin
   };
   return GUILD_CHANNELS.map((name, position) => ({
     id: worldId(300 + 20 * index + position),
-    type: ChannelType.GuildText as const,
+    type: TYPES[name] ?? ChannelType.GuildText,
     guildId: id,
     name,
     topic: TOPICS[name],

@@ -84,7 +84,11 @@ export class Composer {
     const input = h('textarea', {
       rows: 1,
       'aria-label': 'Message',
-      placeholder: can ? `Message ${name}, or / for commands` : 'You may not write here, but / commands work',
+      placeholder: !can
+        ? 'You may not write here, but / commands work'
+        : channel?.kind === 'forum'
+          ? `Begin a post in ${name}`
+          : `Message ${name}, or / for commands`,
       oninput: () => this.#typed(input),
     });
     fill(this.#line, input);

@@ -18,6 +18,8 @@ import { refreshTimes } from './markdown.js';
 import { avatar, continues, isEphemeral, renderMessage } from './message.js';
 import { closeOverlay, openMenu } from './overlays.js';
 
+const SIGNS = { text: '#', forum: '▤', thread: '⌇', dm: '@', group: '⚭' };
+
 const client = new Client(onEvent);
 const list = byId('messages');
 const composer = new Composer(byId('composer'), client, (outcome, name) => show(outcome, { command: name }));
@@ -215,7 +217,7 @@ function scrollToEnd() {
 function intro() {
   const { channel } = client;
   if (!channel) return null;
-  const sign = channel.kind === 'text' ? '#' : channel.kind === 'thread' ? '⌇' : '@';
+  const sign = SIGNS[channel.kind];
   return h(
     'li',
     { class: 'intro' },
@@ -324,7 +326,7 @@ function drawFrame() {
     ),
     languageSelect(),
   );
-  const sign = channel?.kind === 'text' ? '#' : channel?.kind === 'thread' ? '⌇' : '@';
+  const sign = channel ? SIGNS[channel.kind] : '';
   fill(byId('channel-name'), h('span', { class: 'sign' }, sign), channel?.name ?? '');
   fill(byId('channel-topic'), channel?.topic ?? '');
   document.title = `${channel?.kind === 'text' ? '#' : ''}${channel?.name ?? ''} · ${guild?.name ?? 'Direct'} (local stand-in)`;
@@ -360,12 +362,11 @@ function roleOf(person) {
 
 /** @param {ViewChannel} channel */
 function channelLink({ id, name, kind }) {
-  const sign = { text: '#', thread: '⌇', dm: '@', group: '⚭' }[kind];
   const classes = ['channel', kind, id === client.channelId && 'current', unread.has(id) && 'unread'];
   return h(
     'button',
     { type: 'button', class: classes.filter(Boolean).join(' '), onclick: () => open(id) },
-    h('span', { class: 'sign' }, sign),
+    h('span', { class: 'sign' }, SIGNS[kind]),
     h('span', {}, name),
   );
 }
