@@ -1,48 +1,47 @@
 /** Misbehaviour that is in force. */
 import type { Misbehaviour } from './protocol.ts';
 
+/** Faults that meet so many requests, and are over then. */
+const COUNTED = ['rateLimit', 'serverError', 'wall', 'refuseToken', 'slowUpload'] as const;
+type Counted = (typeof COUNTED)[number];
+type Fault<K extends Counted> = NonNullable<Misbehaviour[K]>;
+
 export class Troubles {
   answerAfterMs = 0;
   deliverAfterMs = 0;
+  /** bytes; 0: as Discord */
+  fileMax = 0;
   refuseDms = false;
-  #rateLimit: { next: number; retryAfterS: number; global: boolean; route: string } | null = null;
-  #serverError: { next: number; when: 'before' | 'after'; status: number; route: string } | null = null;
+  readonly #counted: { [K in Counted]?: Fault<K> | null } = {};
 
-  set({ answerAfterMs, deliverAfterMs, refuseDms, rateLimit, serverError }: Misbehaviour): void {
+  set(how: Misbehaviour): void {
+    const { answerAfterMs, deliverAfterMs, fileMax, refuseDms } = how;
     this.answerAfterMs = answerAfterMs ?? this.answerAfterMs;
     this.deliverAfterMs = deliverAfterMs ?? this.deliverAfterMs;
+    this.fileMax = fileMax ?? this.fileMax;
     this.refuseDms = refuseDms ?? this.refuseDms;
-    if (rateLimit !== undefined) {
-      this.#rateLimit = rateLimit && { retryAfterS: 1, global: false, route: '', ...rateLimit };
+    for (const kind of COUNTED) {
+      if (how[kind] !== undefined) Object.assign(this.#counted, { [kind]: how[kind] });
     }
-    if (serverError !== undefined)
-      this.#serverError = serverError && { status: 500, route: '', ...serverError };
   }
 
   get inForce(): Misbehaviour {
-    const { answerAfterMs, deliverAfterMs, refuseDms } = this;
-    return {
-      answerAfterMs,
-      deliverAfterMs,
-      refuseDms,
-      rateLimit: this.#rateLimit,
-      serverError: this.#serverError as NonNullable<Misbehaviour['serverError']> | null,
-    };
+    const { answerAfterMs, deliverAfterMs, fileMax, refuseDms } = this;
+    return { answerAfterMs, deliverAfterMs, fileMax, refuseDms, ...this.#counted };
   }
 
-  /** The 429 that this request meets, if one was asked for. */
-  takeRateLimit(route: string): { retryAfterS: number; global: boolean } | null {
-    const limit = this.#rateLimit;
-    if (!limit || limit.next <= 0 || !route.includes(limit.route)) return null;
-    limit.next--;
-    return limit;
+  /** The fault that this request meets, if one was asked for; the next requests meet it once less. */
+  take<K extends Counted>(kind: K, route: string): Fault<K> | null {
+    const fault: (Fault<K> & { readonly route?: string }) | null | undefined = this.#counted[kind];
+    if (!fault || fault.next <= 0 || !route.includes(fault.route ?? '')) return null;
+    Object.assign(this.#counted, { [kind]: { ...fault, next: fault.next - 1 } });
+    return fault;
   }
 
-  /** The status that this request meets, if a server error of this kind was asked for. */
+  /** The status that this request meets, if a server error was asked for before or after the work. */
   takeServerError(route: string, when: 'before' | 'after'): number | null {
-    const fault = this.#serverError;
-    if (!fault || fault.when !== when || fault.next <= 0 || !route.includes(fault.route)) return null;
-    fault.next--;
-    return fault.status;
+    if (this.#counted.serverError?.when !== when) return null;
+    const fault = this.take('serverError', route);
+    return fault && (fault.status ?? 500);
   }
 }

@@ -18,8 +18,7 @@ import { snowflake } from './snowflake.ts';
 import type { State } from './state.ts';
 import type { StoredChannel } from './world.ts';
 
-/** Bytes: of one file without boosts, and of a whole request. */
-export const FILE_MAX = 10 * 1024 * 1024;
+/** Bytes of a whole request. */
 export const REQUEST_MAX = 25 * 1024 * 1024;
 const FILES_MAX = 10;
 const EMBEDS_TEXT_MAX = 6_000;
@@ -159,7 +158,7 @@ async function write(
   if (kept.length + files.size > FILES_MAX || (entries?.length ?? 0) > FILES_MAX) {
     faults.add(at('attachments'), 'BASE_TYPE_MAX_LENGTH', `Must be ${FILES_MAX} or fewer in length.`);
   }
-  for (const file of files.values()) if (file.data.length > FILE_MAX) throw refusals.tooLarge();
+  for (const file of files.values()) if (file.data.length > state.fileMax) throw refusals.tooLarge();
   faults.throwIfAny();
 
   const added = await Promise.all(

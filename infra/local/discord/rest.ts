@@ -1,7 +1,7 @@
 /**
  * REST v10: one table of routes, and around every request the same way in and out:
  *
- *   match ▶ token ▶ rate limit ▶ asked-for trouble ▶ body ▶ (judge) ▶ handler ▶ (judge) ▶ answer
+ *   match ▶ wall ▶ token ▶ rate limit ▶ asked-for trouble ▶ body ▶ (judge) ▶ handler ▶ (judge) ▶ answer
  *
  * Templates are spelled as in Discord's description, so the judge finds them.
  */
@@ -29,6 +29,8 @@ export interface Answer {
   readonly status: number;
   /** none with 204 */
   readonly body?: unknown;
+  /** HTML in place of it, which Discord never answers with */
+  readonly page?: string;
 }
 
 export interface Route {
@@ -93,10 +95,11 @@ export function createRest(
     }
     if (!request.complete) request.resume();
     if (troubles.answerAfterMs) await sleep(troubles.answerAfterMs);
-    if (answer.status === 429) headers['retry-after'] ??= '1';
-    const text = answer.body === undefined ? '' : JSON.stringify(answer.body, options.signing);
+    if (answer.status === 429 && !answer.page) headers['retry-after'] ??= '1';
+    const text =
+      answer.body === undefined ? (answer.page ?? '') : JSON.stringify(answer.body, options.signing);
     // An empty answer must not claim to be JSON: clients would try to parse it.
-    if (text) headers['content-type'] = 'application/json';
+    if (text) headers['content-type'] = answer.page ? 'text/html; charset=UTF-8' : 'application/json';
     response.writeHead(answer.status, headers).end(text);
     onLog(`${route} ${answer.status} ${Math.round(performance.now() - startedAt)} ms`);
   };
@@ -125,8 +128,14 @@ export function createRest(
   ): Promise<Answer> {
     const { method, template } = route;
     const name = `${method} ${template}`;
+    const wall = troubles.take('wall', name);
+    if (wall) {
+      if (wall.retryAfterS) headers['retry-after'] = String(wall.retryAfterS);
+      return { status: wall.status, page: `<!DOCTYPE html><title>${wall.status}</title><h1>Error</h1>` };
+    }
     const [scheme, token = null] = (request.headers.authorization ?? '').split(' ');
-    if (route.bot && (scheme !== 'Bot' || !isToken(token))) throw refusals.unauthorized();
+    if (route.bot && (scheme !== 'Bot' || !isToken(token) || troubles.take('refuseToken', name)))
+      throw refusals.unauthorized();
 
     for (const [key, value] of Object.entries(params)) {
       if (!key.endsWith('_id') || /^\d{1,20}$/.test(value)) continue;
@@ -134,8 +143,8 @@ export function createRest(
     }
     const limit = limits?.take(name, params);
     if (limit) Object.assign(headers, limit.headers);
-    const asked = troubles.takeRateLimit(name);
-    const retryAfterS = asked?.retryAfterS ?? limit?.retryAfterS ?? null;
+    const asked = troubles.take('rateLimit', name);
+    const retryAfterS = (asked && (asked.retryAfterS ?? 1)) ?? limit?.retryAfterS ?? null;
     if (retryAfterS !== null) {
       const global = asked?.global ?? limit?.global ?? false;
       headers['retry-after'] = String(Math.ceil(retryAfterS));
@@ -153,6 +162,8 @@ export function createRest(
     if (broken)
       return { status: broken, body: { message: `${broken}: asked for, before the work`, code: 0 } };
 
+    const slow = isForm(request) && troubles.take('slowUpload', name);
+    if (slow) await sleep(slow.ms);
     const { body, files } = await readBody(request);
     options.onRequest?.(name, body);
     const judge = await options.judge?.();
@@ -216,12 +227,16 @@ export async function readBytes(request: IncomingMessage, max = REQUEST_MAX): Pr
   return Buffer.concat(chunks);
 }
 
+function isForm({ headers }: IncomingMessage): boolean {
+  return headers['content-type']?.startsWith('multipart/form-data') ?? false;
+}
+
 async function readBody(request: IncomingMessage): Promise<{ body: unknown; files: Map<number, Upload> }> {
   const files = new Map<number, Upload>();
   const bytes = await readBytes(request);
   if (!bytes.length) return { body: {}, files };
   const type = request.headers['content-type'] ?? '';
-  if (!type.startsWith('multipart/form-data')) {
+  if (!isForm(request)) {
     if (type.startsWith('application/json')) return { body: parse(bytes.toString()), files };
     const sentence =
       "Expected \"Content-Type\" header to be one of {'application/json', 'multipart/form-data'}.";

@@ -1,6 +1,6 @@
 /**
  * The local Discord: REST and gateway v10 as far as our bot uses them, and a page on which a person types and presses.
- * A stand-in for demos, development and tests, on this machine only; it is not Discord, and DIFFERENCES.md says how it differs.
+ * A stand-in for demos, development and tests, on this machine only; it is not Discord.
  *
  *   bot ◀──gateway.ts──┐                            ┌──people.ts──▶ page/, person.ts
  *   bot ───rest.ts─────┴── routes.ts ── state.ts ───┴── interactions.ts
@@ -19,7 +19,7 @@ import type { Misbehaviour } from './protocol.ts';
 import { RateLimits } from './rate-limits.ts';
 import { createRest } from './rest.ts';
 import { createRoutes } from './routes.ts';
-import { State } from './state.ts';
+import { FILE_MAX, State } from './state.ts';
 
 export interface SandboxOptions {
   /** The bot's token; whoever has another is refused. */
@@ -170,6 +170,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
 
   function misbehave(how: Misbehaviour): Misbehaviour {
     troubles.set(how);
+    state.fileMax = troubles.fileMax || FILE_MAX;
     if (how.reconnect) gateway.reconnectAll();
     if (how.invalidSession) gateway.invalidateAll(how.invalidSession === 'resumable');
     if (how.expireTokens) interactions.expireTokens();
