@@ -1,6 +1,7 @@
 /** Discord away at our start: we wait for it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscordAPIError, DiscordjsError, HTTPError } from 'discord.js';
+import { TokenRefused } from '#src/doors/discord.ts';
 import { log } from '#src/doors/log.ts';
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from '../restarts.ts';
 
@@ -21,6 +22,6 @@ export async function untilDiscordAnswers<T>(ask: () => Promise<T>): Promise<T> 
 
 /** A refused token, or a code of Discord's own. A proxy before it refuses without one, and its errors pass. */
 function isFinal(error: unknown): boolean {
-  if (error instanceof DiscordjsError) return true;
-  return error instanceof DiscordAPIError && (error.status === 401 || Number(error.code) > 0);
+  if (error instanceof DiscordjsError || error instanceof TokenRefused) return true;
+  return error instanceof DiscordAPIError && Number(error.code) > 0;
 }

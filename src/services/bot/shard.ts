@@ -16,6 +16,7 @@ import {
 import { POSTING } from '#commands/permissions.ts';
 import { config, required } from '#config/env.ts';
 import { closeDb } from '#src/doors/db.ts';
+import { askDiscord } from '#src/doors/discord.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { closeQueues } from '#src/doors/queue.ts';
 import { meetGuild } from '#src/guilds.ts';
@@ -83,7 +84,7 @@ function makeClient(stopping: AbortSignal, inHand: Set<Promise<void>>): Client {
     intents: [GatewayIntentBits.Guilds],
     shards,
     shardCount,
-    rest: { api: config.discord.apiUrl },
+    rest: { api: config.discord.apiUrl, makeRequest: askDiscord },
     // A prompt may say @everyone: nobody is ever called by what a person wrote.
     allowedMentions: { parse: [], repliedUser: false },
   });

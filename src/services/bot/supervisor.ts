@@ -10,8 +10,9 @@ import { setMaxListeners } from 'node:events';
 import inspector from 'node:inspector';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type APIGatewayBotInfo, DiscordAPIError, GatewayCloseCodes, REST, Routes } from 'discord.js';
+import { type APIGatewayBotInfo, GatewayCloseCodes, REST, Routes } from 'discord.js';
 import { config, required } from '#config/env.ts';
+import { askDiscord, TokenRefused } from '#src/doors/discord.ts';
 import { log } from '#src/doors/log.ts';
 import { FIRST_PAUSE_MS, restarts } from '../restarts.ts';
 import { endProcess } from '../run.ts';
@@ -49,7 +50,7 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   const { shardsPerProcess = SHARDS_PER_PROCESS } = options;
   const token = required(config.discord.token, 'DISCORD_TOKEN');
   const applicationId = required(config.discord.applicationId, 'DISCORD_APPLICATION_ID');
-  const rest = new REST({ api: config.discord.apiUrl }).setToken(token);
+  const rest = new REST({ api: config.discord.apiUrl, makeRequest: askDiscord }).setToken(token);
 
   const gateway = await askGateway(rest);
   await untilDiscordAnswers(() => registerCommands(rest, applicationId));
@@ -196,7 +197,7 @@ async function askGateway(rest: REST): Promise<APIGatewayBotInfo> {
   try {
     return (await untilDiscordAnswers(() => rest.get(Routes.gatewayBot()))) as APIGatewayBotInfo;
   } catch (error) {
-    const isRefused = error instanceof DiscordAPIError && error.status === 401;
+    const isRefused = error instanceof TokenRefused;
     throw isRefused ? new Error(sentenceOf(GatewayCloseCodes.AuthenticationFailed), { cause: error }) : error;
   }
 }

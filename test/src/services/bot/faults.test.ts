@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { filesOf } from '#infra/local/discord/person.ts';
+import { drawn } from '#test/support/drawn.ts';
 import type { LocalBot, Typist } from './local-bot.ts';
 
 let local: LocalBot;
@@ -40,6 +42,42 @@ describe('an interaction', () => {
     await expect(me.type('imagine', { prompt: 'portrait of a diver' })).rejects.toThrow(/did not respond/);
     await sleep(1_500);
     expect(await db.batch.count({ where: { ownerId: me.id } })).toBe(before);
+  });
+
+  it('that is answered with a file is so though Discord refuses the upload before it has read it', async () => {
+    const me = await local.as('moderator');
+    const pids = local.bot.pids.slice();
+    await me.type('imagine', { prompt: 'portrait of a diver', count: 2 });
+    const { generations, ...batch } = await db.batch.findFirstOrThrow({
+      where: { ownerId: me.id },
+      include: { generations: true },
+    });
+    const { startGeneration } = await import('#src/generations/generations.ts');
+    const { finishGeneration } = await import('#src/batches/ending.ts');
+    for (const { id } of generations) {
+      const drawing = await startGeneration(id, 'a-worker');
+      await finishGeneration(drawing!, 'a-worker', drawn({ sha256: id }));
+    }
+    const [first] = generations;
+    const message = await local.post(me.channelId, 'Two pictures', [
+      {
+        type: 1,
+        components: [
+          {
+            type: 3,
+            custom_id: `v1:pictures.pick:${batch.id}`,
+            options: [{ label: 'The first', value: first!.id }],
+          },
+        ],
+      },
+    ]);
+    for (let time = 0; time < 3; time++) {
+      const route = 'PATCH /webhooks';
+      local.sandbox.misbehave({ serverError: { next: 3, when: 'before', status: 503, route } });
+      const card = await me.press(message, `v1:pictures.pick:${batch.id}`, [first!.id]);
+      expect(filesOf(card)).toHaveLength(1);
+    }
+    expect(local.bot.pids).toEqual(pids);
   });
 
   it('is answered after Discord asked to reconnect, and after it forgot the session', async () => {
