@@ -71,9 +71,10 @@ export default {
     },
     'queue.post': {
       answers: 'update',
-      async run({ id, values, origin: { actor, channelId, say } }) {
+      async run({ id, values, origin }) {
+        const { actor, say } = origin;
         if (id !== actor.id) throw new UserError('not_yours', {});
-        for (const deliveryId of values) await deliverAgain(actor.id, deliveryId, channelId);
+        for (const deliveryId of values) await deliverAgain(origin, deliveryId);
         return card(say, actor.id, say('It will be posted in this channel.'));
       },
     },

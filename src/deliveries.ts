@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto';
 import { type Delivery, type DeliveryKind, db, type Prisma, type Transaction } from './doors/db.ts';
 import { queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
+import type { Origin } from './people/people.ts';
 
 export interface NewDelivery {
   readonly kind: DeliveryKind;
@@ -83,13 +84,17 @@ export async function turnPage(batchId: string, messageId: string, page: number)
   wakeCourier(ids);
 }
 
-/** Has an undelivered message posted in the channel where its owner asks for it. @throws {UserError} `gone` */
-export async function deliverAgain(userId: string, deliveryId: string, channelId: string): Promise<void> {
+/** Has an undelivered message posted where its owner asks for it. @throws {UserError} `gone` */
+export async function deliverAgain(
+  { actor, channelId, botInside, token, tokenExpiresAt }: Origin,
+  deliveryId: string,
+): Promise<void> {
   const { count } = await db.delivery.updateMany({
-    where: { id: deliveryId, userId, state: 'undelivered' },
+    where: { id: deliveryId, userId: actor.id, state: 'undelivered' },
     data: {
       state: 'active',
       channelId,
+      ...(botInside ? { token: null, tokenExpiresAt: null } : { token, tokenExpiresAt }),
       messageId: null,
       attempts: 0,
       lastError: null,

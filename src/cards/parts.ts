@@ -7,12 +7,13 @@ import {
   ButtonStyle,
   ComponentType,
 } from 'discord-api-types/v10';
-import sharp from 'sharp';
+import { config } from '#config/env.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
 import { oneLine } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
+import { shrunk } from './shrink.ts';
 
 /** A file of a message. Its name stands for its bytes: an edit that has it already does not send it again. */
 export interface CardFile {
@@ -21,6 +22,8 @@ export interface CardFile {
   /** alt text, at most 1,024 characters */
   readonly description?: string;
   readonly spoiler?: boolean;
+  /** where everybody can see it, if anywhere */
+  readonly page?: string;
   /** asked for only when it has to be sent */
   readonly bytes: () => Promise<Buffer>;
 }
@@ -170,26 +173,19 @@ export function pictureFiles(pictures: readonly Picture[]): CardFile[] {
   return shown.flatMap((picture) => {
     const { image, prompt } = picture;
     if (!image) return [];
-    const { sha256 } = image;
+    const { id, sha256, visibility } = image;
+    const { publicUrl } = config.web;
     const fits = image.bytes <= room;
     return {
       name: `picture-${numberOf(picture)}-${sha256.slice(0, 8)}.${fits ? 'png' : 'webp'}`,
       description: [...`Picture ${numberOf(picture)}: ${oneLine(prompt)}`].slice(0, ALT_MAX / 2).join(''),
+      ...(publicUrl && visibility === 'published' && { page: new URL(`/pictures/${id}`, publicUrl).href }),
       bytes: async () => {
         const png = await pictureBytes(picture);
         return fits ? png : shrunk(png, room);
       },
     };
   });
-}
-
-/** WebP keeps what the PNG says of its origin. @param room bytes */
-async function shrunk(png: Buffer, room: number): Promise<Buffer> {
-  for (const quality of [92, 80, 60]) {
-    const webp = await sharp(png).keepMetadata().webp({ quality }).toBuffer();
-    if (webp.length <= room) return webp;
-  }
-  return sharp(png).resize({ width: 1024, height: 1024, fit: 'inside' }).keepMetadata().webp().toBuffer();
 }
 
 /** @param share 0…1 */

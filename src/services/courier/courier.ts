@@ -7,8 +7,10 @@
 import type { REST } from '@discordjs/rest';
 import { config } from '#config/env.ts';
 import { dueDeliveries, refreshWaiting, wipeTokens } from '#src/deliveries.ts';
+import { TokenRefused } from '#src/doors/discord.ts';
 import { log } from '#src/doors/log.ts';
 import { queues as ourQueues, type Queues } from '#src/doors/queue.ts';
+import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
 import { deliver } from './deliver.ts';
 import { makeRest, openDiscord } from './discord.ts';
@@ -30,7 +32,7 @@ export interface CourierOptions {
 
 /** @throws {Error} naming the variable, when Discord's are not set */
 export async function startCourier({
-  rest = makeRest(),
+  rest = makeRest(endOfToken),
   queues = ourQueues(),
 }: CourierOptions = {}): Promise<{ close(): Promise<void> }> {
   const discord = openDiscord(rest);
@@ -72,6 +74,14 @@ export async function startCourier({
       await Promise.all(inHand.values());
     },
   };
+}
+
+/** Started again, it may have another token; meanwhile nothing is lost. */
+function endOfToken(): void {
+  const reason = new TokenRefused().message;
+  log.error(reason);
+  process.stderr.write(`\ncourier: ${reason}\n`);
+  endProcess();
 }
 
 /** Does `work` at the first call, and then at most once in `ms`. */

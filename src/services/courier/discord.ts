@@ -1,16 +1,16 @@
 /**
- * The courier's door to Discord: the few REST calls it makes, and what their failures mean.
+ * The few calls to Discord's REST that the courier makes.
  *
  * An error of the library carries the whole request with it, texts and tokens included: nothing here or above logs one, only
  * its code (`faultOf`).
  */
-import { DiscordAPIError, HTTPError, type RawFile, REST } from '@discordjs/rest';
+import { DiscordAPIError, type RawFile, REST } from '@discordjs/rest';
 import {
-  type APIComponentInContainer,
   type APIContainerComponent,
   type APIGuild,
   type APIGuildChannel,
   type APIMessage,
+  type APIMessageTopLevelComponent,
   type APIUnfurledMediaItem,
   ComponentType,
   MessageFlags,
@@ -19,7 +19,9 @@ import {
   Routes,
 } from 'discord-api-types/v10';
 import { config, required } from '#config/env.ts';
+import { askDiscord, LONGEST_REQUEST_MS } from '#src/doors/discord.ts';
 import type { ChannelView } from '#src/moderation/privacy.ts';
+import { watchToken } from './token.ts';
 
 /** What a message shall be. */
 export interface Content {
@@ -37,8 +39,8 @@ export interface Posted {
   readonly files: readonly PostedFile[];
 }
 
+/** By its id an edit keeps it. */
 export interface PostedFile {
-  /** as an attachment, by which an edit keeps it */
   readonly id: string;
   readonly name: string;
 }
@@ -52,8 +54,6 @@ export interface Discord {
   /** A repeated post of one nonce makes one message; followups know no nonce. @param replyTo a message there */
   post(place: Destination, content: Content, nonce: string, replyTo?: string): Promise<Posted>;
   edit(place: Destination, messageId: string, content: Content): Promise<Posted>;
-  /** What the message has now. */
-  filesOf(place: Destination, messageId: string): Promise<readonly PostedFile[]>;
   /** A message of ours whose container has this id, among the latest hundred. */
   find(channelId: string, containerId: number): Promise<Posted | null>;
   /** Whether the interaction's first answer still says "thinking": a followup would fill it. */
@@ -66,72 +66,23 @@ export interface Discord {
   look(guildId: string, channelId: string): Promise<{ view: ChannelView; ownerId: string }>;
 }
 
-/**
- * - `unreachable`: the place or the message is not there, or not for us
- * - `expired`: the interaction's token is of no use any more
- * - `refused`: Discord understood and will not; trying again changes nothing
- * - `unknown`: nobody knows whether it was done
- */
-export interface Fault {
-  readonly kind: 'unreachable' | 'expired' | 'archived' | 'refused' | 'unknown';
-  /** Discord's own code, or a word */
-  readonly code: string;
-}
-
-const UNREACHABLE = new Set<number | string>([
-  Refusal.UnknownChannel,
-  Refusal.UnknownGuild,
-  Refusal.UnknownMessage,
-  Refusal.MissingAccess,
-  Refusal.MissingPermissions,
-  Refusal.CannotSendMessagesToThisUser,
-  Refusal.ThreadLocked,
-  Refusal.CannotEditMessageAuthoredByAnotherUser,
-  50_278, // no guild in common with the person
-]);
-const EXPIRED = new Set<number | string>([
-  Refusal.UnknownWebhook,
-  Refusal.UnknownInteraction,
-  Refusal.InvalidWebhookToken,
-  40_094, // five followups were sent
-]);
-const THREAD_IS_ARCHIVED = 50_083;
-
-export function faultOf(error: unknown): Fault {
-  if (error instanceof DiscordAPIError) {
-    const code = String(error.code);
-    if (UNREACHABLE.has(error.code)) return { kind: 'unreachable', code };
-    if (EXPIRED.has(error.code)) return { kind: 'expired', code };
-    if (error.code === THREAD_IS_ARCHIVED) return { kind: 'archived', code };
-    // A refused bot token is the operator's to mend, and nothing about this message.
-    if (error.status === 401 || error.status === 429 || error.status >= 500) return { kind: 'unknown', code };
-    return { kind: 'refused', code };
-  }
-  if (error instanceof HTTPError) return { kind: 'unknown', code: `http-${error.status}` };
-  if (!(error instanceof Error)) return { kind: 'unknown', code: 'error' };
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  return { kind: 'unknown', code };
-}
-
-/** ms for one try of the library; uploads are up to 25 MiB */
-const TRY_WITHIN_MS = 30_000;
 /** Posts carry a nonce and edits are the same twice, so trying three times again does no harm. */
 const RETRIES = 3;
-/** ms for one call with all its tries and waits for rate limits */
-const CALL_WITHIN_MS = 90_000;
+/** For one call with all its tries and waits for rate limits, beside what an upload may take. ms */
+const WAITS_MS = 60_000;
 const THREAD_NAME_MAX = 100;
-/** Messages whose files are remembered: the others are asked for. */
-const REMEMBERED_MAX = 1_000;
 /** How many messages one request sees back. */
 const LATEST = 100;
 
-export function makeRest(): REST {
+/** @param giveUp called when Discord has refused the token for good */
+export function makeRest(giveUp: () => void): REST {
   const token = required(config.discord.token, 'DISCORD_TOKEN');
   return new REST({
     version: '10',
     api: config.discord.apiUrl,
-    timeout: TRY_WITHIN_MS,
+    timeout: LONGEST_REQUEST_MS,
     retries: RETRIES,
+    makeRequest: watchToken(askDiscord, giveUp),
   }).setToken(token);
 }
 
@@ -139,7 +90,7 @@ export function openDiscord(rest: REST): Discord {
   const applicationId = required(config.discord.applicationId, 'DISCORD_APPLICATION_ID');
   // Followups have no nonce: one whose answer was lost must not be sent again by itself.
   const once = new REST({ ...rest.options, retries: 0 });
-  const signal = () => AbortSignal.timeout(CALL_WITHIN_MS);
+  const signal = () => AbortSignal.timeout(LONGEST_REQUEST_MS + WAITS_MS);
   let me: Promise<string> | undefined;
   const ownId = () => {
     me ??= (rest.get(Routes.user(), { signal: signal() }) as Promise<{ id: string }>).then(({ id }) => id);
@@ -147,18 +98,6 @@ export function openDiscord(rest: REST): Discord {
       me = undefined;
     });
     return me;
-  };
-
-  /** message id → its files, of those shown lately */
-  const remembered = new Map<string, readonly PostedFile[]>();
-  const posted = (answer: unknown): Posted => {
-    const { id, components = [] } = answer as APIMessage;
-    const files = filesIn(components);
-    remembered.delete(id);
-    remembered.set(id, files);
-    const [oldest] = remembered.keys();
-    if (remembered.size > REMEMBERED_MAX && oldest) remembered.delete(oldest);
-    return { id, files };
   };
 
   return {
@@ -170,14 +109,20 @@ export function openDiscord(rest: REST): Discord {
         return posted(await once.post(route, { body, files, auth: false, signal: signal(), query }));
       }
       const unique = { nonce, enforce_nonce: true } satisfies RESTPostAPIChannelMessageJSONBody;
-      const reference = replyTo && { message_id: replyTo, fail_if_not_exists: false };
-      return posted(
-        await rest.post(Routes.channelMessages(place.channelId), {
-          body: { ...body, ...unique, ...(reference && { message_reference: reference }) },
+      const send = (reply: Pick<RESTPostAPIChannelMessageJSONBody, 'message_reference'>) =>
+        rest.post(Routes.channelMessages(place.channelId), {
+          body: { ...body, ...unique, ...reply },
           files,
           signal: signal(),
-        }),
-      );
+        });
+      if (!replyTo) return posted(await send({}));
+      try {
+        return posted(await send({ message_reference: { message_id: replyTo, fail_if_not_exists: false } }));
+      } catch (error) {
+        // It may not see what it would answer. Said by itself is better than not at all.
+        if (!isRefusal(error, Refusal.CannotReplyWithoutPermissionToReadMessageHistory)) throw error;
+        return posted(await send({}));
+      }
     },
 
     async edit(place, messageId, content) {
@@ -187,17 +132,6 @@ export function openDiscord(rest: REST): Discord {
         return posted(await rest.patch(route, { ...options, auth: false }));
       }
       return posted(await rest.patch(Routes.channelMessage(place.channelId, messageId), options));
-    },
-
-    async filesOf(place, messageId) {
-      const known = remembered.get(messageId);
-      if (known) return known;
-      if (place.by === 'token') {
-        const route = Routes.webhookMessage(applicationId, place.token, messageId);
-        return posted(await rest.get(route, { auth: false, signal: signal() })).files;
-      }
-      const route = Routes.channelMessage(place.channelId, messageId);
-      return posted(await rest.get(route, { signal: signal() })).files;
     },
 
     async find(channelId, containerId) {
@@ -221,7 +155,7 @@ export function openDiscord(rest: REST): Discord {
         return ((original.flags ?? 0) & MessageFlags.Loading) !== 0;
       } catch (error) {
         // It was deleted, or there was none.
-        if (error instanceof DiscordAPIError && error.code === Refusal.UnknownMessage) return false;
+        if (isRefusal(error, Refusal.UnknownMessage)) return false;
         throw error;
       }
     },
@@ -233,8 +167,7 @@ export function openDiscord(rest: REST): Discord {
         return (thread as { id: string }).id;
       } catch (error) {
         // Started by a try whose answer was lost: a thread has the id of the message that it was started from.
-        if (error instanceof DiscordAPIError && error.code === Refusal.ThreadAlreadyCreatedForMessage)
-          return messageId;
+        if (isRefusal(error, Refusal.ThreadAlreadyCreatedForMessage)) return messageId;
         throw error;
       }
     },
@@ -271,9 +204,18 @@ export function openDiscord(rest: REST): Discord {
   };
 }
 
+function isRefusal(error: unknown, code: Refusal): boolean {
+  return error instanceof DiscordAPIError && error.code === code;
+}
+
+function posted(answer: unknown): Posted {
+  const { id, components } = answer as APIMessage;
+  return { id, files: filesIn(components) };
+}
+
 /** Discord's `attachments` leaves out the files that components show; there each has its attachment's id, and its name in the address. */
-function filesIn(components: readonly APIComponentInContainer[] | APIMessage['components']): PostedFile[] {
-  return (components ?? []).flatMap((component) => {
+function filesIn(components: readonly APIMessageTopLevelComponent[] = []): PostedFile[] {
+  return components.flatMap((component) => {
     switch (component.type) {
       case ComponentType.Container:
         return filesIn(component.components);

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type APIMessage, MessageFlags } from 'discord-api-types/v10';
+import { MessageFlags } from 'discord-api-types/v10';
 import { afterAll, afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { filesOf, textOf } from '#infra/local/discord/person.ts';
-import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
 import {
   channelId,
@@ -13,60 +12,21 @@ import {
   EDIT_INTERVAL_MS,
   member,
   messagesIn,
+  openCourier,
   openIn,
-  startLocalDiscord,
   until,
 } from './local.ts';
 
-// The environment first: `config` reads it when it is imported.
-const sandbox: Sandbox = await startLocalDiscord();
+const courier = await openCourier();
+const { sandbox, sent, start, deliveryOf, settled, ours, grant } = courier;
 const { db } = await import('#src/doors/db.ts');
 const { changed } = await import('#src/deliveries.ts');
 const { startCourier } = await import('#src/services/courier/courier.ts');
 const { queueBackends } = await import('#test/support/queue-backends.ts');
+const { actor, origin } = await import('#test/support/requests.ts');
 
-let courier: { close(): Promise<void> } | undefined;
-
-/** every body that the courier sent, by `METHOD path`, and how many files came with it */
-const sent: { route: string; body: Record<string, unknown>; files: number; at: number }[] = [];
-
-afterEach(async () => {
-  sandbox.misbehave({ serverError: null, rateLimit: null, refuseDms: false, answerAfterMs: 0 });
-  await courier?.close();
-  courier = undefined;
-  // What a test left unfinished is not the next one's.
-  await db.delivery.updateMany({ data: { state: 'closed' } });
-});
-afterAll(async () => {
-  await courier?.close();
-  await sandbox.close();
-});
-
-async function start(): Promise<void> {
-  const { makeRest } = await import('#src/services/courier/discord.ts');
-  const rest = makeRest();
-  const plain = rest.options.makeRequest;
-  rest.options.makeRequest = async (url, init) => {
-    const { body } = init;
-    const form = body instanceof FormData ? body : null;
-    const json = form ? form.get('payload_json') : body;
-    const files = form ? [...form.keys()].filter((key) => String(key).startsWith('files')).length : 0;
-    const route = `${init.method} ${new URL(url).pathname}`;
-    if (typeof json === 'string') sent.push({ route, body: JSON.parse(json), files, at: Date.now() });
-    return plain(url, init);
-  };
-  courier = await startCourier({ rest });
-}
-
-const deliveryOf = (batchId: string, kind: 'card' | 'status' | 'pictures' | 'manifest' | 'notice') =>
-  db.delivery.findFirstOrThrow({ where: { batchId, kind } });
-const settled = (batchId: string, kind: Parameters<typeof deliveryOf>[1] = 'card') =>
-  until(async () => {
-    const row = await db.delivery.findFirst({ where: { batchId, kind } });
-    return row && row.posted >= row.wanted && row;
-  }, `a ${kind} that is up to date`);
-const ours = (channel: string, text: string): APIMessage[] =>
-  messagesIn(sandbox, channel).filter((message) => textOf(message).includes(text));
+afterEach(courier.tidy);
+afterAll(courier.close);
 
 describe('a card', () => {
   it('is posted at once and edited until it shows the picture with its buttons', async () => {
@@ -103,7 +63,7 @@ describe('a card', () => {
     await start();
     const { batch, channelId: channel } = await openIn(sandbox, { prompt: 'a courier that died' });
     const row = await settled(batch.id);
-    await courier?.close();
+    await courier.stop();
     // As the row was before the answer came: claimed, with no message; and a nonce that Discord knows no more.
     sandbox.state.keepNonce(channel, row.nonce, '1');
     await db.delivery.update({
@@ -163,7 +123,7 @@ describe('a card', () => {
     [
       'by one that was started since',
       async () => {
-        await courier?.close();
+        await courier.stop();
         await start();
       },
     ],
@@ -264,7 +224,8 @@ describe('a place that cannot be reached', () => {
     const row = await deliveryOf(batch.id, 'card');
     expect(row.lastError).toBe('50007');
     const { deliverAgain } = await import('#src/deliveries.ts');
-    await deliverAgain(member, row.id, channelId(sandbox, 'portraits'));
+    const channel = channelId(sandbox, 'portraits');
+    await deliverAgain(origin({ actor: actor({ id: member }), channelId: channel }), row.id);
     await settled(batch.id);
     expect(ours(channelId(sandbox, 'portraits'), 'nobody hears')).toHaveLength(1);
   });
@@ -392,22 +353,9 @@ describe('a flagged picture', () => {
 });
 
 describe('where the bot is no member', () => {
-  function grant(token: string, lifeMs = 15 * 60_000): Date {
-    const expiresAt = Date.now() + lifeMs;
-    sandbox.state.tokens.set(token, {
-      interactionId: '1200000000000000099',
-      token,
-      channelId: channelId(sandbox, 'friends'),
-      personId: member,
-      originalId: null,
-      expiresAt,
-    });
-    return new Date(expiresAt);
-  }
-
   it('messages go by the token, and by direct message when it has expired', async () => {
     await start();
-    const tokenExpiresAt = grant('token-a');
+    const tokenExpiresAt = grant('token-a', 'friends');
     const { batch, channelId: friends } = await openIn(sandbox, {
       channel: 'friends',
       prompt: 'among friends',
@@ -428,7 +376,7 @@ describe('where the bot is no member', () => {
 
   it('a token that Discord does not know any more is as good as expired', async () => {
     await start();
-    const tokenExpiresAt = grant('token-b', 0);
+    const tokenExpiresAt = grant('token-b', 'friends', 0);
     const { batch } = await openIn(sandbox, {
       channel: 'friends',
       prompt: 'too late',

@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "Delivery" ADD COLUMN     "files" JSONB NOT NULL DEFAULT '[]';
