@@ -104,9 +104,12 @@ export function picturesTitle({ channelLocale }: Origin, count: number): string 
   return say('{count, plural, one {# picture} other {# pictures}}', { count });
 }
 
+/** Where the bot is no member, it can post for 15 minutes; estimates are not that good. */
+const SURELY_IN_TIME_MS = 8 * 60_000;
+
 /** What a person reads once their request can't be lost. How long it takes is only on the card, which is kept up to date. */
-export function accepted(say: Say, { batch, place: { ahead } }: Opened, pictures: number): string {
-  const { charged } = batch;
+export function accepted(say: Say, { batch, place: { ahead, readyMs } }: Opened, pictures: number): string {
+  const { charged, botInside } = batch;
   return [
     charged === 0
       ? say('Accepted for free.')
@@ -120,5 +123,12 @@ export function accepted(say: Say, { batch, place: { ahead } }: Opened, pictures
     say('{pictures, plural, one {The picture will appear here.} other {The # pictures will appear here.}}', {
       pictures,
     }),
-  ].join(' ');
+    !botInside &&
+      readyMs > SURELY_IN_TIME_MS &&
+      say(
+        'But I am no member here and can post for 15 minutes only: what takes longer I send to you directly, and what I can’t send waits under `/queue`.',
+      ),
+  ]
+    .filter(Boolean)
+    .join(' ');
 }

@@ -1,5 +1,13 @@
 /** Reads who asks, and where, from an interaction. Nothing below `src/services/bot/` and `commands/` knows of interactions. */
-import { type BaseInteraction, GuildMember, InteractionContextType, PermissionFlagsBits } from 'discord.js';
+import {
+  type BaseInteraction,
+  ChannelType,
+  GuildMember,
+  InteractionContextType,
+  type NewsChannel,
+  PermissionFlagsBits,
+  type TextChannel,
+} from 'discord.js';
 import type { Actor, Origin } from '#src/people/people.ts';
 import { languageOf, type Say, sayIn } from '#src/say.ts';
 
@@ -26,10 +34,21 @@ export function sayTo({ locale }: BaseInteraction): Say {
   return sayIn(languageOf(locale));
 }
 
-/** Sweeps and face tests open a thread, and a thread can't hold another: asked for in a thread, they go to its channel. */
+/**
+ * Sweeps and face tests open a thread, and a thread can't hold another: asked for in a thread, they go to its channel. In a forum's
+ * post they stay: the forum itself takes no messages.
+ */
 export function outsideThreads(interaction: BaseInteraction, origin: Origin): Origin {
-  const { channel } = interaction;
-  return channel?.isThread() && channel.parentId ? { ...origin, channelId: channel.parentId } : origin;
+  const parent = threadParent(interaction);
+  return parent && origin.botInside ? { ...origin, channelId: parent.id } : origin;
+}
+
+/** The channel that a thread was started in, when it takes messages; null outside threads and in posts. */
+export function threadParent({ channel }: BaseInteraction): TextChannel | NewsChannel | null {
+  const parent = channel?.isThread() ? channel.parent : null;
+  return parent?.type === ChannelType.GuildText || parent?.type === ChannelType.GuildAnnouncement
+    ? parent
+    : null;
 }
 
 export function actorOf(interaction: BaseInteraction): Actor {
@@ -46,9 +65,10 @@ export function actorOf(interaction: BaseInteraction): Actor {
   };
 }
 
-/** False where the app is only user-installed: there it can answer, but post nothing of its own. */
-function isBotInside({ context, guildId, authorizingIntegrationOwners }: BaseInteraction): boolean {
-  if (context === InteractionContextType.BotDM) return true;
-  if (context === InteractionContextType.PrivateChannel) return false;
-  return guildId !== null && authorizingIntegrationOwners.guildId === guildId;
+/**
+ * False where the bot is no member: there the app can answer, but post nothing of its own. That a guild has installed the app says
+ * nothing of this, as it may have its commands alone; but the gateway told the bot of every guild that it is in.
+ */
+function isBotInside({ context, guild }: BaseInteraction): boolean {
+  return context === InteractionContextType.BotDM || guild !== null;
 }

@@ -8,6 +8,7 @@ import {
 import type { BatchKind } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { message } from '#src/say.ts';
+import { threadParent } from './origin.ts';
 
 /** The names that Discord's own settings give them. */
 const WORDS = {
@@ -44,7 +45,9 @@ export function mustPost(interaction: BaseInteraction, kind: BatchKind, botInsid
   if (!interaction.guildId || !botInside) return;
   const inThread = interaction.channel?.isThread() ?? false;
   const posting = POSTING.map((one) => (inThread && one === 'SendMessages' ? 'SendMessagesInThreads' : one));
-  mustHave(interaction.appPermissions, kind === 'imagine' ? posting : [...POSTING, ...THREADS]);
+  // A forum's post holds no thread: what is asked for there is shown in the post itself.
+  const startsThread = kind !== 'imagine' && (!inThread || threadParent(interaction) !== null);
+  mustHave(interaction.appPermissions, startsThread ? [...POSTING, ...THREADS] : posting);
 }
 
 /** @throws {UserError} `channel_permissions` */

@@ -16,9 +16,9 @@ export interface LocalBot {
   readonly sandbox: Sandbox;
   readonly bot: Bot;
   /** of a channel that the moderator sees */
-  channel(name: string, guild?: 0 | 1): Promise<string>;
+  channel(name: string, guild?: 0 | 1 | 2): Promise<string>;
   /** guild 0 is shard 0's, guild 1 shard 1's */
-  as(person: PersonName, channel?: string, guild?: 0 | 1): Promise<Typist>;
+  as(person: PersonName, channel?: string, guild?: 0 | 1 | 2): Promise<Typist>;
   /** As the bot, as the courier asks it: POST. */
   rest<T>(path: string, body: object): Promise<T>;
   post(channelId: string, content: string, components?: readonly object[]): Promise<APIMessage>;
@@ -79,7 +79,7 @@ export async function startLocalBot(
   const bot = await startBot({ pauseMs: 100, ...botOptions });
   const people = new Map<string, Person>();
 
-  const connect = async (person: PersonName, channel: string, guild: 0 | 1) => {
+  const connect = async (person: PersonName, channel: string, guild: 0 | 1 | 2) => {
     const key = `${person} ${channel} ${guild}`;
     const known = people.get(key) ?? (await connectPerson(sandbox.pageUrl, { person, channel, guild }));
     people.set(key, known);
