@@ -1,5 +1,7 @@
 /** `/queue`: a person's batches that are still being drawn, and messages that could not be delivered. */
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
+import { config } from '#config/env.ts';
+import { isStorageFull } from '#src/backlog/fleet.ts';
 import { type Place, placesOf } from '#src/backlog/place.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
@@ -86,8 +88,12 @@ async function card(say: Say, userId: string, above?: string): Promise<Answer> {
   const shown = batches.slice(0, SHOWN_MAX);
   const waiting = shown.filter(({ counts: { queued, running } }) => queued && !running);
   const places = await placesOf(waiting.map(({ id }) => id));
+  const halted = shown.length > 0 && (await isStorageFull(config.bundle));
   const lines = [
     ...(above ? [above] : []),
+    ...(halted
+      ? [say('**Nothing is drawn right now**: our storage is full. It goes on by itself once there is room.')]
+      : []),
     ...(shown.length
       ? shown.map((batch) => lineOf(say, batch, places[waiting.indexOf(batch)]))
       : [say('Nothing of yours waits.')]),

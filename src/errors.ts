@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { log } from './doors/log.ts';
 import { isAway } from './doors/postgres.ts';
+import { isFull } from './doors/storage.ts';
 import { message, type Say, sayIn } from './say.ts';
 import { quote, relative } from './text.ts';
 
@@ -224,6 +225,8 @@ const messages = {
     say(
       'My database does not answer right now. Try again in a minute; if what you asked for comes all the same, it was accepted before that.',
     ),
+  storage_full: (_: object, say) =>
+    say('My storage is full, so nothing could be kept. The people who run me are told; try again later.'),
   turns_taken: ({ what: message, max }: { what: Message; max: number }, say) =>
     say(
       'I am still at {max} {what} of yours, and that is the most at once. Wait for the answer, then try again.',
@@ -265,12 +268,14 @@ const failures = {
   folder_empty: message('Its face folder has no photo with consent any more.'),
   gone: message('Its face folder is gone.'),
   lora_unknown: message('Its LoRA is not there any more.'),
+  storage_full: message('Our storage is full, so it could not be kept.'),
 } satisfies Partial<Record<UserErrorCode | 'internal', string>>;
 
 const isFailure = (code: string): code is Failure => Object.hasOwn(failures, code);
 
 /** What a row keeps of an error. One that has no sentence is ours, whatever it is. */
 export function failureOf(error: unknown): Failure {
+  if (isFull(error)) return 'storage_full';
   return error instanceof UserError && isFailure(error.code) ? error.code : 'internal';
 }
 
@@ -281,14 +286,18 @@ export function failureSentence(say: Say, failure: string | null): string {
 }
 
 /**
- * What to tell the person. An error that is not for people is ours: it is logged under the id they may quote, unless it is Postgres
- * that is away for everybody.
+ * What to tell the person. An error that is not for people is ours: it is logged under the id they may quote, unless it is the same
+ * for everybody: Postgres is away, or storage is full.
  */
 export function explain(say: Say, error: unknown): string {
   if (error instanceof UserError) return error.in(say);
   if (isAway(error)) {
     log.warn({ err: error }, 'Postgres is out of reach');
     return new UserError('database_away', {}).in(say);
+  }
+  if (isFull(error)) {
+    log.error({ err: error }, 'storage is full');
+    return new UserError('storage_full', {}).in(say);
   }
   const errorId = randomUUID().slice(0, 8);
   log.error({ err: error, errorId }, 'unexpected error');

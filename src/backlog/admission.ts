@@ -10,7 +10,7 @@ import { db } from '#src/doors/db.ts';
 import type { Queues } from '#src/doors/queue.ts';
 import { markAdmitted, markNotAdmitted } from '#src/generations/generations.ts';
 import { readBacklog } from './backlog.ts';
-import { workersAlive } from './fleet.ts';
+import { workersAtWork } from './fleet.ts';
 import { inOrder } from './order.ts';
 
 /** Jobs in BullMQ for each worker alive: one drawn, one ready. */
@@ -27,7 +27,7 @@ export async function admit(queues: Queues, bundle: string, now = new Date()): P
     if (!lock?.mine) return [];
 
     const inQueue = { bundle, state: 'queued', admittedAt: { not: null } } as const;
-    const workers = (await workersAlive(bundle)).length;
+    const workers = (await workersAtWork(bundle)).length;
     const room = DEPTH * workers - (await tx.generation.count({ where: inQueue }));
     if (room <= 0) return [];
 

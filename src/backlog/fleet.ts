@@ -23,7 +23,11 @@ export interface WorkerState {
   readonly loras: readonly string[];
   /** time of a denoising step with all that belongs to it; null before anything was drawn */
   readonly msPerStep: number | null;
+  /** why it takes no pictures for now; null: it takes them */
+  readonly aside: Aside | null;
 }
+
+export type Aside = 'storage_full';
 
 export interface NewWorker {
   readonly id: string;
@@ -51,8 +55,8 @@ export async function leaveFleet(id: string): Promise<void> {
   await db.worker.deleteMany({ where: { id } });
 }
 
-function columns({ sessions, loras, msPerStep }: WorkerState) {
-  return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], msPerStep };
+function columns({ sessions, loras, msPerStep, aside }: WorkerState) {
+  return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], msPerStep, aside };
 }
 
 /** The workers alive, sorted by bundle and then by age, oldest first. @param bundle all bundles when left out */
@@ -60,6 +64,17 @@ export async function workersAlive(bundle?: string): Promise<Worker[]> {
   const ofBundle = bundle === undefined ? Prisma.empty : Prisma.sql`AND w.bundle = ${bundle}`;
   return db.$queryRaw<Worker[]>`
     SELECT w.* FROM "Worker" w WHERE ${isAlive} ${ofBundle} ORDER BY w.bundle, w."startedAt"`;
+}
+
+/** Those of them that take pictures. */
+export async function workersAtWork(bundle: string): Promise<Worker[]> {
+  return (await workersAlive(bundle)).filter(({ aside }) => aside === null);
+}
+
+/** Whether all workers that are alive are aside because storage is full. */
+export async function isStorageFull(bundle: string): Promise<boolean> {
+  const alive = await workersAlive(bundle);
+  return alive.length > 0 && alive.every(({ aside }) => aside === 'storage_full');
 }
 
 /** Whether it is the worker that does what one of them all has to do. Rarely two are: what they do must bear that. */

@@ -3,7 +3,7 @@ import { config } from '#config/env.ts';
 import { tiers } from '#config/tiers.ts';
 import { db } from '#src/doors/db.ts';
 import { readBacklog } from './backlog.ts';
-import { msPerStepOf, workersAlive } from './fleet.ts';
+import { msPerStepOf, workersAtWork } from './fleet.ts';
 import { type Running, readyInMs, type Waiting } from './forecast.ts';
 import { type Flow, inOrder } from './order.ts';
 
@@ -77,7 +77,7 @@ async function stateNow(bundle: string, now: Date) {
       elapsedMs: Math.max(0, now.getTime() - (picture.startedAt ?? now).getTime()),
     }));
   const admitted: Waiting[] = inHand.filter(({ state }) => state === 'queued');
-  const alive = await workersAlive(bundle);
+  const alive = await workersAtWork(bundle);
   const backlog = await readBacklog(db, bundle, now);
   return { running, admitted, backlog, workers: alive.length, msPerStep: await msPerStepOf(alive, bundle) };
 }

@@ -4,7 +4,7 @@
  * Keys are relative paths, mirroring the way of a picture: `faces/<folder>/…`, `productions/<yyyy-mm-dd>/<batch>/…`,
  * `tests/…`, `quarantine/…`, `published/…`. Writes are whole or not at all: a temporary file, then a rename.
  */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { mkdir, open, opendir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -47,6 +47,26 @@ export async function putFile(key: string, bytes: Uint8Array): Promise<void> {
 /** Whether an error says that there is no such file. */
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+/** A full disk; a quota; a limit on the size of files. */
+const FULL: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+
+/** Whether an error says that storage takes no more. */
+export function isFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && FULL.includes(error.code);
+}
+
+/** Whether so many bytes can be stored now: some are, and are deleted again. */
+export async function canStore(bytes: number): Promise<boolean> {
+  const key = `tests/room/${randomUUID()}.bin`;
+  try {
+    await putFile(key, randomBytes(bytes));
+    await deleteFile(key);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws {NodeJS.ErrnoException} ENOENT */

@@ -63,14 +63,16 @@ async function metrics(): Promise<string> {
   const workers = await workersAlive();
   const gauge = (help: string): Gauge => ({ help, values: new Map() });
   const alive = gauge('Workers that are alive.');
+  const aside = gauge('Workers that are alive and take no pictures, by why.');
   const provider = gauge('Workers that run nodes of this network on this execution provider.');
   const nodes = gauge('Nodes of this network that the execution provider ran, where there was a choice.');
   const load = gauge('Longest time that a worker took to load this network.');
   const missing = gauge('Pictures whose bytes are not in storage, though their row says so.');
 
   missing.values.set('', await countMissing());
-  for (const { bundle, sessions } of workers) {
+  for (const { bundle, sessions, aside: reason } of workers) {
     add(alive, { bundle });
+    if (reason) add(aside, { bundle, reason });
     for (const { network, loadSeconds, used } of Sessions.catch([]).parse(sessions)) {
       raise(load, { bundle, network }, loadSeconds);
       for (const one of used) {
@@ -81,6 +83,7 @@ async function metrics(): Promise<string> {
   }
   return Object.entries({
     atelier_workers: alive,
+    atelier_workers_aside: aside,
     atelier_session_provider: provider,
     atelier_session_nodes: nodes,
     atelier_session_load_seconds: load,

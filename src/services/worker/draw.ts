@@ -11,6 +11,7 @@ import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import { loraHash, UnknownLoraError } from '#src/bundles/loras.ts';
 import { log } from '#src/doors/log.ts';
 import type { JobContext } from '#src/doors/queue.ts';
+import { isFull } from '#src/doors/storage.ts';
 import { failureOf, UserError } from '#src/errors.ts';
 import { folderHash, folderPhotos } from '#src/faces.ts';
 import { type Drawing, reportProgress, startGeneration } from '#src/generations/generations.ts';
@@ -20,6 +21,7 @@ import type { Artist } from './artist.ts';
 import { measurePicture, type Pace } from './pace.ts';
 import type { FacePhotos } from './protocol.ts';
 import { portraitTask } from './requests/portrait.ts';
+import type { Room } from './room.ts';
 
 /** How often progress goes to Postgres, and so how soon a cancel is seen. ms */
 const PROGRESS_EVERY_MS = 400;
@@ -33,6 +35,7 @@ export interface Me {
   readonly hash: string;
   readonly artist: Artist;
   readonly pace: Pace;
+  readonly room: Room;
 }
 
 /** Does nothing where the generation has ended, or is another's. @throws what BullMQ is to try again */
@@ -43,10 +46,14 @@ export async function drawOne(generationId: string, me: Me, context: JobContext)
   const cancelled = new AbortController();
   try {
     await draw(drawing, me, AbortSignal.any([context.signal, cancelled.signal]), cancelled);
+    me.room.kept();
   } catch (error) {
     if (cancelled.signal.aborted) {
       await abandonGeneration(generationId, me.id);
     } else if (error instanceof UserError) {
+      await failGeneration(generationId, me.id, failureOf(error));
+    } else if (isFull(error)) {
+      me.room.notKept();
       await failGeneration(generationId, me.id, failureOf(error));
     } else if (context.lastAttempt) {
       log.error({ err: error }, 'not drawn');

@@ -27,6 +27,7 @@ import { type Artist, startArtist } from './artist.ts';
 import { drawOne } from './draw.ts';
 import { holdLease } from './lease.ts';
 import { makePace } from './pace.ts';
+import { watchRoom } from './room.ts';
 
 /** A lock not renewed for this long is taken over: this process's event loop may pause for half of it at most. ms */
 const LOCK_MS = 15_000;
@@ -68,36 +69,50 @@ export async function startWorker(
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
   const pace = makePace();
-  const me = { id, dir, hash, artist, pace };
   const state = async (): Promise<WorkerState> => ({
     sessions: [...sessions.values()],
     loras: await listLoras(dir),
     msPerStep: pace.msPerStep,
+    aside: room.isFull ? 'storage_full' : null,
   });
   const enter = async () => joinFleet({ id, bundle, bundleHash: hash }, await state());
-  await untilBack(enter);
+  const tell = async () => tellState(id, await state());
 
   const inHand = new Set<string>();
-  const stopHolding = holdLease(id, inHand, enter);
-  const draw = queues.work(
-    'generation',
-    async ({ generationId }, context) => {
-      inHand.add(generationId);
-      try {
-        await withContext({ generationId }, () => drawOne(generationId, me, context));
-      } finally {
-        inHand.delete(generationId);
-      }
+  const takePictures = () =>
+    queues.work(
+      'generation',
+      async ({ generationId }, context) => {
+        inHand.add(generationId);
+        try {
+          await withContext({ generationId }, () => drawOne(generationId, me, context));
+        } finally {
+          inHand.delete(generationId);
+        }
+      },
+      { bundle, lockMs: LOCK_MS },
+    );
+  const room = watchRoom({
+    async full() {
+      await Promise.all([draw.close(), tell()]);
     },
-    { bundle, lockMs: LOCK_MS },
-  );
+    async free() {
+      draw = takePictures();
+      await tell();
+    },
+  });
+  const me = { id, dir, hash, artist, pace, room };
+
+  await untilBack(enter);
+  const stopHolding = holdLease(id, inHand, enter);
+  let draw = takePictures();
   const faceChecks = queues.work('face-check', ({ photoId }) => checkOne(photoId, artist), {
     lockMs: LOCK_MS,
   });
 
   const stopping = [
     repeat(ADMIT_EVERY_MS, () => admit(queues, bundle)),
-    repeat(TELL_EVERY_MS, async () => tellState(id, await state())),
+    repeat(TELL_EVERY_MS, tell),
     repeat(RECONCILE_EVERY_MS, async () => {
       const lost = await readmitLost(queues, bundle);
       if (lost) log.info({ lost }, 'generations put back that the queue had lost');
@@ -119,7 +134,7 @@ export async function startWorker(
   return {
     id,
     async close() {
-      await Promise.all(stopping.map((stop) => stop()));
+      await Promise.all([room.close(), ...stopping.map((stop) => stop())]);
       const drained = Promise.all([draw.close(), faceChecks.close()]);
       const late = sleep(DRAIN_MS, false, { ref: false });
       if (!(await Promise.race([drained.then(() => true), late]))) {

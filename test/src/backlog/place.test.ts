@@ -14,7 +14,7 @@ import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const BUNDLE = 'reference';
 const PEOPLE = Array.from({ length: 5 }, () => actor());
-const state = { sessions: [], loras: [], msPerStep: 10 };
+const state = { sessions: [], loras: [], msPerStep: 10, aside: null };
 
 let queues: Queues;
 beforeAll(() => {

@@ -1,5 +1,8 @@
+import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { getFile, hasFile, putFile } from '#src/doors/storage.ts';
+import { canStore, getFile, hasFile, isFull, putFile } from '#src/doors/storage.ts';
+import { explain, failureOf } from '#src/errors.ts';
+import { sayIn } from '#src/say.ts';
 import { filesIn } from '#test/support/files.ts';
 
 describe('putFile', () => {
@@ -17,6 +20,21 @@ describe('putFile', () => {
       await expect(putFile(key, Buffer.from('one'))).rejects.toThrow(/Not a storage key/);
     },
   );
+});
+
+describe('a storage that takes no more', () => {
+  it('is told from other faults, by what the system says', async () => {
+    const full = await writeFile('/dev/full', 'x').catch((error: unknown) => error);
+    const missing = await getFile('tests/not/there.png').catch((error: unknown) => error);
+    expect([full, missing, new Error('full'), undefined].map(isFull)).toEqual([true, false, false, false]);
+    expect(failureOf(full)).toBe('storage_full');
+    expect(explain(sayIn('en'), full)).toMatch(/^My storage is full/);
+  });
+
+  it('is found by writing, and what was written goes', async () => {
+    expect(await canStore(10_000)).toBe(true);
+    expect(await filesIn('tests/room')).toEqual([]);
+  });
 });
 
 it('hasFile says what is there, and of a folder that it is no file', async () => {

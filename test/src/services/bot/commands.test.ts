@@ -847,6 +847,22 @@ describe('/queue, Stop, Cancel and Rerun', () => {
     expect((await me.type('queue', { cancel: id })).content).toMatch(/not there any more/);
   });
 
+  it('says why nothing is drawn, as long as every worker is set aside', async () => {
+    const me = await local.as('moderator');
+    await me.type('imagine', { prompt: 'portrait of a miller' });
+    const seenAt = new Date(Date.now() + 60_000);
+    const worker = { bundle: 'reference', bundleHash: 'weights', seenAt };
+    await db.worker.deleteMany();
+    await db.worker.create({ data: { ...worker, id: 'full', aside: 'storage_full' } });
+    expect((await me.type('queue')).content).toMatch(
+      /^\*\*Nothing is drawn right now\*\*: our storage is full/,
+    );
+    await db.worker.create({ data: { ...worker, id: 'well' } });
+    expect((await me.type('queue')).content).not.toMatch(/Nothing is drawn/);
+    await db.worker.deleteMany();
+    await me.type('queue', { cancel: (await latestBatch(me.id)).id });
+  });
+
   it('lets the owner and moderators end a batch, and nobody else', async () => {
     const me = await local.as('operator');
     await me.type('imagine', { prompt: 'portrait of a nurse', count: 2 });

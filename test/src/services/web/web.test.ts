@@ -258,7 +258,7 @@ describe('/metrics', () => {
       data: [
         { ...worker, id: 'one', sessions: [session('unet', 2, gpu), session('vaeDecoder', 0.5, [])] },
         { ...worker, id: 'two', sessions: [session('unet', 3.5, gpu.slice(1))] },
-        { ...worker, id: 'older', sessions: 'of another version' },
+        { ...worker, id: 'older', sessions: 'of another version', aside: 'storage_full' },
         { ...worker, id: 'lost', seenAt: new Date(0), sessions: [session('unet', 99, gpu)] },
       ],
     });
@@ -267,6 +267,7 @@ describe('/metrics', () => {
     const lines = (await response.text()).split('\n').filter((line) => line && !line.startsWith('#'));
     expect(lines).toEqual([
       'atelier_workers{bundle="sdxl"} 3',
+      'atelier_workers_aside{bundle="sdxl",reason="storage_full"} 1',
       'atelier_session_provider{bundle="sdxl",network="unet",provider="cuda"} 1',
       'atelier_session_provider{bundle="sdxl",network="unet",provider="cpu"} 2',
       'atelier_session_nodes{bundle="sdxl",network="unet",provider="cuda"} 2400',
