@@ -11,13 +11,15 @@ export class Troubles {
   deliverAfterMs = 0;
   /** bytes; 0: as Discord */
   fileMax = 0;
+  deliverTwice = 0;
   refuseDms = false;
   readonly #counted: { [K in Counted]?: Fault<K> | null } = {};
 
   set(how: Misbehaviour): void {
-    const { answerAfterMs, deliverAfterMs, fileMax, refuseDms } = how;
+    const { answerAfterMs, deliverAfterMs, deliverTwice, fileMax, refuseDms } = how;
     this.answerAfterMs = answerAfterMs ?? this.answerAfterMs;
     this.deliverAfterMs = deliverAfterMs ?? this.deliverAfterMs;
+    this.deliverTwice = deliverTwice ?? this.deliverTwice;
     this.fileMax = fileMax ?? this.fileMax;
     this.refuseDms = refuseDms ?? this.refuseDms;
     for (const kind of COUNTED) {
@@ -26,8 +28,15 @@ export class Troubles {
   }
 
   get inForce(): Misbehaviour {
-    const { answerAfterMs, deliverAfterMs, fileMax, refuseDms } = this;
-    return { answerAfterMs, deliverAfterMs, fileMax, refuseDms, ...this.#counted };
+    const { answerAfterMs, deliverAfterMs, deliverTwice, fileMax, refuseDms } = this;
+    return { answerAfterMs, deliverAfterMs, deliverTwice, fileMax, refuseDms, ...this.#counted };
+  }
+
+  /** How often the bot is given the next interaction. */
+  takeDeliveries(): number {
+    if (this.deliverTwice <= 0) return 1;
+    this.deliverTwice--;
+    return 2;
   }
 
   /** The fault that this request meets, if one was asked for; the next requests meet it once less. */

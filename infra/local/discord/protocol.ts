@@ -115,6 +115,8 @@ export interface Misbehaviour {
   readonly answerAfterMs?: number;
   /** the bot hears of each interaction this late: above 3 s, its answer is too late */
   readonly deliverAfterMs?: number;
+  /** so many of the next interactions reach the bot two times, as when a shard comes back and is told again */
+  readonly deliverTwice?: number;
   readonly rateLimit?: {
     readonly next: number;
     readonly retryAfterS?: number;

@@ -115,7 +115,10 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     state,
     { answerWithinMs: options.answerWithinMs ?? 3_000, tokenLifeMs: options.tokenLifeMs ?? 15 * 60_000 },
     (guildId, payload) => {
-      const deliver = () => gateway.dispatch(guildId, 'INTERACTION_CREATE', payload);
+      const times = troubles.takeDeliveries();
+      const deliver = () => {
+        for (let i = 0; i < times; i++) gateway.dispatch(guildId, 'INTERACTION_CREATE', payload);
+      };
       if (troubles.deliverAfterMs) setTimeout(deliver, troubles.deliverAfterMs).unref();
       else deliver();
     },

@@ -101,6 +101,14 @@ describe('discord.js', () => {
     const late = rest.patch(original, { body: { content: 'Too late.' }, auth: false });
     await expect(late).rejects.toMatchObject({ code: 50027 });
 
+    sandbox.misbehave({ deliverTwice: 1 });
+    const before = bot.heard.length;
+    await works();
+    await expect.poll(() => bot.heard.length).toBe(before + 2);
+    expect(bot.heard.at(-1)?.id).toBe(bot.heard.at(-2)?.id);
+    await works();
+    expect(bot.heard).toHaveLength(before + 3);
+
     sandbox.misbehave({ deliverAfterMs: 1_000 });
     expect((await member.command('set', { parameter: 'steps', value: 3 })).kind).toBe('failed');
     sandbox.misbehave({ deliverAfterMs: 0 });
