@@ -48,8 +48,9 @@ export default {
     const { image, prompt } = picture;
     if (!image) throw new UserError('gone', {});
     if (isPublish) return `${quote(prompt)}: ${await publish(origin.actor, picture)}`;
-    await unpublishImage(origin.actor, image.id);
-    return `${quote(prompt)} is off the gallery page.`;
+    const { actor, say } = origin;
+    await unpublishImage(actor, image.id);
+    return say('{prompt} is off the gallery page.', { prompt: quote(prompt) });
   },
 
   async autocomplete({ options, user }) {

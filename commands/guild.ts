@@ -27,6 +27,7 @@ import {
   switchesFor,
   switchProduction,
 } from '#src/production.ts';
+import { message, type Say } from '#src/say.ts';
 import type { Answer, Press, SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 import { outsideThreads } from './origin.ts';
@@ -95,12 +96,12 @@ export default {
 
   async run(interaction, origin) {
     const { options, guild } = interaction;
-    const { actor } = origin;
+    const { actor, say } = origin;
     const sub = options.getSubcommand();
     if (sub === 'production') {
       const mode = options.getString('mode') as keyof typeof MODES | null;
       const where = options.getString('where') === 'server' ? 'server' : 'channel';
-      return production(outsideThreads(interaction, origin), mode, where);
+      return production(say, outsideThreads(interaction, origin), mode, where);
     }
     const guildId = mustAdminister(actor);
     const role = options.getRole('role');
@@ -108,14 +109,14 @@ export default {
     switch (sub) {
       case 'review_channel': {
         const channel = textChannel(guild, options.getChannel('channel', true).id);
-        return card(guild, await choose(actor, channel));
+        return card(say, guild, await choose(actor, channel));
       }
       case 'operators':
-        return card(guild, await changeGuild(actor, { operatorRoleIds: roleIds }));
+        return card(say, guild, await changeGuild(actor, { operatorRoleIds: roleIds }));
       case 'moderators':
-        return card(guild, await changeGuild(actor, { moderatorRoleIds: roleIds }));
+        return card(say, guild, await changeGuild(actor, { moderatorRoleIds: roleIds }));
       default:
-        return card(guild, await guildSettings(guildId));
+        return card(say, guild, await guildSettings(guildId));
     }
   },
 
@@ -125,31 +126,54 @@ export default {
   },
 } satisfies SlashCommand;
 
-async function card(guild: Guild | null, settings: GuildSettings | null): Promise<string> {
-  const { reviewChannelId = null, operatorRoleIds = [], moderatorRoleIds = [] } = settings ?? {};
-  const roles = (ids: readonly string[]) => ids.map((id) => `<@&${id}>`).join(', ') || 'none';
+async function card(say: Say, guild: Guild | null, settings: GuildSettings | null): Promise<string> {
+  const { id = '', reviewChannelId = null, operatorRoleIds = [], moderatorRoleIds = [] } = settings ?? {};
   const switched = settings ? await switchedChannels(settings.id) : [];
-  const channels = switched.map(({ id, on }) => `<#${id}> ${on ? 'on' : 'off'}`);
+  const channels = switched.map(({ id: channelId, on }) => `<#${channelId}> ${modeOf(on)}`);
   return [
-    `Review channel: ${reviewChannelId ? `<#${reviewChannelId}>` : 'none, so flagged pictures wait unseen. Choose one with `/guild review_channel`.'}`,
-    ...exposure(guild, settings),
-    `Operators: ${roles(operatorRoleIds)}`,
-    `Moderators: ${roles(moderatorRoleIds)}`,
-    'People who may Manage Server are both.',
-    ...(channels.length ? [`Production mode by channel: ${channels.join(', ')}`] : []),
+    reviewChannelId
+      ? reviewLine(say, reviewChannelId)
+      : say(
+          'Review channel: none, so flagged pictures wait unseen. Choose one with `/guild review_channel`.',
+        ),
+    ...exposure(say, guild, settings),
+    operatorRoleIds.length ? operatorsLine(say, id, operatorRoleIds) : say('Operators: none'),
+    moderatorRoleIds.length ? moderatorsLine(say, id, moderatorRoleIds) : say('Moderators: none'),
+    say('People who may Manage Server are both.'),
+    ...(channels.length
+      ? [say('Production mode by channel: {channels}', { channels: channels.join(', ') })]
+      : []),
   ].join('\n');
 }
 
+function reviewLine(say: Say, channelId: string): string {
+  return say('Review channel: {channel}', { channel: `<#${channelId}>` });
+}
+
+function operatorsLine(say: Say, guildId: string, roleIds: readonly string[]): string {
+  return say('Operators: {roles}', { roles: sayRoles(guildId, roleIds) });
+}
+
+function moderatorsLine(say: Say, guildId: string, roleIds: readonly string[]): string {
+  return say('Moderators: {roles}', { roles: sayRoles(guildId, roleIds) });
+}
+
 /** That others see the review channel now, or why there is none any more. */
-function exposure(guild: Guild | null, settings: GuildSettings | null): string[] {
+function exposure(say: Say, guild: Guild | null, settings: GuildSettings | null): string[] {
   if (!settings) return [];
   const { id, reviewChannelId, reviewSeenBy } = settings;
   if (!reviewChannelId)
-    return reviewSeenBy.length ? [`The last one could be seen by ${sayRoles(id, reviewSeenBy)}.`] : [];
+    return reviewSeenBy.length
+      ? [say('The last one could be seen by {roles}.', { roles: sayRoles(id, reviewSeenBy) })]
+      : [];
   const channel = guild?.channels.cache.get(reviewChannelId);
   const strangers = channel?.type === ChannelType.GuildText ? strangersIn(viewOf(channel), settings) : [];
   return strangers.length
-    ? [`It can be seen by ${sayRoles(id, strangers)}: while that is so, no flagged picture is shown there.`]
+    ? [
+        say('It can be seen by {roles}: while that is so, no flagged picture is shown there.', {
+          roles: sayRoles(id, strangers),
+        }),
+      ]
     : [];
 }
 
@@ -188,6 +212,7 @@ function viewOf({ guild, permissionOverwrites }: TextChannel): ChannelView {
 // Production mode
 
 async function production(
+  say: Say,
   asked: AskedAt,
   mode: keyof typeof MODES | null,
   where: 'channel' | 'server',
@@ -195,22 +220,49 @@ async function production(
   await mustOperate(asked.actor, asked.botInside);
   if (mode) await switchProduction(asked, where, MODES[mode]);
   const { channel, server } = await switchesFor(asked);
-  const said = (on: boolean | null, otherwise: string) => (on === null ? otherwise : on ? 'on' : 'off');
   return [
-    `Production mode in this channel: **${said(channel, 'as in the server')}**`,
-    `Production mode in the server: **${said(server, 'off')}**`,
-    await productionHere(asked),
+    channel === null
+      ? say('Production mode in this channel: **as in the server**')
+      : say('Production mode in this channel: **{mode}**', { mode: modeOf(channel) }),
+    say('Production mode in the server: **{mode}**', { mode: modeOf(server ?? false) }),
+    await productionHere(say, asked),
   ].join('\n');
 }
 
 /** What counts for this person here, and by whose word. */
-export async function productionHere(asked: AskedAt): Promise<string> {
+export async function productionHere(say: Say, asked: AskedAt): Promise<string> {
   const { on, by } = await productionMode(asked);
-  const whose =
-    by &&
-    { person: 'your own setting', channel: 'this channel’s setting', server: 'the server’s setting' }[by];
-  const means = on ? 'are kept, and may be published' : 'are tests: they can’t be published';
-  return `So pictures that you ask for here ${means}${whose ? `, by ${whose}` : ''}.`;
+  const message = (on ? kept : tests)[by ?? 'nobody'];
+  return say(message);
+}
+
+const kept = {
+  nobody: message('So pictures that you ask for here are kept, and may be published.'),
+  person: message('So pictures that you ask for here are kept, and may be published, by your own setting.'),
+  channel: message(
+    'So pictures that you ask for here are kept, and may be published, by this channel’s setting.',
+  ),
+  server: message(
+    'So pictures that you ask for here are kept, and may be published, by the server’s setting.',
+  ),
+} as const;
+
+const tests = {
+  nobody: message('So pictures that you ask for here are tests: they can’t be published.'),
+  person: message(
+    'So pictures that you ask for here are tests: they can’t be published, by your own setting.',
+  ),
+  channel: message(
+    'So pictures that you ask for here are tests: they can’t be published, by this channel’s setting.',
+  ),
+  server: message(
+    'So pictures that you ask for here are tests: they can’t be published, by the server’s setting.',
+  ),
+} as const;
+
+/** As it is typed, so the same in every language. */
+function modeOf(on: boolean): 'on' | 'off' {
+  return on ? 'on' : 'off';
 }
 
 // Set up
@@ -249,23 +301,26 @@ function administered({ id, interaction, origin: { actor } }: Press): Guild {
 
 async function setup(press: Press): Promise<Answer> {
   const guild = administered(press);
+  const { say } = press.origin;
   const settings = await guildSettings(guild.id);
   const found = findIn(guild, settings);
   const { review, operatorRoleIds, moderatorRoleIds } = found;
   const lines = [
-    ...(review ? [`Review channel: <#${review.id}>`] : []),
-    ...(operatorRoleIds.length ? [`Operators: ${sayRoles(guild.id, operatorRoleIds)}`] : []),
-    ...(moderatorRoleIds.length ? [`Moderators: ${sayRoles(guild.id, moderatorRoleIds)}`] : []),
+    ...(review ? [reviewLine(say, review.id)] : []),
+    ...(operatorRoleIds.length ? [operatorsLine(say, guild.id, operatorRoleIds)] : []),
+    ...(moderatorRoleIds.length ? [moderatorsLine(say, guild.id, moderatorRoleIds)] : []),
   ];
-  const others = 'Choose others with `/guild review_channel`, `/guild operators` and `/guild moderators`.';
-  if (!lines.length) return [await card(guild, settings), others].join('\n');
+  const others = say(
+    'Choose others with `/guild review_channel`, `/guild operators` and `/guild moderators`.',
+  );
+  if (!lines.length) return [await card(say, guild, settings), others].join('\n');
   const button = new ButtonBuilder()
     .setCustomId(customId('guild.adopt', guild.id))
-    .setLabel('Use these')
+    .setLabel(say('Use these'))
     .setStyle(ButtonStyle.Primary);
   return {
     content: [
-      'I found these by their names. None of them counts before you press Use these.',
+      say('I found these by their names. None of them counts before you press Use these.'),
       ...lines,
       others,
     ].join('\n'),
@@ -276,12 +331,12 @@ async function setup(press: Press): Promise<Answer> {
 /** Roles first: who sees the channel is judged by them. */
 async function adopt(press: Press): Promise<Answer> {
   const guild = administered(press);
-  const { actor } = press.origin;
+  const { actor, say } = press.origin;
   const { review, operatorRoleIds, moderatorRoleIds } = findIn(guild, await guildSettings(guild.id));
   let settings = await changeGuild(actor, {
     ...(operatorRoleIds.length && { operatorRoleIds }),
     ...(moderatorRoleIds.length && { moderatorRoleIds }),
   });
   if (review) settings = await choose(actor, review);
-  return card(guild, settings);
+  return card(say, guild, settings);
 }

@@ -10,14 +10,14 @@ const REASON_MAX = 500;
 export const reviewPresses = {
   'review.approve': {
     answers: 'reply',
-    async run({ id, origin: { actor } }) {
+    async run({ id, origin: { actor, say } }) {
       await decide(actor, id, 'approved', null);
-      return 'Approved: the picture is delivered to the person who asked for it.';
+      return say('Approved: the picture is delivered to the person who asked for it.');
     },
   },
   'review.reject': {
     answers: 'form',
-    async form({ id, origin: { actor } }) {
+    async form({ id, origin: { actor, say } }) {
       await reviewFor(actor, id);
       const reason = new TextInputBuilder()
         .setCustomId(REASON)
@@ -26,21 +26,21 @@ export const reviewPresses = {
         .setRequired(false);
       return new ModalBuilder()
         .setCustomId(customId('review.rejected', id))
-        .setTitle('Reject the picture')
+        .setTitle(say('Reject the picture'))
         .addLabelComponents(
           new LabelBuilder()
-            .setLabel('Reason')
-            .setDescription('Kept with the decision, and told to the person who asked.')
+            .setLabel(say('Reason'))
+            .setDescription(say('Kept with the decision, and told to the person who asked.'))
             .setTextInputComponent(reason),
         );
     },
   },
   'review.rejected': {
     answers: 'reply',
-    async run({ id, interaction, origin: { actor } }) {
+    async run({ id, interaction, origin: { actor, say } }) {
       const reason = interaction.isModalSubmit() ? interaction.fields.getTextInputValue(REASON).trim() : '';
       await decide(actor, id, 'rejected', reason || null);
-      return 'Rejected: the picture is deleted, and the person who asked for it has a strike.';
+      return say('Rejected: the picture is deleted, and the person who asked for it has a strike.');
     },
   },
 } satisfies Presses;

@@ -35,7 +35,7 @@ export default {
     const name = options.getString('parameter', true).trim();
     const answer = changeLine(await setParameter(actor, name, options.getString('value', true)));
     return name === 'production_mode'
-      ? `${answer}\n${await productionHere(outsideThreads(interaction, origin))}`
+      ? `${answer}\n${await productionHere(origin.say, outsideThreads(interaction, origin))}`
       : answer;
   },
 

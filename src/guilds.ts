@@ -13,6 +13,7 @@ import { UserError } from './errors.ts';
 import { type ChannelView, sayRoles, strangersIn } from './moderation/privacy.ts';
 import type { Actor } from './people/people.ts';
 import { mustAdminister } from './people/rights.ts';
+import { languageOf, type Say, sayIn } from './say.ts';
 
 export type GuildChoice = Pick<GuildSettings, 'reviewChannelId' | 'operatorRoleIds' | 'moderatorRoleIds'>;
 
@@ -22,25 +23,43 @@ export async function guildSettings(guildId: string): Promise<GuildSettings | nu
   return db.guildSettings.findUnique({ where: { id: guildId } });
 }
 
+/** Says things in channels to those who look after a guild. @param guildId null: the platform's own people */
+export async function sayToGuild(guildId: string | null): Promise<Say> {
+  const id = guildId ?? config.staff.guildId;
+  return sayIn(languageOf(id ? (await guildSettings(id))?.locale : null));
+}
+
 /** Where reviews of a guild are shown; null while it has no review channel. @param guildId null: the platform's own */
 export async function reviewChannel(guildId: string | null): Promise<string | null> {
   const id = guildId ?? config.staff.guildId;
   return id ? ((await guildSettings(id))?.reviewChannelId ?? null) : null;
 }
 
-/** Who was met: a guild, and how to reach those who look after it. */
-export interface Met {
+/** A guild, and how to reach those who look after it. */
+interface Reached {
   readonly id: string;
   readonly ownerId: string;
   /** where the bot may post; null: nowhere, so its owner is written to */
   readonly channelId: string | null;
 }
 
+/** A guild that was met. */
+export interface Met extends Reached {
+  /** as Discord names it */
+  readonly locale: string;
+}
+
 /** Greets a guild that is new, and asks who looks after it. Returns whether it was new. @param by the bot's own id */
-export async function meetGuild({ id, ownerId, channelId }: Met, by: string): Promise<boolean> {
+export async function meetGuild({ id, ownerId, channelId, locale }: Met, by: string): Promise<boolean> {
   const wake = await db.$transaction(async (tx) => {
-    const { count } = await tx.guildSettings.createMany({ data: [{ id, ...NONE }], skipDuplicates: true });
-    if (!count) return null;
+    const { count } = await tx.guildSettings.createMany({
+      data: [{ id, locale, ...NONE }],
+      skipDuplicates: true,
+    });
+    if (!count) {
+      await tx.guildSettings.updateMany({ where: { id, locale: { not: locale } }, data: { locale } });
+      return null;
+    }
     await audit(tx, { actorId: by, action: 'guild.meet', subject: `guild:${id}`, guildId: id });
     return addDelivery(tx, { kind: 'greeting', userId: ownerId, guildId: id, channelId });
   });
@@ -111,7 +130,7 @@ async function chosen(tx: Transaction, guildId: string): Promise<Wake> {
  * @returns false when it was not the review channel any more
  */
 export async function giveUpReviewChannel(
-  { id, ownerId, channelId }: Met & { channelId: string },
+  { id, ownerId, channelId }: Reached & { channelId: string },
   seenBy: readonly string[],
 ): Promise<boolean> {
   const wake = await db.$transaction(async (tx) => {

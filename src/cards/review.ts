@@ -1,8 +1,11 @@
 /** For moderators: a flagged picture, so blurred that nothing is made out. For the person who asked: what became of it. */
 import { ButtonStyle } from 'discord-api-types/v10';
 import sharp from 'sharp';
-import { db, type Prisma } from '#src/doors/db.ts';
+import { db, type Prisma, type Review } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
+import { sayToGuild } from '#src/guilds.ts';
+import { sayToPerson } from '#src/people/people.ts';
+import { message, type Say } from '#src/say.ts';
 import { plain } from '#src/text.ts';
 import { accents, button, type Card, type CardFile, card, gallery, row, text } from './parts.ts';
 
@@ -24,33 +27,34 @@ const findReview = (id: string): Promise<Reviewed | null> =>
 export async function reviewCard(reviewId: string): Promise<Card | null> {
   const review = await findReview(reviewId);
   if (!review) return null;
-  const { image, state, cause, reportedBy, moderatorId, reason, decidedAt } = review;
+  const { image, state, reason } = review;
   const { generation } = image;
   const { batch } = generation;
+  const say = await sayToGuild(review.guildId);
   const scores = Object.entries(image.scores as Record<string, number>)
     .sort(([, a], [, b]) => b - a)
     .slice(0, 8)
     .map(([label, score]) => `${plain(label, 40)} ${score.toFixed(2)}`);
-  const files = state !== 'rejected' && !image.deletedAt ? [await blurred(image)] : [];
-  const decided =
-    moderatorId &&
-    `${state === 'approved' ? 'Approved' : 'Rejected'} by <@${moderatorId}>${decidedAt ? ` <t:${Math.floor(decidedAt.getTime() / 1000)}:f>` : ''}`;
+  const files = state !== 'rejected' && !image.deletedAt ? [await blurred(say, image)] : [];
+  const who = `<@${generation.userId}>`;
   return card(
     state === 'pending' ? accents.held : state === 'approved' ? accents.done : accents.failed,
     [
       text(
-        `### ${state === 'pending' ? 'For review' : state === 'approved' ? 'Approved' : 'Rejected'}`,
-        `Asked by <@${generation.userId}> in ${batch.guildId ? `<#${batch.channelId}>` : 'a direct message'}`,
+        `### ${say(titles[state])}`,
+        batch.guildId
+          ? say('Asked by {who} in {channel}', { who, channel: `<#${batch.channelId}>` })
+          : say('Asked by {who} in a direct message', { who }),
         `> ${plain(generation.prompt, PROMPT_SHOWN)}`,
-        `${causes[cause] ?? plain(cause, 60)}${image.rule && image.rule !== cause ? ` · rule ${plain(image.rule, 60)}` : ''}${reportedBy ? ` · reported by <@${reportedBy}>` : ''}`,
+        whyHeld(say, review),
         scores.length > 0 && `-# ${scores.join(' · ')}`,
       ),
       gallery(files),
-      text(decided || null, reason && `> ${plain(reason, REASON_SHOWN)}`),
+      text(decided(say, review), reason && `> ${plain(reason, REASON_SHOWN)}`),
       state === 'pending'
         ? row(
-            button('review.approve', review.id, 'Approve', ButtonStyle.Success),
-            button('review.reject', review.id, 'Reject', ButtonStyle.Danger),
+            button('review.approve', review.id, say('Approve'), ButtonStyle.Success),
+            button('review.reject', review.id, say('Reject'), ButtonStyle.Danger),
           )
         : null,
     ],
@@ -58,28 +62,48 @@ export async function reviewCard(reviewId: string): Promise<Card | null> {
   );
 }
 
+const titles = {
+  pending: message('For review'),
+  approved: message('Approved'),
+  rejected: message('Rejected'),
+} as const satisfies Record<Review['state'], string>;
+
 const causes: Readonly<Record<string, string>> = {
-  classifier: 'Flagged by the classifier',
-  'classifier-failed': 'The classifier failed, so it was held',
-  report: 'Reported by a member',
+  classifier: message('Flagged by the classifier'),
+  'classifier-failed': message('The classifier failed, so it was held'),
+  report: message('Reported by a member'),
 };
+
+function whyHeld(say: Say, { cause, image: { rule }, reportedBy }: Reviewed): string {
+  const message = causes[cause];
+  return [
+    message ? say(message) : plain(cause, 60),
+    ...(rule && rule !== cause ? [say('rule {rule}', { rule: plain(rule, 60) })] : []),
+    ...(reportedBy ? [say('reported by {who}', { who: `<@${reportedBy}>` })] : []),
+  ].join(' · ');
+}
+
+function decided(say: Say, { state, moderatorId, decidedAt }: Reviewed): string | null {
+  if (!moderatorId || !decidedAt) return null;
+  const facts = { who: `<@${moderatorId}>`, when: `<t:${Math.floor(decidedAt.getTime() / 1000)}:f>` };
+  return state === 'approved'
+    ? say('Approved by {who} {when}', facts)
+    : say('Rejected by {who} {when}', facts);
+}
 
 /** null while nothing is decided: there is nothing to tell yet. */
 export async function noticeCard(reviewId: string): Promise<Card | null> {
   const review = await findReview(reviewId);
   if (!review || review.state === 'pending') return null;
   const { image, state, reason } = review;
-  const { userId, prompt, batch } = image.generation;
-  const where = batch.guildId && batch.messageId;
-  const link = where && `https://discord.com/channels/${batch.guildId}/${batch.channelId}/${batch.messageId}`;
+  const { userId, prompt } = image.generation;
+  const say = await sayToPerson(userId);
   const approved = state === 'approved';
   return card(
     approved ? accents.done : accents.failed,
     [
       text(
-        approved
-          ? `<@${userId}>, your picture was approved${image.deletedAt ? '' : link ? `: [it is shown now](${link})` : ' and is shown now'}.`
-          : `<@${userId}>, your picture was rejected by the moderators${reason ? ':' : '.'}`,
+        approved ? wasApproved(say, review) : wasRejected(say, review),
         !approved && reason && `> ${plain(reason, REASON_SHOWN)}`,
         `-# ${plain(prompt, 120)}`,
       ),
@@ -88,11 +112,28 @@ export async function noticeCard(reviewId: string): Promise<Card | null> {
   );
 }
 
+function wasApproved(say: Say, { image }: Reviewed): string {
+  const { userId, batch } = image.generation;
+  const who = `<@${userId}>`;
+  if (image.deletedAt) return say('{who}, your picture was approved.', { who });
+  if (!batch.guildId || !batch.messageId)
+    return say('{who}, your picture was approved and is shown now.', { who });
+  const link = `https://discord.com/channels/${batch.guildId}/${batch.channelId}/${batch.messageId}`;
+  return say('{who}, your picture was approved: [it is shown now]({link}).', { who, link });
+}
+
+function wasRejected(say: Say, { image, reason }: Reviewed): string {
+  const who = `<@${image.generation.userId}>`;
+  return reason
+    ? say('{who}, your picture was rejected by the moderators:', { who })
+    : say('{who}, your picture was rejected by the moderators.', { who });
+}
+
 /** Hidden behind a click as well. What is not in the small picture cannot be sharpened out of the large one. */
-async function blurred(image: Reviewed['image']): Promise<CardFile> {
+async function blurred(say: Say, image: Reviewed['image']): Promise<CardFile> {
   return {
     name: `held-${image.sha256.slice(0, 8)}.webp`,
-    description: 'A picture held for review, blurred',
+    description: say('A picture held for review, blurred'),
     spoiler: true,
     bytes: async () => {
       const small = await sharp(await getFile(image.storageKey))

@@ -2,7 +2,7 @@
 import { tokenGrants } from '#config/tiers.ts';
 import { db, isDuplicate, type Transaction, type User } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
-import type { Say } from '#src/say.ts';
+import { languageOf, type Say, sayIn } from '#src/say.ts';
 
 /** Somebody who typed or pressed, as Discord's interaction tells it. Made in `commands/origin.ts`. */
 export interface Actor {
@@ -47,6 +47,12 @@ export async function admitUser({ id, locale }: Actor): Promise<User> {
     throw new UserError('blocked_until', { until: user.blockedUntil });
   }
   return user;
+}
+
+/** Says things to somebody who reads them later, in the language in which they last asked for something. */
+export async function sayToPerson(userId: string): Promise<Say> {
+  const user = await db.user.findUnique({ where: { id: userId }, select: { locale: true } });
+  return sayIn(languageOf(user?.locale));
 }
 
 /** Counts a strike: a moderator rejected a picture of theirs. */

@@ -7,6 +7,7 @@ import {
   giveUpReviewChannel,
   meetGuild,
   reviewChannel,
+  sayToGuild,
 } from '#src/guilds.ts';
 import type { ChannelView } from '#src/moderation/privacy.ts';
 import { openReview } from '#src/moderation/reviews.ts';
@@ -14,7 +15,7 @@ import { STAFF_GUILD_ID } from '#test/support/staff.ts';
 import { actor, snowflake } from '../support/requests.ts';
 import { makePicture } from './services/web/pictures.ts';
 
-const met = (id: string) => ({ id, ownerId: snowflake(), channelId: snowflake() });
+const met = (id: string) => ({ id, ownerId: snowflake(), channelId: snowflake(), locale: 'en-US' });
 
 /** A channel that @everyone sees or not, in a guild without other roles. */
 const channelIn = (guildId: string, isPrivate: boolean): ChannelView => ({
@@ -43,6 +44,15 @@ describe('a guild', () => {
     expect(await db.guildSettings.findUnique({ where: { id: guild.id } })).toMatchObject({
       operatorRoleIds: ['9'],
     });
+  });
+
+  it('is spoken to in its language, also after it chose another', async () => {
+    const guild = met(snowflake());
+    expect((await sayToGuild(guild.id)).language).toBe('en');
+    await meetGuild({ ...guild, locale: 'de' }, snowflake());
+    expect((await sayToGuild(guild.id)).language).toBe('de');
+    await meetGuild({ ...guild, locale: 'es-ES' }, snowflake());
+    expect((await sayToGuild(guild.id)).language).toBe('es');
   });
 
   it('keeps who changed what', async () => {

@@ -119,7 +119,7 @@ function makeClient(stopping: AbortSignal, inHand: Set<Promise<void>>): Client {
 async function meet(guild: Guild, stopping: AbortSignal): Promise<void> {
   if (meeting.has(guild.id)) return;
   meeting.add(guild.id);
-  const { id, ownerId } = guild;
+  const { id, ownerId, preferredLocale: locale } = guild;
   const me = guild.client.user;
   for (let pause = FIRST_PAUSE_MS; !stopping.aborted; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     const channels = guild.channels.cache
@@ -129,7 +129,7 @@ async function meet(guild: Guild, stopping: AbortSignal): Promise<void> {
       one?.permissionsFor(me)?.has(POSTING),
     );
     try {
-      await meetGuild({ id, ownerId, channelId: channel?.id ?? null }, me.id);
+      await meetGuild({ id, ownerId, channelId: channel?.id ?? null, locale }, me.id);
       break;
     } catch (error) {
       log.warn({ err: error, guildId: guild.id }, 'guild not met yet');
