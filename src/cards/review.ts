@@ -41,7 +41,7 @@ export async function reviewCard(reviewId: string): Promise<Card | null> {
     state === 'pending' ? accents.held : state === 'approved' ? accents.done : accents.failed,
     [
       text(
-        `### ${say(titles[state])}`,
+        `### ${titleOf(say, state)}`,
         batch.guildId
           ? say('Asked by {who} in {channel}', { who, channel: `<#${batch.channelId}>` })
           : say('Asked by {who} in a direct message', { who }),
@@ -62,11 +62,10 @@ export async function reviewCard(reviewId: string): Promise<Card | null> {
   );
 }
 
-const titles = {
-  pending: message('For review'),
-  approved: message('Approved'),
-  rejected: message('Rejected'),
-} as const satisfies Record<Review['state'], string>;
+function titleOf(say: Say, state: Review['state']): string {
+  if (state === 'pending') return say('For review');
+  return state === 'approved' ? say('Approved') : say('Rejected');
+}
 
 const causes: Readonly<Record<string, string>> = {
   classifier: message('Flagged by the classifier'),
