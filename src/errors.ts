@@ -21,7 +21,7 @@ const messages = {
     near.length
       ? say('There is no parameter named {name}. Did you mean {near}?', {
           name: quote(name),
-          near: near.map(quote).join(' / '),
+          near: new Intl.ListFormat(say.language, { type: 'disjunction' }).format(near.map(quote)),
         })
       : say('There is no parameter named {name}. `/settings` lists them all.', { name: quote(name) }),
   parameter_type: ({ name, expected: message, got }: { name: string; expected: Message; got: string }, say) =>

@@ -101,7 +101,7 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     case 'text': {
       if (typeof input !== 'string') throw wrong(message('text'));
       const text = input.trim();
-      if (!isKeepable(text)) throw new UserError('text_unkeepable', { what: message('The text') });
+      if (!isKeepable(text)) throw new UserError('text_unkeepable', { what: `\`${name}\`` });
       const got = [...text].length;
       if (got > parameter.maxLength)
         throw new UserError('parameter_length', { name, max: parameter.maxLength, got });

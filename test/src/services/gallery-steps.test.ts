@@ -1,7 +1,7 @@
 /** What the empty gallery page tells a member to do, done as it stands there: bot, courier and web as they run. */
 import type { APIMessage } from 'discord.js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { connectPerson, type Person, textOf } from '#infra/local/discord/person.ts';
+import { connectPerson, filesOf, type Person, textOf } from '#infra/local/discord/person.ts';
 import { type LocalBot, startLocalBot } from './bot/local-bot.ts';
 import { drawAll } from './courier/local.ts';
 
@@ -72,7 +72,7 @@ it('the steps on the empty page bring a member’s picture there', async () => {
 
   const moderator = await as('moderator', 'review');
   const request = await moderator.waitForMessage((message) => textOf(message).includes('For the gallery'));
-  expect(request.attachments).toHaveLength(1);
+  expect(filesOf(request)).toHaveLength(1);
   expect(await press(moderator, request, 'Publish')).toContain('in the gallery now');
   await moderator.waitForEdit(request, (message) => textOf(message).includes('In the gallery, by'));
   await member.waitForMessage(
