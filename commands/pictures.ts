@@ -1,5 +1,4 @@
 /** What the buttons of pictures do. The person who pressed gets the answer; the courier shows what changed. */
-
 import { randomSeed } from '#src/batches/cells.ts';
 import { detailsOf } from '#src/cards/details.ts';
 import { numberOf } from '#src/cards/parts.ts';

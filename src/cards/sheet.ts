@@ -37,7 +37,7 @@ export async function sheetsOf(batch: Batch, pictures: readonly Picture[]): Prom
       subtitle: subtitleOf(...(plans.length > 1 ? [`sheet ${i + 1} of ${plans.length}`] : [])),
     };
     const placed = plan.placed.map(({ cell }) => cell);
-    const name = nameOf(batch, i, placed, countDone(cells));
+    const name = fileNameOf(batch, i, placed, countDone(cells));
     return {
       numbers: placed.map(({ number }) => number).sort((a, b) => a - b),
       file: (side) => ({
@@ -58,7 +58,12 @@ function countDone(cells: readonly SheetCell[]): number {
 }
 
 /** Stands for what is to be seen on a sheet. @param allDone of the whole batch, which its second line tells */
-function nameOf({ id, endedAt }: Batch, index: number, cells: readonly SheetCell[], allDone: number): string {
+function fileNameOf(
+  { id, endedAt }: Batch,
+  index: number,
+  cells: readonly SheetCell[],
+  allDone: number,
+): string {
   const unseen = cells.flatMap(({ id, state }) =>
     state === 'held' || state === 'gone' || state === 'failed' || state === 'cancelled'
       ? `${id} ${state}`

@@ -61,7 +61,7 @@ export async function measureSheet(plan: SheetPlan, { subtitle }: { subtitle: st
   let cellWidth = widest;
   let cellHeight = 0;
   let headerHeights: number[] = [];
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 8; round++) {
     headerHeights = await headersHeights(plan, cellWidth + GAP);
     const height = SHEET.height - topOf(frame, headerHeights) - bottom + GAP;
     const highest = Math.max(CELL_HEIGHT_MIN, Math.floor(height / rows) - GAP - captionHeight);
