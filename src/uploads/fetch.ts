@@ -2,7 +2,6 @@
 import { config } from '#config/env.ts';
 import { log } from '#src/doors/log.ts';
 import { UserError } from '#src/errors.ts';
-import { quote } from '#src/text.ts';
 
 export interface Upload {
   /** as Discord signed it; it expires, so it is fetched at once and never kept */
