@@ -308,7 +308,7 @@ export function createRoutes(parts: Parts): Route[] {
         const member = state.threadMember(thread, botId);
         return created({ ...state.apiChannel(thread), member, message });
       }
-      const isPrivate = body.type === ChannelType.PrivateThread;
+      const isPrivate = (body.type ?? ChannelType.PrivateThread) === ChannelType.PrivateThread;
       const channel = channelOf(call, isPrivate ? P.CreatePrivateThreads : P.CreatePublicThreads);
       const thread = createThread(state, channel, botId, body);
       if (thread.type !== ChannelType.PrivateThread) noteThread(channel, thread);

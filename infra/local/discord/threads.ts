@@ -11,8 +11,8 @@ import {
   MessageFlags as Flag,
   PermissionFlagsBits as P,
 } from 'discord-api-types/v10';
-import { invalid, refusals } from './discord-error.ts';
-import type { Json } from './fields.ts';
+import { Faults, refusals } from './discord-error.ts';
+import { Fields, type Json } from './fields.ts';
 import { createMessage, type Draft } from './messages.ts';
 import { has } from './permissions.ts';
 import type { State } from './state.ts';
@@ -23,35 +23,62 @@ export function isForum({ type }: StoredChannel): boolean {
   return type === ChannelType.GuildForum || type === ChannelType.GuildMedia;
 }
 
-/** @param id of the message that it starts from @throws {DiscordError} 50024 where there can be none, 50035 */
+type ThreadKind =
+  | typeof ChannelType.PublicThread
+  | typeof ChannelType.PrivateThread
+  | typeof ChannelType.AnnouncementThread;
+
+/** What can start in a channel: in a thread nothing, in a forum nothing from a message. */
+function kindsOfThread({ type }: StoredChannel, fromMessage: boolean): readonly ThreadKind[] {
+  switch (type) {
+    case ChannelType.GuildText:
+      return fromMessage ? [ChannelType.PublicThread] : [ChannelType.PublicThread, ChannelType.PrivateThread];
+    case ChannelType.GuildAnnouncement:
+      return [ChannelType.AnnouncementThread];
+    case ChannelType.GuildForum:
+    case ChannelType.GuildMedia:
+      return fromMessage ? [] : [ChannelType.PublicThread];
+    default:
+      return [];
+  }
+}
+
+/**
+ * Without a message and without a `type` it is private, which is Discord's default for as long as version 10 lasts.
+ *
+ * @param id of the message that it starts from
+ * @throws {DiscordError} 50024 where there can be none, 50035
+ */
 export function createThread(
   state: State,
   parent: StoredChannel,
   ownerId: string,
-  { name, type, auto_archive_duration }: Json,
+  { name, type, auto_archive_duration, rate_limit_per_user }: Json,
   id?: string,
 ): StoredChannel {
-  const isText = parent.type === ChannelType.GuildText;
-  const isAnnouncement = parent.type === ChannelType.GuildAnnouncement;
-  const holdsThreads = isText || isAnnouncement || (isForum(parent) && !id);
-  if (!holdsThreads) throw refusals.wrongChannelType();
-  if (typeof name !== 'string' || name.length < 1 || name.length > 100) {
-    throw invalid(['name'], 'BASE_TYPE_BAD_LENGTH', 'Must be between 1 and 100 in length.');
-  }
-  const isPrivate = isText && !id && type === ChannelType.PrivateThread;
-  const publicType = isAnnouncement ? ChannelType.AnnouncementThread : ChannelType.PublicThread;
+  const possible = kindsOfThread(parent, id !== undefined);
+  if (!possible.length) throw refusals.wrongChannelType();
+  const faults = new Faults();
+  const fields = new Fields(faults);
+  fields.text1(['name'], name, 100);
+  const kind = id || isForum(parent) ? possible[0] : (type ?? ChannelType.PrivateThread);
+  fields.choice(['type'], kind, possible);
+  const autoArchiveMinutes = auto_archive_duration ?? 1440;
+  fields.choice(['auto_archive_duration'], autoArchiveMinutes, [60, 1440, 4320, 10080]);
+  fields.integer(['rate_limit_per_user'], rate_limit_per_user, { min: 0, max: 21_600 });
+  faults.throwIfAny();
   return state.createChannel({
     ...(id && { id }),
-    type: isPrivate ? ChannelType.PrivateThread : publicType,
+    type: kind as ThreadKind,
     guildId: parent.guildId!,
-    name,
+    name: String(name),
     parentId: parent.id,
     thread: {
       ownerId,
       members: [ownerId],
       archived: false,
       locked: false,
-      autoArchiveMinutes: (auto_archive_duration as 1440 | undefined) ?? 1440,
+      autoArchiveMinutes: autoArchiveMinutes as 1440,
     },
   });
 }
