@@ -26,6 +26,7 @@ const pure = [
   'test/src/parameters/definitions.test.ts',
   'test/src/services/worker/{pace,requests/*}.test.ts',
   'test/src/uploads/{decode,fetch}.test.ts',
+  'test/torture/plan.test.ts',
   'test/src/sweeps/{check,expand,schema,sheet-axes,values,yaml}.test.ts',
 ];
 

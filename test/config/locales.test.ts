@@ -111,8 +111,8 @@ describe('what is said', () => {
     for (const file of globSync('{commands,src}/**/*.ts')) {
       if (file === 'src/say.ts') continue;
       const source = readFileSync(file, 'utf8');
-      // A message in a variable was marked where it was written, and is called so.
-      const calls = source.match(/\b(?:say|message)\((?!\s*['"{]|message\b)[^)]{0,40}/g) ?? [];
+      // A marked message may come from a table. One that is put together, or chosen on the spot, would not be found.
+      const calls = source.match(/\b(?:say|message)\(\s*(?:`|[^'"(),;]*\?\s*['"`])[^)]{0,40}/g) ?? [];
       expect(calls, file).toEqual([]);
     }
   });
