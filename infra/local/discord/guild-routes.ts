@@ -1,6 +1,7 @@
 /** The routes about guilds: their channels, roles, members and active threads. */
-import { ChannelType, GatewayIntentBits as Intent } from 'discord-api-types/v10';
+import { ChannelType, GatewayIntentBits as Intent, PermissionFlagsBits as P } from 'discord-api-types/v10';
 import { invalid, refusals } from './discord-error.ts';
+import { has } from './permissions.ts';
 import { objectBody, type Route } from './rest.ts';
 import { created, get, guildOf, ok, overwrite, post } from './routing.ts';
 import type { State } from './state.ts';
@@ -18,6 +19,8 @@ export function guildRoutes(state: State, privilegedIntents: number): Route[] {
     }),
     post('/guilds/{guild_id}/channels', (call) => {
       const { id } = guildOf(state, call);
+      const anywhere = { id, type: ChannelType.GuildText, guildId: id } as const;
+      if (!has(state.permissions(anywhere, botId), P.ManageChannels)) throw refusals.missingPermissions();
       const { name, type = ChannelType.GuildText, topic, permission_overwrites } = objectBody(call);
       if (typeof name !== 'string' || !name || name.length > 100) {
         throw invalid(['name'], 'BASE_TYPE_BAD_LENGTH', 'Must be between 1 and 100 in length.');

@@ -314,7 +314,7 @@ export class Interactions {
 
   #grant({ payload, channel, personId }: Open, originalId: string | null): void {
     const { id: interactionId, token } = payload;
-    const expiresAt = Date.now() + this.#times.tokenLifeMs;
+    const expiresAt = snowflakeTime(interactionId) + this.#times.tokenLifeMs;
     this.#state.tokens.set(token, {
       interactionId,
       token,

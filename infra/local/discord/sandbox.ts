@@ -1,6 +1,6 @@
 /**
  * The local Discord: REST and gateway v10 as far as our bot uses them, and a page on which a person types and presses.
- * A stand-in for demos, development and tests, on this machine only; it is not Discord.
+ * A stand-in for demos, development and tests, on this machine only; it is not Discord, and DIFFERENCES.md says how it differs.
  *
  *   bot ◀──gateway.ts──┐                            ┌──people.ts──▶ page/, person.ts
  *   bot ───rest.ts─────┴── routes.ts ── state.ts ───┴── interactions.ts

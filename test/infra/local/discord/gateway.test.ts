@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { REST, Routes } from 'discord.js';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { connectPerson } from '#infra/local/discord/person.ts';
 import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
 import { APPLICATION_ID, commands, picture, startBot, TOKEN } from './bot.ts';
-import { identify, open } from './socket.ts';
+import { greeted, identify, open } from './socket.ts';
 
 let sandbox: Sandbox;
 let url: string;
@@ -117,6 +117,31 @@ describe('discord.js', () => {
     expect((await member.command('set', { parameter: 'steps', value: 3 })).kind).toBe('failed');
     member.close();
   });
+});
+
+it('an interaction’s token is good for a quarter of an hour from when it was asked, not answered', async () => {
+  await rest.put(Routes.applicationCommands(APPLICATION_ID), { body: commands });
+  const line = await greeted(url);
+  line.send(2, identify([0, 2]));
+  await line.until(({ t }) => t === 'READY');
+  const member = await connectPerson(sandbox.pageUrl, { person: 'member', channel: 'portraits' });
+  const asked = member.command('feedback');
+  const { d } = await line.until(({ t }) => t === 'INTERACTION_CREATE');
+  const [id, token] = [String(d.id), String(d.token)];
+
+  const askedAt = Date.now();
+  vi.useFakeTimers({ toFake: ['Date'], now: askedAt + 10 * 60_000 });
+  const body = { type: 4, data: { content: 'Ten minutes later' } };
+  await rest.post(Routes.interactionCallback(id, token), { body, auth: false });
+  await asked;
+  const original = Routes.webhookMessage(APPLICATION_ID, token);
+  await rest.patch(original, { body: { content: 'still' }, auth: false });
+  vi.setSystemTime(askedAt + 16 * 60_000);
+  const late = rest.patch(original, { body: { content: 'Too late.' }, auth: false });
+  await expect(late).rejects.toMatchObject({ code: 50027 });
+  vi.useRealTimers();
+  member.close();
+  line.socket.close(1000);
 });
 
 it('remembers over a restart, also after a kill; ephemeral messages are gone', async () => {

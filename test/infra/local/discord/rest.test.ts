@@ -1,5 +1,11 @@
 /** REST without people: what a bot may send where, what is refused and how, and what goes wrong on request. */
-import { GatewayIntentBits, REST, type RESTPostAPIChannelMessageResult, Routes } from 'discord.js';
+import {
+  GatewayIntentBits,
+  PermissionFlagsBits,
+  REST,
+  type RESTPostAPIChannelMessageResult,
+  Routes,
+} from 'discord.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectPerson, filesOf } from '#infra/local/discord/person.ts';
 import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
@@ -250,6 +256,14 @@ describe('with traffic as it should be', () => {
     };
     expect(made.name).toBe('new-room');
     await rest.delete(Routes.channel(made.id));
+
+    const role = guild.roles.find(({ name }) => name === 'Atelier')!;
+    const { permissions } = role;
+    role.permissions = String(BigInt(permissions) & ~PermissionFlagsBits.ManageChannels);
+    await expect(rest.post(Routes.guildChannels(guild.id), { body: { name: 'no' } })).rejects.toMatchObject({
+      code: 50013,
+    });
+    role.permissions = permissions;
   });
 });
 
