@@ -1,7 +1,7 @@
 // Runs Atelier on a machine that has only Node ≥ 20 and npm: installs what is missing, generates the Prisma client, and
 // goes on with the Node that Atelier is written for. Plain JavaScript without dependencies, as nothing is installed yet.
 //
-//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|golden|bundle|words [arguments]
+//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|torture|golden|bundle|words [arguments]
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,6 +34,7 @@ const tasks = {
   },
   test: () => [join(modules, 'vitest/vitest.mjs'), 'run', ...args],
   bench: () => [join(root, 'test/bench/bench.ts'), ...args],
+  torture: () => [join(root, 'test/torture/torture.ts'), ...args],
   golden: () => [join(root, 'test/golden-runs/run.ts'), ...args],
   bundle: () => [join(root, 'infra/bundle/bundle.ts'), ...args],
   migrate: () => [join(root, 'infra/database/migrate-dev.ts'), ...args],

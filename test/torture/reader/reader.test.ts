@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
 import { sha256 } from './files.ts';
-import { type Asked, type Faults, type Findings, read } from './reader.ts';
+import { type Asked, type Fault, type Findings, read } from './reader.ts';
 
 const account = { token: 'local.a-token-of-thirty-characters', applicationId: '1100000000000000001' };
 const me = PEOPLE.member.id;
@@ -215,7 +215,7 @@ it('finds no fault where there is none', async () => {
   });
 });
 
-type Plant = [what: string, is: keyof Faults, plant: () => Promise<unknown>, ...more: (keyof Faults)[]];
+type Plant = [what: string, is: Fault, plant: () => Promise<unknown>, ...more: Fault[]];
 const plants: Plant[] = [
   [
     'a command without an answer while the bot was up',

@@ -33,19 +33,18 @@ export interface Where {
   readonly ends: readonly string[];
 }
 
-/** Each of these must be empty. */
-export interface Faults {
-  readonly unanswered: readonly string[];
-  readonly lost: readonly string[];
-  readonly stuck: readonly string[];
-  readonly 'posted twice': readonly string[];
-  readonly 'charged wrongly': readonly string[];
-  readonly 'orphan files': readonly string[];
-  readonly 'rows without bytes': readonly string[];
-  readonly 'seen though flagged': readonly string[];
-  readonly 'services that ended by themselves': readonly string[];
-  readonly 'unhandled errors': readonly string[];
-}
+/** What there must be none of. */
+export type Fault =
+  | 'unanswered'
+  | 'lost'
+  | 'stuck'
+  | 'posted twice'
+  | 'charged wrongly'
+  | 'orphan files'
+  | 'rows without bytes'
+  | 'seen though flagged'
+  | 'services that ended by themselves'
+  | 'unhandled errors';
 
 export interface Findings {
   readonly accepted: number;
@@ -53,7 +52,7 @@ export interface Findings {
   readonly unansweredWhileDown: number;
   /** pictures that came to nothing, their tokens given back */
   readonly failed: number;
-  readonly faults: Faults;
+  readonly faults: Readonly<Record<Fault, readonly string[]>>;
   readonly logs: Omit<Logs, 'errors'>;
 }
 
@@ -150,7 +149,8 @@ function lostPictures(rows: Rows, seen: readonly Seen[]): string[] {
 
 // stuck
 
-function stuck({ batches, generations, deliveries, waitingIdeas, photos }: Rows): string[] {
+/** What waits for something, or is being done. */
+export function stuck({ batches, generations, deliveries, waitingIdeas, photos }: Rows): string[] {
   return [
     ...generations
       .filter(({ state }) => state === 'queued' || state === 'running')
@@ -232,7 +232,7 @@ function drawnThoughRefused(asked: readonly Asked[], { batches }: Rows): string[
 
 // files
 
-function orphans({ images, photos }: Rows, files: ReadonlyMap<string, string>): string[] {
+export function orphans({ images, photos }: Rows, files: ReadonlyMap<string, string>): string[] {
   const named = new Set([
     ...images.filter(({ deletedAt }) => !deletedAt).map(({ storageKey }) => storageKey),
     ...photos.map(({ storageKey }) => storageKey),
