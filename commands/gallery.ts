@@ -47,7 +47,7 @@ export default {
     const picture = await meant(origin, options.getString('picture'), isPublish);
     const { image, prompt } = picture;
     if (!image) throw new UserError('gone', {});
-    if (isPublish) return `${quote(prompt)}: ${await publish(origin.actor, picture)}`;
+    if (isPublish) return `${quote(prompt)}: ${await publish(origin, picture)}`;
     const { actor, say } = origin;
     await unpublishImage(actor, image.id);
     return say('{prompt} is off the gallery page.', { prompt: quote(prompt) });

@@ -12,7 +12,6 @@ import {
   visiblePictures,
 } from '#src/generations/pictures.ts';
 import type { Origin } from '#src/people/people.ts';
-import { counted } from '#src/text.ts';
 import { drawAnew } from './alike.ts';
 import type { Answer, MessageCommand } from './command.ts';
 import { end } from './ending.ts';
@@ -36,7 +35,7 @@ export const detailsEntry: MessageCommand = {
       origin,
       targetId,
       () => true,
-      (picture) => detailsOf(origin.actor.id, picture),
+      (picture) => detailsOf(origin.say, origin.actor.id, picture),
     );
   },
 };
@@ -90,7 +89,10 @@ async function forOne(
   const [only] = pictures;
   if (!only) throw new UserError('gone', {});
   if (pictures.length === 1) return act(only);
-  return pickCard(batchId, pictures, `${counted(await countPictures(batchId), 'picture')}. Which one?`);
+  const { say } = origin;
+  const count = await countPictures(batchId);
+  const question = say('{count, plural, one {# picture} other {# pictures}}. Which one?', { count });
+  return pickCard(say, batchId, pictures, question);
 }
 
 function isShown({ image }: Picture): boolean {

@@ -6,8 +6,9 @@ import { numberOf } from '#src/cards/parts.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
-import type { Actor } from '#src/people/people.ts';
+import type { Origin } from '#src/people/people.ts';
 import { mustBeAllowed } from '#src/people/rights.ts';
+import type { Say } from '#src/say.ts';
 import { bare, plain } from '#src/text.ts';
 import type { Answer } from './command.ts';
 
@@ -17,25 +18,25 @@ const LABEL_MAX = 100;
 const NAME_SHOWN = 120;
 
 /** A picture with all that can be done with it. *Delete* is kept apart from *Details*. */
-export async function pictureCard(picture: Picture): Promise<Answer> {
+export async function pictureCard(say: Say, picture: Picture): Promise<Answer> {
   const { id, image, batch, prompt } = picture;
   const number = numberOf(picture);
-  if (!image) return `Picture ${number}: ${hiddenWords(picture)}`;
+  if (!image) return say('Picture {number}: {what}', { number, what: hiddenWords(say, picture) });
   const bytes = await pictureBytes(picture);
   const rows = [
     buttons(
-      button('picture.again', id, 'Again'),
-      button('picture.vary', id, 'Vary'),
-      button('picture.details', id, 'Details'),
-      ...(image.visibility === 'published' ? [button('picture.unpublish', id, 'Take down')] : []),
+      button('picture.again', id, say('Again')),
+      button('picture.vary', id, say('Vary')),
+      button('picture.details', id, say('Details')),
+      ...(image.visibility === 'published' ? [button('picture.unpublish', id, say('Take down'))] : []),
       ...(batch.production && image.visibility !== 'published'
-        ? [button('picture.publish', id, 'Publish', ButtonStyle.Primary)]
+        ? [button('picture.publish', id, say('Publish'), ButtonStyle.Primary)]
         : []),
     ),
     buttons(
-      button('picture.use', id, 'Use these settings'),
-      button('picture.report', id, 'Report'),
-      button('picture.delete', id, 'Delete…'),
+      button('picture.use', id, say('Use these settings')),
+      button('picture.report', id, say('Report')),
+      button('picture.delete', id, say('Delete…')),
     ),
   ];
   const file = {
@@ -43,18 +44,22 @@ export async function pictureCard(picture: Picture): Promise<Answer> {
     name: `picture-${number}.png`,
     description: prompt.slice(0, ALT_MAX),
   };
-  const facts = [`**Picture ${number}**`, plain(nameOf(picture), NAME_SHOWN), ...seedOf(picture)];
+  const facts = [
+    say('**Picture {number}**', { number }),
+    plain(nameOf(picture), NAME_SHOWN),
+    ...seedOf(say, picture),
+  ];
   return { content: facts.join(' · '), components: rows, files: [file] };
 }
 
 /** Asks which of several pictures is meant. */
-export function pickCard(batchId: string, pictures: readonly Picture[], content: string): Answer {
+export function pickCard(say: Say, batchId: string, pictures: readonly Picture[], content: string): Answer {
   const select = new StringSelectMenuBuilder()
     .setCustomId(customId('pictures.pick', batchId))
-    .setPlaceholder('Which picture?')
+    .setPlaceholder(say('Which picture?'))
     .addOptions(
       pictures.slice(0, SELECT_MAX).map((picture) => {
-        const { label, ...rest } = choiceOf(picture);
+        const { label, ...rest } = choiceOf(say, picture);
         return { label: bare(label, LABEL_MAX), ...rest };
       }),
     );
@@ -62,17 +67,22 @@ export function pickCard(batchId: string, pictures: readonly Picture[], content:
 }
 
 /** Bytes that are deleted are gone, so this is asked before. @throws {UserError} `not_yours`, `gone` */
-export async function deleteQuestion(actor: Actor, picture: Picture): Promise<Answer> {
+export async function deleteQuestion({ actor, say }: Origin, picture: Picture): Promise<Answer> {
   const { id, image, batch } = picture;
   await mustBeAllowed(actor, 'delete', batch);
   if (!image || image.deletedAt) throw new UserError('gone', {});
-  const leaves = image.visibility === 'published' ? ' It leaves the gallery as well.' : '';
+  const number = numberOf(picture);
   return {
-    content: `Delete picture ${numberOf(picture)} for good? Nobody can bring it back, and its tokens stay spent.${leaves}`,
+    content: [
+      say('Delete picture {number} for good? Nobody can bring it back, and its tokens stay spent.', {
+        number,
+      }),
+      ...(image.visibility === 'published' ? [say('It leaves the gallery as well.')] : []),
+    ].join(' '),
     components: [
       buttons(
-        button('picture.deleted', id, 'Delete for good', ButtonStyle.Danger),
-        button('picture.keep', id, 'Keep it'),
+        button('picture.deleted', id, say('Delete for good'), ButtonStyle.Danger),
+        button('picture.keep', id, say('Keep it')),
       ),
     ],
   };

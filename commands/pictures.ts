@@ -16,7 +16,7 @@ import {
   visiblePictures,
 } from '#src/generations/pictures.ts';
 import { reportImage } from '#src/moderation/reviews.ts';
-import type { Actor, Origin } from '#src/people/people.ts';
+import type { Origin } from '#src/people/people.ts';
 import { declineImage, publishImage, unpublishImage } from '#src/publishing.ts';
 import { drawAlike, drawAnew, vary } from './alike.ts';
 import type { Answer, Press, Presses } from './command.ts';
@@ -34,15 +34,15 @@ export const picturePresses = {
   },
   'picture.details': {
     answers: 'reply',
-    run: async ({ id, origin }) => detailsOf(origin.actor.id, await visiblePicture(origin, id)),
+    run: async ({ id, origin }) => detailsOf(origin.say, origin.actor.id, await visiblePicture(origin, id)),
   },
   'picture.open': {
     answers: 'reply',
-    run: async ({ id, origin }) => pictureCard(await visiblePicture(origin, id)),
+    run: async ({ id, origin }) => pictureCard(origin.say, await visiblePicture(origin, id)),
   },
   'picture.delete': {
     answers: 'reply',
-    run: async ({ id, origin }) => deleteQuestion(origin.actor, await visiblePicture(origin, id)),
+    run: async ({ id, origin }) => deleteQuestion(origin, await visiblePicture(origin, id)),
   },
   'picture.deleted': {
     answers: 'update',
@@ -52,25 +52,26 @@ export const picturePresses = {
         // A second click, or somebody was faster: it is as was wished.
         if (!(error instanceof UserError && error.code === 'gone')) throw error;
       });
-      return `Picture ${numberOf(picture)} is deleted.`;
+      return origin.say('Picture {number} is deleted.', { number: numberOf(picture) });
     },
   },
   'picture.keep': {
     answers: 'update',
-    run: async ({ id, origin }) => `Picture ${numberOf(await visiblePicture(origin, id))} is kept.`,
+    run: async ({ id, origin }) =>
+      origin.say('Picture {number} is kept.', { number: numberOf(await visiblePicture(origin, id)) }),
   },
   // Not only where the picture is seen: an offer comes to the review channel, and to its owner wherever he is.
   'picture.publish': {
     answers: 'reply',
-    run: async ({ id, origin: { actor } }) => publish(actor, await getPicture(id)),
+    run: async ({ id, origin }) => publish(origin, await getPicture(id)),
   },
   'picture.decline': {
     answers: 'reply',
-    async run({ id, origin: { actor } }) {
+    async run({ id, origin: { actor, say } }) {
       const { image } = await getPicture(id);
       if (!image) throw new UserError('gone', {});
       await declineImage(actor, image.id);
-      return 'Declined: the picture does not come into the gallery, and its owner is told.';
+      return say('Declined: the picture does not come into the gallery, and its owner is told.');
     },
   },
   'picture.unpublish': {
@@ -79,7 +80,7 @@ export const picturePresses = {
       const { image } = await visiblePicture(origin, id);
       if (!image) throw new UserError('gone', {});
       await unpublishImage(origin.actor, image.id);
-      return 'The picture is not in the gallery any more.';
+      return origin.say('The picture is not in the gallery any more.');
     },
   },
   'picture.report': {
@@ -91,7 +92,7 @@ export const picturePresses = {
     async run({ id, values, origin }) {
       const picture = await visiblePicture(origin, values[0] ?? '');
       if (picture.batchId !== id) throw new UserError('gone', {});
-      return pictureCard(picture);
+      return pictureCard(origin.say, picture);
     },
   },
   'pictures.again': {
@@ -122,21 +123,28 @@ async function turn(
 }
 
 /** Says yes to a picture in the gallery, and what is missing still. */
-export async function publish(actor: Actor, { image, batch }: Picture): Promise<string> {
+export async function publish(
+  { actor, say }: Pick<Origin, 'actor' | 'say'>,
+  { image, batch }: Picture,
+): Promise<string> {
   if (!image) throw new UserError('gone', {});
   switch (await publishImage(actor, image.id)) {
     case 'published':
-      return 'The picture is in the gallery now. Take it back with its button or `/gallery unpublish`.';
+      return say('The picture is in the gallery now. Take it back with its button or `/gallery unpublish`.');
     case 'gallery-next':
-      return 'The picture is offered to the gallery. Somebody who looks after the gallery must press Publish too; you will be told. Take the offer back with `/gallery unpublish`.';
+      return say(
+        'The picture is offered to the gallery. Somebody who looks after the gallery must press Publish too; you will be told. Take the offer back with `/gallery unpublish`.',
+      );
     case 'owner-next':
-      return `<@${batch.ownerId}> is asked: the picture comes into the gallery when they press Publish too.`;
+      return say('{owner} is asked: the picture comes into the gallery when they press Publish too.', {
+        owner: `<@${batch.ownerId}>`,
+      });
   }
 }
 
 /** Takes a picture out of sight until a moderator has looked. */
-export async function report({ actor }: Origin, { image }: Picture): Promise<Answer> {
+export async function report({ actor, say }: Origin, { image }: Picture): Promise<Answer> {
   if (!image) throw new UserError('gone', {});
   await reportImage(actor, image.id);
-  return 'Thank you. The picture is out of sight until a moderator has looked at it.';
+  return say('Thank you. The picture is out of sight until a moderator has looked at it.');
 }

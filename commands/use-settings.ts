@@ -13,23 +13,28 @@ import {
 } from '#src/generations/pictures.ts';
 import { fitting, parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { adoptParameters } from '#src/parameters/values.ts';
-import type { Actor, Origin } from '#src/people/people.ts';
+import type { Origin } from '#src/people/people.ts';
 import { mustSee } from '#src/people/rights.ts';
+import type { Say } from '#src/say.ts';
 import type { Answer, Presses } from './command.ts';
 import { changeLine } from './set.ts';
 
 const FIELD = 'number';
 /** Characters that are asked for: more than any number of a picture has, so that what is wrong with it can be said. */
 const FIELD_MAX = 20;
+/** Characters that Discord takes. */
+const TITLE_MAX = 45;
+const DESCRIPTION_MAX = 100;
 
 export const usePresses = {
   'picture.use': {
     answers: 'reply',
-    run: async ({ id, origin }) => use(origin.actor, await visiblePicture(origin, id)),
+    run: async ({ id, origin }) => use(origin, await visiblePicture(origin, id)),
   },
   'sheet.use': {
     answers: 'form',
-    form: async ({ id, origin }) => numberForm(customId('sheet.used', id), await visibleCount(origin, id)),
+    form: async ({ id, origin }) =>
+      numberForm(origin.say, customId('sheet.used', id), await visibleCount(origin, id)),
   },
   'sheet.used': {
     answers: 'reply',
@@ -41,7 +46,7 @@ export const usePresses = {
         throw new UserError('picture_number', { got: typed, max: count });
       const [picture] = await picturesOf(id, { skip: number - 1, take: 1 });
       if (!picture) throw new UserError('gone', {});
-      return use(origin.actor, picture);
+      return use(origin, picture);
     },
   },
 } satisfies Presses;
@@ -52,15 +57,17 @@ async function visibleCount(origin: Origin, batchId: string): Promise<number> {
   return countPictures(batchId);
 }
 
-function numberForm(submit: string, count: number): ModalBuilder {
+function numberForm(say: Say, submit: string, count: number): ModalBuilder {
   return new ModalBuilder()
     .setCustomId(submit)
-    .setTitle('Use these settings')
+    .setTitle(say('Use these settings').slice(0, TITLE_MAX))
     .addLabelComponents(
       new LabelBuilder()
-        .setLabel('Number of the picture')
+        .setLabel(say('Number of the picture').slice(0, TITLE_MAX))
         .setDescription(
-          `As on the contact sheet: 1 to ${count}. Your parameters become those it was drawn with.`,
+          say('As on the contact sheet: 1 to {count}. Your parameters become those it was drawn with.', {
+            count,
+          }).slice(0, DESCRIPTION_MAX),
         )
         .setTextInputComponent(
           new TextInputBuilder().setCustomId(FIELD).setStyle(TextInputStyle.Short).setMaxLength(FIELD_MAX),
@@ -68,14 +75,14 @@ function numberForm(submit: string, count: number): ModalBuilder {
     );
 }
 
-async function use(actor: Actor, picture: Picture): Promise<Answer> {
+async function use({ actor, say }: Origin, picture: Picture): Promise<Answer> {
   const changed = await adoptParameters(actor, settingsOf(picture));
-  const name = `picture ${numberOf(picture)}`;
-  if (!changed.length) return `Your settings are those of ${name} already.`;
+  const number = numberOf(picture);
+  if (!changed.length) return say('Your settings are those of picture {number} already.', { number });
   return [
-    `Your settings are those of ${name} now:`,
+    say('Your settings are those of picture {number} now:', { number }),
     ...changed.map(changeLine),
-    'The seed stays as you have it. `/settings` shows them all, and changes them back.',
+    say('The seed stays as you have it. `/settings` shows them all, and changes them back.'),
   ].join('\n');
 }
 

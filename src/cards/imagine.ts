@@ -5,10 +5,10 @@ import { PICTURES_PAGE } from '#src/deliveries.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
-import { sayIn } from '#src/say.ts';
-import { counted, plain, relative } from '#src/text.ts';
+import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
-import { accentOf, choiceOf, heldSentence, hiddenWords, listed } from './lines.ts';
+import { accentOf, choiceOf, heldSentence, isRejected, listed } from './lines.ts';
 import {
   bar,
   button,
@@ -30,35 +30,41 @@ const PROMPT_SHOWN = 300;
 const NUMBERS_MAX = 4;
 
 export async function imagineCard(batch: Batch): Promise<Card> {
+  const say = sayIn(languageOf(batch.locale));
   const pictures = await picturesOf(batch.id);
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
-  const files = pictureFiles(shown.slice(0, PICTURES_PAGE));
+  const files = pictureFiles(say, shown.slice(0, PICTURES_PAGE));
   return card(
     accentOf(batch, pictures),
     [
-      text(`> ${promptOf(pictures)}`, await progressLine(batch, pictures), orderLine(shown)),
+      text(`> ${promptOf(say, pictures)}`, await progressLine(say, batch, pictures), orderLine(say, shown)),
       gallery(files),
-      ...(pictures.length === 1 ? rowsOfOne(batch, shown) : rowsOfSeveral(batch, shown)),
+      ...(pictures.length === 1 ? rowsOfOne(say, batch, shown) : rowsOfSeveral(say, batch, shown)),
       batch.endedAt || batch.state === 'cancelled'
         ? null
-        : row(button('batch.cancel', batch.id, 'Cancel', ButtonStyle.Danger)),
-      text(...offerLines(batch, pictures), factsLine(batch, pictures)),
+        : row(button('batch.cancel', batch.id, say('Cancel'), ButtonStyle.Danger)),
+      text(...offerLines(batch, pictures), factsLine(say, batch, pictures)),
     ],
     { files },
   );
 }
 
-function promptOf(pictures: readonly Picture[]): string {
+function promptOf(say: Say, pictures: readonly Picture[]): string {
   const prompts = [...new Set(pictures.map(({ prompt }) => prompt))];
-  const others = prompts.length > 1 ? ` and ${prompts.length - 1} more` : '';
-  return `${plain(prompts[0] ?? '', PROMPT_SHOWN)}${others}`;
+  const first = plain(prompts[0] ?? '', PROMPT_SHOWN);
+  const more = prompts.length - 1;
+  return more > 0 ? say('{first} and {more, number} more', { first, more }) : first;
 }
 
 /** How far a batch without axes is: what is being drawn or waits, or what became of it. */
-async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise<string> {
+async function progressLine(say: Say, batch: Batch, pictures: readonly Picture[]): Promise<string> {
   const of = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state);
   const [only] = pictures.length === 1 ? pictures : [];
-  const many = (list: readonly Picture[]) => (only ? '' : `${counted(list.length, 'picture')}: `);
+  /** Says of several how many they are. */
+  const said = (list: readonly Picture[], what: string) =>
+    only
+      ? what
+      : say('{count, plural, one {# picture} other {# pictures}}: {what}', { count: list.length, what });
   const lines: string[] = [];
   const [running, waiting, held, failed, cancelled, gone] = (
     ['running', 'waiting', 'held', 'failed', 'cancelled', 'gone'] as const
@@ -68,82 +74,110 @@ async function progressLine(batch: Batch, pictures: readonly Picture[]): Promise
   const place = goesOn ? await placeOf(batch.id) : { ahead: 0, readyMs: 0 };
   if (running.length) {
     const share = running.reduce((sum, { progress }) => sum + progress, 0) / running.length;
-    lines.push(`${many(running)}Drawing ${bar(share)} ${Math.floor(share * 100)} %`);
+    const percent = Math.floor(share * 100);
+    lines.push(said(running, say('Drawing {bar} {percent} %', { bar: bar(share), percent })));
   }
   if (waiting.length && batch.state === 'open') {
-    const line = running.length ? '' : `, #${place.ahead + 1} in line`;
-    lines.push(`${many(waiting)}Waiting${line}`);
+    const sentence = running.length
+      ? say('Waiting')
+      : say('Waiting, #{place} in line', { place: place.ahead + 1 });
+    lines.push(said(waiting, sentence));
   }
-  if (place.readyMs > 0) lines.push(`Ready about ${relative(new Date(Date.now() + place.readyMs))}`);
-  if (held.length) lines.push(`${many(held)}${await heldSentence(batch)}`);
+  if (place.readyMs > 0)
+    lines.push(say('Ready about {when}', { when: relative(new Date(Date.now() + place.readyMs)) }));
+  if (held.length) lines.push(said(held, await heldSentence(say, batch)));
   if (failed.length) {
-    const sentences = [...new Set(failed.map(({ failure }) => failureSentence(sayIn('en'), failure)))];
-    lines.push(`${many(failed)}${sentences.join(' ')} Its tokens are back.`);
+    const sentences = new Set(failed.map(({ failure }) => failureSentence(say, failure)));
+    lines.push(said(failed, [...sentences, say('Its tokens are back.')].join(' ')));
   }
   const faceless = of('done').filter((picture) => faceFound(picture) === false);
   if (faceless.length)
-    lines.push(`${many(faceless)}${only ? 'No' : 'no'} face was found, so the face folder is not in it.`);
-  if (cancelled.length) lines.push(`${many(cancelled)}Cancelled. Its tokens are back.`);
-  if (gone.length) lines.push(`${many(gone)}${only ? capital(hiddenWords(only)) : 'Deleted'}.`);
+    lines.push(
+      only
+        ? say('No face was found, so the face folder is not in it.')
+        : say(
+            '{count, plural, one {# picture} other {# pictures}}: no face was found, so the face folder is not in it.',
+            { count: faceless.length },
+          ),
+    );
+  if (cancelled.length) lines.push(said(cancelled, say('Cancelled. Its tokens are back.')));
+  if (gone.length) {
+    const kept = only && isRejected(only);
+    lines.push(said(gone, kept ? say('Kept back by the moderators.') : say('Deleted.')));
+  }
   return lines.join('\n');
 }
 
-function factsLine(batch: Batch, pictures: readonly Picture[]): string {
+function factsLine(say: Say, batch: Batch, pictures: readonly Picture[]): string {
   const [first] = pictures;
-  const seeds = pictures.map(({ seed }) => String(seed));
+  const numbers = pictures.map(({ seed }) => String(seed));
+  const seeds = `${numbers.slice(0, 6).join(', ')}${numbers.length > 6 ? ' …' : ''}`;
   const facts = [
-    `Asked by <@${batch.ownerId}>`,
-    `tier ${batch.tier}`,
+    say('Asked by {who}', { who: `<@${batch.ownerId}>` }),
+    say('tier {tier}', { tier: batch.tier }),
     ...(first ? [`${first.width}×${first.height}`] : []),
-    `${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.slice(0, 6).join(', ')}${seeds.length > 6 ? ' …' : ''}`,
-    ...(batch.production ? ['production'] : []),
-    ...(pictures.some(({ image }) => image?.visibility === 'published') ? ['in the gallery'] : []),
-    ...(pictures.some(({ reused }) => reused) ? ['drawn before, free'] : []),
+    numbers.length === 1 ? say('seed {seed}', { seed: seeds }) : say('seeds {seeds}', { seeds }),
+    ...(batch.production ? [say('production')] : []),
+    ...(pictures.some(({ image }) => image?.visibility === 'published') ? [say('in the gallery')] : []),
+    ...(pictures.some(({ reused }) => reused) ? [say('drawn before, free')] : []),
   ];
   return `-# ${facts.join(' · ')}`;
 }
 
 /** The only picture has all that can be done with it. *Delete* is kept apart from what is pressed every day. */
-function rowsOfOne(batch: Batch, [picture]: readonly Picture[]): (APIComponentInContainer | null)[] {
+function rowsOfOne(
+  say: Say,
+  batch: Batch,
+  [picture]: readonly Picture[],
+): (APIComponentInContainer | null)[] {
   if (!picture) return [];
   const { id, image } = picture;
   const published = image?.visibility === 'published';
   return [
     row(
-      button('picture.again', id, 'Again'),
-      button('picture.vary', id, 'Vary'),
-      button('picture.details', id, 'Details'),
-      ...(published ? [button('picture.unpublish', id, 'Take down')] : []),
+      button('picture.again', id, say('Again')),
+      button('picture.vary', id, say('Vary')),
+      button('picture.details', id, say('Details')),
+      ...(published ? [button('picture.unpublish', id, say('Take down'))] : []),
       ...(batch.production && !published
-        ? [button('picture.publish', id, 'Publish', ButtonStyle.Primary)]
+        ? [button('picture.publish', id, say('Publish'), ButtonStyle.Primary)]
         : []),
     ),
-    row(button('picture.delete', id, 'Delete…')),
+    row(button('picture.delete', id, say('Delete…'))),
   ];
 }
 
 /** A number opens its picture, with all that can be done with it, for who presses. */
-function rowsOfSeveral(batch: Batch, shown: readonly Picture[]): (APIComponentInContainer | null)[] {
+function rowsOfSeveral(
+  say: Say,
+  batch: Batch,
+  shown: readonly Picture[],
+): (APIComponentInContainer | null)[] {
   if (!shown.length) return [];
-  const again = button('pictures.again', batch.id, 'Again');
-  if (shown.length > NUMBERS_MAX)
-    return [select('pictures.pick', batch.id, 'Pick a picture…', shown.map(choiceOf)), row(again)];
+  const again = button('pictures.again', batch.id, say('Again'));
+  if (shown.length > NUMBERS_MAX) {
+    const choices = shown.map((picture) => choiceOf(say, picture));
+    return [select('pictures.pick', batch.id, say('Pick a picture…'), choices), row(again)];
+  }
   return [
     row(...shown.map((picture) => button('picture.open', picture.id, String(numberOf(picture)))), again),
     row(...shown.map((picture) => button('picture.vary', picture.id, `V${numberOf(picture)}`))),
     text(
-      `-# A number opens its picture, with ${batch.production ? 'publish, ' : ''}details and delete; V varies it.`,
+      `-# ${
+        batch.production
+          ? say('A number opens its picture, with publish, details and delete; V varies it.')
+          : say('A number opens its picture, with details and delete; V varies it.')
+      }`,
     ),
   ];
 }
 
 /** Which pictures are to be seen, where their places do not tell their numbers. */
-function orderLine(shown: readonly Picture[]): string | null {
+function orderLine(say: Say, shown: readonly Picture[]): string | null {
   const numbers = shown.map(numberOf);
   const gap = numbers.some((number, place) => number !== place + 1);
-  return gap ? `-# Shown: ${numbers.length > 1 ? 'pictures' : 'picture'} ${listed(numbers)}` : null;
-}
-
-function capital(sentence: string): string {
-  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
+  if (!gap) return null;
+  return numbers.length > 1
+    ? `-# ${say('Shown: pictures {numbers}', { numbers: listed(numbers) })}`
+    : `-# ${say('Shown: picture {number}', { number: listed(numbers) })}`;
 }

@@ -3,7 +3,7 @@ import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import type { Picture } from '#src/generations/pictures.ts';
 import { reviewChannel } from '#src/guilds.ts';
-import { sayIn } from '#src/say.ts';
+import { message, type Say } from '#src/say.ts';
 import { oneLine } from '#src/text.ts';
 import { readable, type SheetCellState } from './contact-sheet/request.ts';
 import { accents, type Choice, coordinatesOf, numberOf, stateOf } from './parts.ts';
@@ -22,29 +22,60 @@ export function accentOf(batch: Batch, pictures: readonly Picture[]): number {
   return has('failed') ? accents.failed : accents.ended;
 }
 
+/** What a picture is like, in lists and details. */
+const states = {
+  waiting: message('waiting'),
+  running: message('running'),
+  done: message('done'),
+  held: message('held'),
+  failed: message('failed'),
+  cancelled: message('cancelled'),
+  gone: message('gone'),
+} as const satisfies Record<SheetCellState, string>;
+
+export function stateWord(say: Say, picture: Picture): string {
+  const message = states[stateOf(picture)];
+  return say(message);
+}
+
 /** Why a picture is not to be seen. */
-export function hiddenWords(picture: Picture): string {
-  if (picture.image?.review?.state === 'rejected') return 'kept back by the moderators';
-  const words: Record<SheetCellState, string> = {
-    waiting: 'waiting',
-    running: 'being drawn',
-    done: 'done',
-    held: 'held for review',
-    failed: failureSentence(sayIn('en'), picture.failure),
-    cancelled: 'not drawn',
-    gone: 'deleted',
-  };
-  return words[stateOf(picture)];
+export function hiddenWords(say: Say, picture: Picture): string {
+  if (isRejected(picture)) return say('kept back by the moderators');
+  const state = stateOf(picture);
+  if (state === 'failed') return failureSentence(say, picture.failure);
+  const message = hidden[state];
+  return say(message);
+}
+
+const hidden = {
+  waiting: message('waiting'),
+  running: message('being drawn'),
+  done: message('done'),
+  held: message('held for review'),
+  cancelled: message('not drawn'),
+  gone: message('deleted'),
+} as const satisfies Record<Exclude<SheetCellState, 'failed'>, string>;
+
+export function isRejected({ image }: Picture): boolean {
+  return image?.review?.state === 'rejected';
 }
 
 /** Who looks at what was flagged; or that nobody can yet. */
-export async function heldSentence({ guildId, botInside }: Batch): Promise<string> {
+export async function heldSentence(say: Say, { guildId, botInside }: Batch): Promise<string> {
   const here = botInside ? guildId : null;
   if (await reviewChannel(here))
-    return 'Held for review by the moderators. You will be told what they decide.';
-  return here
-    ? 'Flagged, so kept back. This server has no channel for reviews yet, so nobody has seen it: whoever may Manage Server can choose one with `/guild review_channel`. You will be told what is decided.'
-    : `Flagged, so kept back. Nobody reviews pictures from ${guildId ? 'servers that I am no member of' : 'direct messages'} yet, so nobody sees it. Ask in other words, or in a server that I am a member of.`;
+    return say('Held for review by the moderators. You will be told what they decide.');
+  if (here)
+    return say(
+      'Flagged, so kept back. This server has no channel for reviews yet, so nobody has seen it: whoever may Manage Server can choose one with `/guild review_channel`. You will be told what is decided.',
+    );
+  return guildId
+    ? say(
+        'Flagged, so kept back. Nobody reviews pictures from servers that I am no member of yet, so nobody sees it. Ask in other words, or in a server that I am a member of.',
+      )
+    : say(
+        'Flagged, so kept back. Nobody reviews pictures from direct messages yet, so nobody sees it. Ask in other words, or in a server that I am a member of.',
+      );
 }
 
 /** What sets it apart: its place in the batch's axes, or else its prompt. A person's words, to be escaped where they are shown. */
@@ -54,8 +85,9 @@ export function nameOf(picture: Picture): string {
 }
 
 /** Its seed, unless its name tells it: of a batch over seeds, the seed is an axis. */
-export function seedOf(picture: Picture): string[] {
-  return Object.hasOwn(coordinatesOf(picture), 'seed') ? [] : [`seed ${picture.seed}`];
+export function seedOf(say: Say, picture: Picture): string[] {
+  const isNamed = Object.hasOwn(coordinatesOf(picture), 'seed');
+  return isNamed ? [] : [say('seed {seed}', { seed: String(picture.seed) })];
 }
 
 /** Numbers of pictures in a sentence: the first few of many. */
@@ -64,23 +96,23 @@ export function listed(numbers: readonly number[]): string {
 }
 
 /** Which pictures are together somewhere. @param numbers rising */
-export function span(numbers: readonly number[]): string {
+export function span(say: Say, numbers: readonly number[]): string {
   const [first = 0, last = 0] = [numbers[0], numbers.at(-1)];
-  if (numbers.length === 1) return `picture ${first}`;
-  if (last - first === numbers.length - 1) return `pictures ${first}–${last}`;
-  return `${numbers.length} pictures from ${first} to ${last}`;
+  if (numbers.length === 1) return say('picture {number}', { number: first });
+  if (last - first === numbers.length - 1) return say('pictures {first}–{last}', { first, last });
+  return say('{count} pictures from {first} to {last}', { count: numbers.length, first, last });
 }
 
 /** A picture in a list to pick from. */
-export function choiceOf(picture: Picture): Choice {
+export function choiceOf(say: Say, picture: Picture): Choice {
   return {
     label: oneLine(`${numberOf(picture)}: ${nameOf(picture)}`),
-    description: [...seedOf(picture), stateOf(picture)].join(' · '),
+    description: [...seedOf(say, picture), stateWord(say, picture)].join(' · '),
     value: picture.id,
   };
 }
 
 /** A part of a line, left out when there is none. */
-export function some(count: number, word: string): string[] {
-  return count ? [`${count} ${word}`] : [];
+export function some(count: number, said: string): string[] {
+  return count ? [said] : [];
 }

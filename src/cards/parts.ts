@@ -11,6 +11,7 @@ import { config } from '#config/env.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
+import { message, type Say } from '#src/say.ts';
 import { oneLine } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { shrunk } from './shrink.ts';
@@ -111,6 +112,11 @@ export function select(
   return row({ type: ComponentType.StringSelect, custom_id: customId(action, id), placeholder, options });
 }
 
+const turned = {
+  page: message('Page {number} of {count}'),
+  sheet: message('Sheet {number} of {count}'),
+} as const;
+
 /**
  * Turns the pages of a message; of more than a select holds, those around this one are offered.
  *
@@ -119,21 +125,24 @@ export function select(
  * @returns null when there is nothing to turn
  */
 export function pages(
+  say: Say,
   action: Action,
   id: string,
-  word: 'Page' | 'Sheet',
+  what: keyof typeof turned,
   page: number,
   contents: readonly string[],
 ): APIComponentInContainer | null {
   const count = contents.length;
   if (count < 2) return null;
   const first = Math.max(0, Math.min(page - 12, count - SELECT_MAX));
+  const message = turned[what];
+  const name = (n: number) => say(message, { number: n + 1, count });
   const choices = contents.map((content, n) => ({
-    label: `${word} ${n + 1} of ${count}: ${content}`,
+    label: `${name(n)}: ${content}`,
     value: String(n),
     default: n === page,
   }));
-  return select(action, id, `${word} ${page + 1} of ${count}`, choices.slice(first, first + SELECT_MAX));
+  return select(action, id, name(page), choices.slice(first, first + SELECT_MAX));
 }
 
 /** At most ten: Discord takes no more. */
@@ -167,7 +176,7 @@ export function coordinatesOf({ coordinates }: Picture): Record<string, string> 
 }
 
 /** The files of those pictures that may be seen, small enough to go together in one message. */
-export function pictureFiles(pictures: readonly Picture[]): CardFile[] {
+export function pictureFiles(say: Say, pictures: readonly Picture[]): CardFile[] {
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const room = Math.min(FILE_MAX, Math.floor(FILES_MAX / Math.max(1, shown.length)));
   return shown.flatMap((picture) => {
@@ -178,7 +187,11 @@ export function pictureFiles(pictures: readonly Picture[]): CardFile[] {
     const fits = image.bytes <= room;
     return {
       name: `picture-${numberOf(picture)}-${sha256.slice(0, 8)}.${fits ? 'png' : 'webp'}`,
-      description: [...`Picture ${numberOf(picture)}: ${oneLine(prompt)}`].slice(0, ALT_MAX / 2).join(''),
+      description: [
+        ...say('Picture {number}: {prompt}', { number: numberOf(picture), prompt: oneLine(prompt) }),
+      ]
+        .slice(0, ALT_MAX / 2)
+        .join(''),
       ...(publicUrl && visibility === 'published' && { page: new URL(`/pictures/${id}`, publicUrl).href }),
       bytes: async () => {
         const png = await pictureBytes(picture);

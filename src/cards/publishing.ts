@@ -19,8 +19,8 @@ export async function requestCard(imageId: string): Promise<Card | null> {
   if (!picture || !image || !batch) return null;
   const where = wayOf(picture);
   const open = where === 'owner-said-yes';
-  const files = open ? pictureFiles([picture]) : [];
   const say = await sayToGuild(galleryGuildOf(batch));
+  const files = open ? pictureFiles(say, [picture]) : [];
   const who = `<@${batch.ownerId}>`;
   return card(
     open ? accents.waiting : where === 'published' ? accents.done : accents.ended,

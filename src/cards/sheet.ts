@@ -3,9 +3,9 @@ import sharp from 'sharp';
 import { hashOf } from '#src/canonical.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { faceFound, type Picture, pictureBytes } from '#src/generations/pictures.ts';
+import { languageOf, type Say, sayIn } from '#src/say.ts';
 import { type Axis, sheetAxes } from '#src/sweeps/sheet-axes.ts';
-import { counted } from '#src/text.ts';
-import { altOf, drawSheet, planSheets, type SheetCell } from './contact-sheet/contact-sheet.ts';
+import { altOf, drawSheet, planSheets, type SheetCell, sayDrawn } from './contact-sheet/contact-sheet.ts';
 import { type CardFile, coordinatesOf, numberOf, stateOf } from './parts.ts';
 
 /** A face test with more columns than this has its ideas in rows: a sheet has room for no more. */
@@ -24,33 +24,42 @@ export interface Sheet {
  * of sight: its name stands for what is on it, and the courier sends only names that the message does not have.
  */
 export async function sheetsOf(batch: Batch, pictures: readonly Picture[]): Promise<Sheet[]> {
-  const cells = pictures.map(cellOf);
-  const day = batch.createdAt.toISOString().slice(0, 10);
-  const bundle = pictures[0]?.bundle ?? '';
-  const subtitleOf = (...which: string[]) =>
-    [`${countDone(cells)} of ${counted(cells.length, 'picture')}`, ...which, bundle, day].join(' · ');
-  const request = { title: batch.title, subtitle: subtitleOf(), ...axesOf(batch, pictures), cells };
+  const say = sayIn(languageOf(batch.locale));
+  const drawn = sayDrawn(say);
+  const cells = pictures.map((picture) => cellOf(drawn, picture));
+  const titled = { title: batch.title, ...axesOf(batch, pictures), cells };
+  const about = [pictures[0]?.bundle ?? '', batch.createdAt.toISOString().slice(0, 10)];
+  const request = { ...titled, subtitle: [progressOf(drawn, cells), ...about].join(' · ') };
   const plans = await planSheets(request);
   return plans.map((plan, i) => {
-    const sheet = {
-      ...request,
-      subtitle: subtitleOf(...(plans.length > 1 ? [`sheet ${i + 1} of ${plans.length}`] : [])),
-    };
+    const which = plans.length > 1 ? [pageOf(drawn, i + 1, plans.length)] : [];
+    const sheet = { ...titled, subtitle: [progressOf(drawn, cells), ...which, ...about].join(' · ') };
     const placed = plan.placed.map(({ cell }) => cell);
     const name = fileNameOf(batch, i, placed, countDone(cells));
     return {
       numbers: placed.map(({ number }) => number).sort((a, b) => a - b),
       file: (side) => ({
         name: `${side ? 'overview' : 'contact-sheet'}-${name}.jpg`,
-        description: altOf(sheet, plan),
+        description: altOf(say, sheet, plan),
         bytes: async () => {
-          const { bytes } = await drawSheet(sheet, plan);
+          const { bytes } = await drawSheet(say, sheet, plan);
           if (!side) return bytes;
           return sharp(bytes).resize(side, side, { fit: 'inside' }).jpeg({ quality: 85 }).toBuffer();
         },
       }),
     };
   });
+}
+
+function progressOf(say: Say, cells: readonly SheetCell[]): string {
+  return say('{done, number} of {total, plural, one {# picture} other {# pictures}}', {
+    done: countDone(cells),
+    total: cells.length,
+  });
+}
+
+function pageOf(say: Say, number: number, count: number): string {
+  return say('sheet {number} of {count}', { number, count });
 }
 
 function countDone(cells: readonly SheetCell[]): number {
@@ -83,7 +92,7 @@ export function axesOf({ kind }: Batch, pictures: readonly Picture[]): { rows: A
   return { rows, columns };
 }
 
-function cellOf(picture: Picture): SheetCell {
+function cellOf(say: Say, picture: Picture): SheetCell {
   const { id, image, width, height, reused } = picture;
   const state = stateOf(picture);
   return {
@@ -96,6 +105,6 @@ function cellOf(picture: Picture): SheetCell {
     reused,
     ...(state === 'done' && { load: () => pictureBytes(picture) }),
     ...(image?.likeness != null && { note: image.likeness.toFixed(2) }),
-    ...(faceFound(picture) === false && { note: 'no face' }),
+    ...(faceFound(picture) === false && { note: say('no face') }),
   };
 }

@@ -4,9 +4,9 @@ import { placeOf } from '#src/backlog/place.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
-import { sayIn } from '#src/say.ts';
-import { counted, plain, relative } from '#src/text.ts';
-import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
+import { languageOf, message, type Say, sayIn } from '#src/say.ts';
+import { plain, relative } from '#src/text.ts';
+import { countOf, type SheetCellState } from './contact-sheet/request.ts';
 import { accentOf, listed, some, span, TITLE_SHOWN } from './lines.ts';
 import {
   bar,
@@ -28,6 +28,7 @@ const THUMBNAIL_SIDE = 640;
 
 /** In the channel: a summary, and the way to its thread. */
 export async function summaryCard(batch: Batch): Promise<Card> {
+  const say = sayIn(languageOf(batch.locale));
   const pictures = await picturesOf(batch.id);
   const { rows, columns } = axesOf(batch, pictures);
   const axes = [...rows, ...columns].map(
@@ -35,9 +36,14 @@ export async function summaryCard(batch: Batch): Promise<Card> {
   );
   const lines = [
     `### ${plain(batch.title, TITLE_SHOWN)}`,
-    `${batch.kind === 'sweep' ? 'Sweep' : 'Face test'}, ${counted(pictures.length, 'picture')}${axes.length ? `: ${axes.join(' × ')}` : ''}`,
-    await countsLine(batch, pictures),
-    batch.threadId && `All of it in <#${batch.threadId}>.`,
+    [
+      batch.kind === 'sweep'
+        ? say('Sweep, {count, plural, one {# picture} other {# pictures}}', { count: pictures.length })
+        : say('Face test, {count, plural, one {# picture} other {# pictures}}', { count: pictures.length }),
+      ...(axes.length ? [axes.join(' × ')] : []),
+    ].join(': '),
+    await countsLine(say, batch, pictures),
+    batch.threadId && say('All of it in {thread}.', { thread: `<#${batch.threadId}>` }),
   ];
   const ended = batch.endedAt !== null && pictures.some((picture) => stateOf(picture) === 'done');
   const [first] = ended ? await sheetsOf(batch, pictures) : [];
@@ -46,8 +52,8 @@ export async function summaryCard(batch: Batch): Promise<Card> {
     accentOf(batch, pictures),
     [
       sheet ? beside(lines, sheet) : text(...lines),
-      endingRow(batch),
-      text(`-# Asked by <@${batch.ownerId}> · tier ${batch.tier}${batch.production ? ' · production' : ''}`),
+      endingRow(say, batch),
+      factsLine(say, batch, say('Asked by {who}', { who: `<@${batch.ownerId}>` })),
     ],
     { files: sheet ? [sheet] : [] },
   );
@@ -55,6 +61,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
 
 /** In the thread: how far it is, and the contact sheet as far as it is, one of several at a time. @param wantedPage from 0 */
 export async function statusCard(batch: Batch, wantedPage: number): Promise<Card> {
+  const say = sayIn(languageOf(batch.locale));
   const pictures = await picturesOf(batch.id);
   const sheets = await sheetsOf(batch, pictures);
   const page = Math.min(Math.max(0, wantedPage), sheets.length - 1);
@@ -71,79 +78,96 @@ export async function statusCard(batch: Batch, wantedPage: number): Promise<Card
       text(
         `### ${plain(batch.title, TITLE_SHOWN)}`,
         batch.endedAt === null &&
-          `${bar(ended / Math.max(1, pictures.length))} ${ended} of ${pictures.length}`,
-        await countsLine(batch, pictures),
-        ...failureLines(pictures),
+          `${bar(ended / Math.max(1, pictures.length))} ${say('{ended, number} of {total, number}', { ended, total: pictures.length })}`,
+        await countsLine(say, batch, pictures),
+        ...failureLines(say, pictures),
       ),
       gallery(files),
       pages(
+        say,
         'sheet.page',
         batch.id,
-        'Sheet',
+        'sheet',
         page,
-        sheets.map(({ numbers }) => span(numbers)),
+        sheets.map(({ numbers }) => span(say, numbers)),
       ),
       batch.kind === 'sweep' && pictures.some((picture) => stateOf(picture) === 'done')
-        ? row(button('sheet.use', batch.id, 'Use these settings…'))
+        ? row(button('sheet.use', batch.id, say('Use these settings…')))
         : null,
-      endingRow(batch),
-      text(
-        `-# ${counted(batch.charged, 'token')} charged${refunded ? `, ${refunded.toLocaleString('en')} given back` : ''} · tier ${batch.tier}${batch.production ? ' · production' : ''}`,
-      ),
+      endingRow(say, batch),
+      factsLine(say, batch, chargedWords(say, batch, refunded)),
     ],
     { files },
   );
 }
 
+function chargedWords(say: Say, { charged }: Batch, refunded: number): string {
+  return refunded
+    ? say('{charged, plural, one {# token} other {# tokens}} charged, {refunded, number} given back', {
+        charged,
+        refunded,
+      })
+    : say('{charged, plural, one {# token} other {# tokens}} charged', { charged });
+}
+
+function factsLine(say: Say, { tier, production }: Batch, first: string): APIComponentInContainer | null {
+  const facts = [first, say('tier {tier}', { tier }), ...(production ? [say('production')] : [])];
+  return text(`-# ${facts.join(' · ')}`);
+}
+
 /** All states of a batch with many pictures, on one line. */
-async function countsLine(batch: Batch, pictures: readonly Picture[]): Promise<string> {
+async function countsLine(say: Say, batch: Batch, pictures: readonly Picture[]): Promise<string> {
   const count = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state).length;
   const going = count('waiting') + count('running');
+  const counted = (state: SheetCellState) => some(count(state), countOf(say, state, count(state)));
+  const faceless = pictures.filter((picture) => stateOf(picture) === 'done' && faceFound(picture) === false);
+  const reused = pictures.filter((picture) => picture.reused);
+  const message = stateWords[batch.state];
   const parts = [
-    ...(batch.state === 'finished' ? [] : [stateWords[batch.state]]),
-    `${count('done')} done`,
-    ...some(count('running'), 'drawing'),
-    ...some(count('waiting'), 'waiting'),
-    ...some(count('held'), 'held for review'),
-    ...some(
-      pictures.filter((picture) => stateOf(picture) === 'done' && faceFound(picture) === false).length,
-      'with no face found',
-    ),
-    ...some(count('failed'), 'failed'),
-    ...some(count('cancelled'), 'not drawn'),
-    ...some(count('gone'), 'deleted'),
-    ...some(pictures.filter(({ reused }) => reused).length, 'reused, free'),
+    message && say(message),
+    countOf(say, 'done', count('done')),
+    ...counted('running'),
+    ...counted('waiting'),
+    ...counted('held'),
+    ...some(faceless.length, say('{count, number} with no face found', { count: faceless.length })),
+    ...counted('failed'),
+    ...counted('cancelled'),
+    ...counted('gone'),
+    ...some(reused.length, say('{count, number} reused, free', { count: reused.length })),
   ];
   if (going && batch.state !== 'cancelled') {
     const { readyMs } = await placeOf(batch.id);
-    parts.push(`ready about ${relative(new Date(Date.now() + readyMs))}`);
+    parts.push(say('ready about {when}', { when: relative(new Date(Date.now() + readyMs)) }));
   }
   return parts.filter(Boolean).join(' · ');
 }
 
 const stateWords: Readonly<Record<Batch['state'], string>> = {
-  planned: 'Planned',
+  planned: message('Planned'),
   open: '',
-  stopped: 'Stopped',
-  cancelled: 'Cancelled',
+  stopped: message('Stopped'),
+  cancelled: message('Cancelled'),
   finished: '',
-  discarded: 'Discarded',
+  discarded: message('Discarded'),
 };
 
 /** Which failures there were, the most frequent first, and of which pictures. */
-function failureLines(pictures: readonly Picture[]): string[] {
+function failureLines(say: Say, pictures: readonly Picture[]): string[] {
   const failed = pictures.filter(({ state }) => state === 'failed');
-  return [...Map.groupBy(failed, ({ failure }) => failureSentence(sayIn('en'), failure))]
+  return [...Map.groupBy(failed, ({ failure }) => failureSentence(say, failure))]
     .sort(([, a], [, b]) => b.length - a.length)
     .slice(0, 3)
-    .map(([sentence, those]) => `-# ${those.length} failed (${listed(those.map(numberOf))}): ${sentence}`);
+    .map(([why, those]) => {
+      const numbers = listed(those.map(numberOf));
+      return `-# ${say('{count, number} failed ({numbers}): {why}', { count: those.length, numbers, why })}`;
+    });
 }
 
-function endingRow({ id, state, endedAt }: Batch): APIComponentInContainer | null {
+function endingRow(say: Say, { id, state, endedAt }: Batch): APIComponentInContainer | null {
   if (endedAt || (state !== 'open' && state !== 'stopped')) return null;
   return row(
-    ...(state === 'open' ? [button('batch.stop', id, 'Stop')] : []),
-    button('batch.cancel', id, 'Cancel', ButtonStyle.Danger),
+    ...(state === 'open' ? [button('batch.stop', id, say('Stop'))] : []),
+    button('batch.cancel', id, say('Cancel'), ButtonStyle.Danger),
   );
 }
 

@@ -15,7 +15,7 @@ import { genders, guidanceCutoffs, schedulerNames, spacings } from '#pipelines/c
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { UserError } from '#src/errors.ts';
 import { checkNegativePrompt } from '#src/moderation/words.ts';
-import { message } from '#src/say.ts';
+import { message, type Say } from '#src/say.ts';
 import { isKeepable } from '#src/text.ts';
 
 export type { ParameterJson } from '#config/parameters.ts';
@@ -130,6 +130,15 @@ export const TOGETHER = ['guidance_cutoff', 'negative_prompt'] as const;
 /** Nothing may follow a negative prompt alone: the rules for prompts do not read it. @throws {UserError} `negative_alone` */
 export function mustGoTogether({ guidance_cutoff, negative_prompt }: ResolvedParameters): void {
   if (guidance_cutoff === 'unconditional' && negative_prompt) throw new UserError('negative_alone', {});
+}
+
+/** What a parameter is called, in the reader's language. */
+export function titleOf(say: Say, { title: message }: Parameter): string {
+  return say(message);
+}
+
+export function descriptionOf(say: Say, { description: message }: Parameter): string {
+  return say(message);
 }
 
 /** How a value is shown: `on`, `7.5`, `random`. */

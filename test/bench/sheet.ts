@@ -6,6 +6,7 @@ import { cpus } from 'node:os';
 import sharp from 'sharp';
 import { drawSheet, planSheets, type SheetRequest } from '#src/cards/contact-sheet/contact-sheet.ts';
 import { measureSheet } from '#src/cards/contact-sheet/measure.ts';
+import { sayIn } from '#src/say.ts';
 import { type Goal, median, say } from './goal.ts';
 
 const ROUNDS = 7;
@@ -47,7 +48,7 @@ export async function sheet(): Promise<readonly Goal[]> {
 }
 
 async function drawAll(request: SheetRequest): Promise<void> {
-  for (const plan of await planSheets(request)) await drawSheet(request, plan);
+  for (const plan of await planSheets(request)) await drawSheet(sayIn('en'), request, plan);
 }
 
 /** @param round makes ids and labels that no other round has */

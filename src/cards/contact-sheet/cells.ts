@@ -1,4 +1,5 @@
 /** What stands in each place: a picture with its marks, or what there is instead of one. */
+import { message, type Say } from '#src/say.ts';
 import type { Canvas } from './canvas.ts';
 import { type Colour, colours } from './colours.ts';
 import { LINE_HEIGHT, type SetText, setText } from './lettering.ts';
@@ -18,24 +19,25 @@ interface Box {
 /** Pictures decoded at once: sharp has four threads, and each holds a whole picture. */
 const LOADS_AT_ONCE = 6;
 
-export async function paintCells(canvas: Canvas, plan: SheetPlan, m: Metrics): Promise<void> {
+export async function paintCells(say: Say, canvas: Canvas, plan: SheetPlan, m: Metrics): Promise<void> {
   const waiting = [...plan.placed];
   await Promise.all(
     Array.from({ length: LOADS_AT_ONCE }, async () => {
-      for (let next = waiting.shift(); next; next = waiting.shift()) await paintPlaced(canvas, next, m);
+      for (let next = waiting.shift(); next; next = waiting.shift()) await paintPlaced(say, canvas, next, m);
     }),
   );
   if (plan.kind === 'grid') paintHoles(canvas, plan, m);
 }
 
 async function paintPlaced(
+  say: Say,
   canvas: Canvas,
   { cell, row, column, caption }: Placed,
   m: Metrics,
 ): Promise<void> {
   const box = boxAt(row, column, m);
   if (cell.state === 'done' && cell.load) await paintPicture(canvas, cell, cell.load, box, m);
-  else await paintState(canvas, cell, box, m);
+  else await paintState(say, canvas, cell, box, m);
   if (!caption) return;
   const label = await setText(caption, { size: m.fontSize, width: box.width, lines: 2, centre: true });
   canvas.text(label, box.x + (box.width - label.width) / 2, box.y + box.height + m.gap / 2, colours.text);
@@ -84,25 +86,31 @@ async function paintMarks(
 }
 
 /** What a place without a picture says. */
-async function paintState(canvas: Canvas, { number, state }: SheetCell, box: Box, m: Metrics): Promise<void> {
+async function paintState(
+  say: Say,
+  canvas: Canvas,
+  { number, state }: SheetCell,
+  box: Box,
+  m: Metrics,
+): Promise<void> {
   const { x, y, width, height } = box;
-  const [colour, word, inWhich] = placeholders[state];
+  const [colour, message, inWhich] = placeholders[state];
   if (state === 'waiting' || state === 'running') canvas.hatch(x, y, width, height, m.gap * 4);
   else canvas.fill(x, y, width, height, colour);
   if (state === 'running') canvas.fill(x, y + height - m.gap, width, m.gap, colours.running);
   await paintMarks(canvas, { number }, box, m);
-  if (word) await paintWord(canvas, word, inWhich, box, m);
+  if (message) await paintWord(canvas, say(message), inWhich, box, m);
   canvas.round(x, y, width, height, radiusOf(box));
 }
 
-const placeholders: Readonly<Record<SheetCellState, readonly [Colour, word: string, Colour]>> = {
+const placeholders: Readonly<Record<SheetCellState, readonly [Colour, message: string, Colour]>> = {
   waiting: [colours.place, '', colours.quiet],
   running: [colours.place, '', colours.quiet],
-  done: [colours.place, 'deleted', colours.quiet],
-  held: [colours.held, 'held', colours.strong],
-  failed: [colours.failed, 'failed', colours.fault],
-  cancelled: [colours.place, 'not drawn', colours.quiet],
-  gone: [colours.place, 'deleted', colours.quiet],
+  done: [colours.place, message('deleted'), colours.quiet],
+  held: [colours.held, message('held'), colours.strong],
+  failed: [colours.failed, message('failed'), colours.fault],
+  cancelled: [colours.place, message('not drawn'), colours.quiet],
+  gone: [colours.place, message('deleted'), colours.quiet],
 };
 
 /** Paints a word in the middle of what its number leaves of the box, or as much of it as fits there. */

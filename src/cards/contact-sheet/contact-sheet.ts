@@ -14,6 +14,7 @@
  * Where cells go is in plan.ts and pages.ts, how large everything is in measure.ts; then frame.ts and cells.ts paint it on
  * canvas.ts.
  */
+import { type Say, sayIn } from '#src/say.ts';
 import type { Axis } from '#src/sweeps/sheet-axes.ts';
 import { Canvas, type Encoded } from './canvas.ts';
 import { paintCells } from './cells.ts';
@@ -29,34 +30,43 @@ export type { SheetCell, SheetCellState, SheetRequest } from './request.ts';
 /** Characters that Discord takes. */
 const ALT_MAX = 1_024;
 
+/** Says what is drawn into a sheet: DejaVu has no Japanese, which would come out as boxes. */
+export function sayDrawn(say: Say): Say {
+  return say.language === 'ja' ? sayIn('en') : say;
+}
+
 /**
  * @param plan one of `planSheets(request)`
  * @throws {Error} when a picture's bytes are no picture
  */
-export async function drawSheet(request: SheetRequest, plan: SheetPlan): Promise<Encoded> {
+export async function drawSheet(say: Say, request: SheetRequest, plan: SheetPlan): Promise<Encoded> {
+  const drawn = sayDrawn(say);
   const metrics = await measureSheet(plan, request);
   const canvas = new Canvas(metrics.width, metrics.height);
   await paintTitle(canvas, request, metrics);
   await paintColumnHeaders(canvas, plan, metrics);
   await paintRowHeaders(canvas, plan, metrics);
-  await paintCells(canvas, plan, metrics);
-  await paintLegend(canvas, plan, metrics);
+  await paintCells(drawn, canvas, plan, metrics);
+  await paintLegend(drawn, canvas, plan, metrics);
   return canvas.encode();
 }
 
 /** What a sheet shows, in words, for those who do not see it. */
-export function altOf({ title, rows, columns }: SheetRequest, { kind, placed }: SheetPlan): string {
+export function altOf(say: Say, { title, rows, columns }: SheetRequest, { kind, placed }: SheetPlan): string {
   const cells = placed.map(({ cell }) => cell);
   const axis = ({ name, labels }: Axis) => {
     const here = labels.filter((label) => cells.some(({ coordinates }) => coordinates[name] === label));
-    const some = here.slice(0, 8).join(', ');
-    return `${readable(name)} (${here.length > 8 ? `${some} and ${here.length - 8} more` : some})`;
+    const first = here.slice(0, 8).join(', ');
+    const more = here.length - 8;
+    return `${readable(name)} (${more > 0 ? say('{first} and {more, number} more', { first, more }) : first})`;
   };
-  const counts = countStates(cells).map(({ words }) => words);
+  const counts = countStates(say, cells).map(({ words }) => words);
   const parts = [
-    `Contact sheet “${title}”: ${counts.join(', ')}.`,
-    ...(kind === 'grid' && rows.length ? [`Rows: ${rows.map(axis).join('; ')}.`] : []),
-    ...(kind === 'grid' && columns.length ? [`Columns: ${columns.map(axis).join('; ')}.`] : []),
+    say('Contact sheet “{title}”: {counts}.', { title, counts: counts.join(', ') }),
+    ...(kind === 'grid' && rows.length ? [say('Rows: {axes}.', { axes: rows.map(axis).join('; ') })] : []),
+    ...(kind === 'grid' && columns.length
+      ? [say('Columns: {axes}.', { axes: columns.map(axis).join('; ') })]
+      : []),
   ];
   const text = [...parts.join(' ')];
   return text.length > ALT_MAX ? `${text.slice(0, ALT_MAX - 1).join('')}…` : text.join('');

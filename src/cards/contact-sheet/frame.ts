@@ -1,4 +1,5 @@
 /** What stands around the cells: the title above, the axes' names and labels on the edges, the legend below. */
+import type { Say } from '#src/say.ts';
 import type { Canvas } from './canvas.ts';
 import { type Colour, colours } from './colours.ts';
 import { LINE_HEIGHT, setText } from './lettering.ts';
@@ -73,7 +74,12 @@ export async function paintRowHeaders(canvas: Canvas, plan: SheetPlan, m: Metric
 const swatches: Partial<Record<SheetCellState, Colour>> = { held: colours.held, failed: colours.failed };
 
 /** How many cells are in each state, as far as they fit on the last line; nothing when all are done. */
-export async function paintLegend(canvas: Canvas, { placed }: SheetPlan, m: Metrics): Promise<void> {
+export async function paintLegend(
+  say: Say,
+  canvas: Canvas,
+  { placed }: SheetPlan,
+  m: Metrics,
+): Promise<void> {
   const cells = placed.map(({ cell }) => cell);
   if (cells.every(({ state }) => state === 'done')) return;
   const size = m.fontSize;
@@ -81,7 +87,7 @@ export async function paintLegend(canvas: Canvas, { placed }: SheetPlan, m: Metr
   const swatch = Math.round(size * 0.8);
   const swatchY = y + Math.round(size * 0.2);
   let x = m.margin;
-  for (const { state, words } of countStates(cells)) {
+  for (const { state, words } of countStates(say, cells)) {
     const label = await setText(words, { size, lines: 1, width: canvas.width });
     const indent = state === 'done' ? 0 : Math.round(swatch * 1.4);
     if (x + indent + label.width > canvas.width - m.margin) return;

@@ -1,4 +1,5 @@
 /** What a contact sheet is asked to show, and the words for it. */
+import { message, type Say } from '#src/say.ts';
 import type { Axis } from '#src/sweeps/sheet-axes.ts';
 
 /** `held`: waits for a moderator. `gone`: deleted, or rejected. `cancelled`: never drawn. */
@@ -33,23 +34,33 @@ export interface SheetRequest {
   readonly cells: readonly SheetCell[];
 }
 
-const stateWords = {
-  done: 'done',
-  running: 'drawing',
-  waiting: 'waiting',
-  held: 'held for review',
-  failed: 'failed',
-  cancelled: 'not drawn',
-  gone: 'deleted',
+/** In the order of the legend. */
+const stateCounts = {
+  done: message('{count, number} done'),
+  running: message('{count, number} drawing'),
+  waiting: message('{count, number} waiting'),
+  held: message('{count, number} held for review'),
+  failed: message('{count, number} failed'),
+  cancelled: message('{count, number} not drawn'),
+  gone: message('{count, number} deleted'),
 } as const satisfies Record<SheetCellState, string>;
 
+/** How many pictures are in a state: `3 done`. */
+export function countOf(say: Say, state: SheetCellState, count: number): string {
+  const message = stateCounts[state];
+  return say(message, { count });
+}
+
 /** The states that occur, in the order of the legend, each as `3 done`. */
-export function countStates(cells: readonly SheetCell[]): { state: SheetCellState; words: string }[] {
+export function countStates(
+  say: Say,
+  cells: readonly SheetCell[],
+): { state: SheetCellState; words: string }[] {
   const counts = new Map<SheetCellState, number>();
   for (const { state } of cells) counts.set(state, (counts.get(state) ?? 0) + 1);
-  return (Object.keys(stateWords) as SheetCellState[]).flatMap((state) => {
+  return (Object.keys(stateCounts) as SheetCellState[]).flatMap((state) => {
     const count = counts.get(state);
-    return count ? [{ state, words: `${count} ${stateWords[state]}` }] : [];
+    return count ? [{ state, words: countOf(say, state, count) }] : [];
   });
 }
 

@@ -17,6 +17,7 @@ import { deleteImage } from '#src/generations/images.ts';
 import { picturesOf } from '#src/generations/pictures.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
 import { publishImage } from '#src/publishing.ts';
+import { sayIn } from '#src/say.ts';
 import { plain } from '#src/text.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
@@ -400,8 +401,12 @@ it('details say which word the face has, beside its folder, and the folder’s n
   const { person, batch } = await opened([{ parameters: { gender: 'woman' } }]);
   const [picture] = await picturesOf(batch.id);
   const faceFolder = { id: 'f', ownerId: person.id, name: 'ada', createdAt: new Date() };
-  expect(detailsOf(person.id, { ...picture!, faceFolder })).toContain('Face `ada`, gender `woman`');
-  expect(detailsOf(actor().id, { ...picture!, faceFolder })).toContain('A face folder, gender `woman`');
+  expect(detailsOf(sayIn('en'), person.id, { ...picture!, faceFolder })).toContain(
+    'Face `ada`, gender `woman`',
+  );
+  expect(detailsOf(sayIn('en'), actor().id, { ...picture!, faceFolder })).toContain(
+    'A face folder, gender `woman`',
+  );
 });
 
 it('what is gone is not shown', async () => {

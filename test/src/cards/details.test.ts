@@ -4,6 +4,7 @@ import { detailsOf } from '#src/cards/details.ts';
 import { db } from '#src/doors/db.ts';
 import { type Picture, picturesOf } from '#src/generations/pictures.ts';
 import { type Parameter, type ParameterJson, parameters } from '#src/parameters/definitions.ts';
+import { sayIn } from '#src/say.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 
@@ -50,7 +51,7 @@ it('says apart what was asked for, what was set otherwise than usual, and what i
     coordinates: { guidance_scale: '4' },
     parameters: { steps: 30, guidance_scale: 4, scheduler: 'euler', negative_prompt: 'hats' },
   });
-  const details = detailsOf(owner.id, picture);
+  const details = detailsOf(sayIn('en'), owner.id, picture);
   expect(details).toMatch(/^\*\*Picture 1\*\* · done · \d+ tokens?\n/);
   const groups = groupsOf(details);
   expect(Object.keys(groups)).toEqual(['Asked for', 'Changed from the default', 'Technical']);
@@ -68,13 +69,15 @@ it('says apart what was asked for, what was set otherwise than usual, and what i
 });
 
 it('says so when everything is as usual', async () => {
-  expect(groupsOf(detailsOf(owner.id, await drawn()))['Changed from the default']).toBe('Nothing.');
+  expect(groupsOf(detailsOf(sayIn('en'), owner.id, await drawn()))['Changed from the default']).toBe(
+    'Nothing.',
+  );
 });
 
 it('fits one answer whatever was set, with most of the prompt', async () => {
   const odd = [...parameters].map(([name, parameter]) => [name, unusual(parameter)]);
   const picture = await drawn({ prompt: 'p'.repeat(1_000), parameters: Object.fromEntries(odd) });
-  const details = detailsOf(owner.id, picture);
+  const details = detailsOf(sayIn('en'), owner.id, picture);
   expect(details.length).toBeLessThanOrEqual(2_000);
   expect(details).toContain('p'.repeat(300));
   expect(details).toContain(`Id \`${picture.id}\``);

@@ -15,6 +15,7 @@ import {
   type SheetRequest,
 } from '#src/cards/contact-sheet/contact-sheet.ts';
 import { measureSheet } from '#src/cards/contact-sheet/measure.ts';
+import { sayIn } from '#src/say.ts';
 
 const RED = { r: 200, g: 30, b: 40 };
 let red: Buffer;
@@ -67,7 +68,7 @@ const isRed = (r: number, g: number, b: number) => r > 180 && g < 60 && b < 70;
 /** The first of a batch's sheets. */
 async function drawFirst(request: SheetRequest) {
   const [plan] = await planSheets(request);
-  return { ...(await drawSheet(request, plan!)), alt: altOf(request, plan!) };
+  return { ...(await drawSheet(sayIn('en'), request, plan!)), alt: altOf(sayIn('en'), request, plan!) };
 }
 
 /** How much smaller a message shows a sheet: at most 520 px wide, and 440 high. */
@@ -249,13 +250,14 @@ describe('contact sheets', () => {
         ...grid(2, 2, () => ({ state: 'held' })),
         title: 'A title of several words',
       };
-      const module = pathToFileURL(join(process.cwd(), 'src/cards/contact-sheet/contact-sheet.ts')).href;
+      const module = (file: string) => pathToFileURL(join(process.cwd(), file)).href;
       const script = `
         import { writeFileSync } from 'node:fs';
-        const { drawSheet, planSheets } = await import(${JSON.stringify(module)});
+        const { drawSheet, planSheets } = await import(${JSON.stringify(module('src/cards/contact-sheet/contact-sheet.ts'))});
+        const { sayIn } = await import(${JSON.stringify(module('src/say.ts'))});
         const request = ${JSON.stringify(request)};
         const [plan] = await planSheets(request);
-        const { bytes } = await drawSheet(request, plan);
+        const { bytes } = await drawSheet(sayIn('en'), request, plan);
         writeFileSync(${JSON.stringify(join(folder, 'sheet.jpg'))}, bytes);`;
       const env = { ...process.env, FONTCONFIG_FILE: join(folder, 'fonts.conf') };
       await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { env });
