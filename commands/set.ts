@@ -7,7 +7,7 @@ import { code } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { productionHere } from './guild.ts';
 import { Context, Install } from './options.ts';
-import { outsideThreads } from './origin.ts';
+import { outsideThreads, sayTo } from './origin.ts';
 
 /** Characters of a value that an answer shows. */
 const VALUE_SHOWN = 800;
@@ -39,10 +39,12 @@ export default {
       : answer;
   },
 
-  async autocomplete({ options, user }) {
+  async autocomplete(interaction) {
+    const { options, user } = interaction;
+    const say = sayTo(interaction);
     const { name, value } = options.getFocused(true);
-    if (name === 'parameter') return suggestParameters(value);
-    return suggestValues(user.id, options.getString('parameter') ?? '', value);
+    if (name === 'parameter') return suggestParameters(say, value);
+    return suggestValues(say, user.id, options.getString('parameter') ?? '', value);
   },
 } satisfies SlashCommand;
 

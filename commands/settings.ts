@@ -16,7 +16,7 @@ import { type ParameterGroup, parameterGroups } from '#config/parameters.ts';
 import { tokenGrants } from '#config/tiers.ts';
 import { customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
-import { definition, showValue } from '#src/parameters/definitions.ts';
+import { definition, descriptionOf, showValue, titleOf } from '#src/parameters/definitions.ts';
 import {
   type Changed,
   type Described,
@@ -26,7 +26,8 @@ import {
 } from '#src/parameters/values.ts';
 import type { Actor, Origin } from '#src/people/people.ts';
 import { tokensLeft } from '#src/people/tokens.ts';
-import { bare, code, counted } from '#src/text.ts';
+import { message, type Say } from '#src/say.ts';
+import { bare, code } from '#src/text.ts';
 import type { Answer, Press, SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
 import { outsideThreads } from './origin.ts';
@@ -41,12 +42,12 @@ const DESCRIPTION_MAX = 100;
 const LABEL_MAX = 45;
 const FIELD = 'value';
 
-const groupTitles: Readonly<Record<ParameterGroup, string>> = {
-  picture: 'Picture',
-  drawing: 'Drawing',
-  face: 'Face',
-  queue: 'Queue and gallery',
-};
+const groupTitles = {
+  picture: message('Picture'),
+  drawing: message('Drawing'),
+  face: message('Face'),
+  queue: message('Queue and gallery'),
+} as const satisfies Record<ParameterGroup, string>;
 
 export default {
   data: new SlashCommandBuilder()
@@ -93,20 +94,26 @@ export default {
 
 /** @param changed just now: shown above */
 async function card(asked: Origin, changed: readonly Changed[] = []): Promise<Answer> {
-  const { actor } = asked;
+  const { actor, say } = asked;
   const described = inGroups(await describeParameters(asked));
   const tokens = await tokensLeft(actor);
   const lines = parameterGroups.flatMap((group) => {
-    const shown = described.filter(({ parameter }) => parameter.group === group).map(entryOf);
-    return shown.length ? [`**${groupTitles[group]}**`, shown.join(' · ')] : [];
+    const shown = described.filter(({ parameter }) => parameter.group === group);
+    const message = groupTitles[group];
+    return shown.length ? [`**${say(message)}**`, shown.map((one) => entryOf(say, one)).join(' · ')] : [];
   });
   const content = [
     ...changed.map(changeLine),
-    `You have **${counted(tokens, 'token')}**; ${tokenGrants.daily} more come every day.`,
+    say(
+      'You have **{tokens, plural, one {# token} other {# tokens}}**; {daily, number} more come every day.',
+      { tokens, daily: tokenGrants.daily },
+    ),
     ...lines,
-    ...(described.some(({ own }) => own) ? ['-# Bold: set by you, with its default in brackets.'] : []),
+    ...(described.some(({ own }) => own)
+      ? [`-# ${say('Bold: set by you, with its default in brackets.')}`]
+      : []),
   ].join('\n');
-  return { content, components: [changeSelect(actor, described), ...resetSelect(actor, described)] };
+  return { content, components: [changeSelect(asked, described), ...resetSelect(asked, described)] };
 }
 
 function inGroups(described: readonly Described[]): Described[] {
@@ -114,37 +121,39 @@ function inGroups(described: readonly Described[]): Described[] {
   return described.toSorted((a, b) => rank(a) - rank(b));
 }
 
-function entryOf({ parameter: { title }, value, own, by, default: byDefault }: Described): string {
+function entryOf(say: Say, { parameter, value, own, by, default: byDefault }: Described): string {
+  const title = titleOf(say, parameter);
   const now = code(value, VALUE_SHOWN);
-  if (by) return `**${title} ${now}** (this ${by}’s)`;
+  if (by === 'channel') return say('**{title} {now}** (this channel’s)', { title, now });
+  if (by === 'server') return say('**{title} {now}** (this server’s)', { title, now });
   return own ? `**${title} ${now}** (${code(byDefault, VALUE_SHOWN)})` : `${title} ${now}`;
 }
 
-function changeSelect(actor: Actor, described: readonly Described[]) {
+function changeSelect({ actor, say }: Origin, described: readonly Described[]) {
   const options = described
     .filter(({ settable }) => settable)
     .slice(0, OPTIONS_MAX)
     .map(({ name, parameter, value }) => ({
-      label: parameter.title,
+      label: titleOf(say, parameter),
       value: name,
-      description: bare(`${value} · ${parameter.description}`, DESCRIPTION_MAX),
+      description: bare(`${value} · ${descriptionOf(say, parameter)}`, DESCRIPTION_MAX),
     }));
-  return selectOf('settings.change', actor, 'Change…', options);
+  return selectOf('settings.change', actor, say('Change…'), options);
 }
 
 /** None when nothing is their own. */
-function resetSelect(actor: Actor, described: readonly Described[]) {
+function resetSelect({ actor, say }: Origin, described: readonly Described[]) {
   const own = described.filter((parameter) => parameter.own).slice(0, OPTIONS_MAX - 1);
   if (!own.length) return [];
   const options = [
-    { label: 'All', value: ALL, description: 'Every parameter that you set' },
+    { label: say('All'), value: ALL, description: say('Every parameter that you set') },
     ...own.map(({ name, parameter, default: byDefault }) => ({
-      label: parameter.title,
+      label: titleOf(say, parameter),
       value: name,
       description: bare(byDefault, DESCRIPTION_MAX),
     })),
   ];
-  return [selectOf('settings.reset', actor, 'Back to the default…', options, options.length)];
+  return [selectOf('settings.reset', actor, say('Back to the default…'), options, options.length)];
 }
 
 function selectOf(
@@ -166,13 +175,17 @@ function selectOf(
 
 /** The form with a parameter's value in it. @throws {UserError} `parameter_unknown` */
 async function valueForm(asked: Origin, name: string): Promise<ModalBuilder> {
+  const { say } = asked;
   const parameter = definition(name);
+  const title = titleOf(say, parameter);
   const { value = '' } = (await describeParameters(asked)).find((one) => one.name === name) ?? {};
   const numeric = parameter.type === 'number' || parameter.type === 'integer';
-  const range = numeric ? `: ${parameter.min} to ${parameter.max}` : '';
+  const named = numeric
+    ? say('{title}: {min} to {max}', { title, min: parameter.min, max: parameter.max })
+    : title;
   const label = new LabelBuilder()
-    .setLabel(`${parameter.title}${range}`.slice(0, LABEL_MAX))
-    .setDescription(parameter.description);
+    .setLabel(named.slice(0, LABEL_MAX))
+    .setDescription(descriptionOf(say, parameter).slice(0, DESCRIPTION_MAX));
 
   const choices =
     parameter.type === 'boolean' ? ['on', 'off'] : parameter.type === 'choice' ? parameter.choices : null;
@@ -190,7 +203,9 @@ async function valueForm(asked: Origin, name: string): Promise<ModalBuilder> {
       .setStyle(parameter.type === 'text' ? TextInputStyle.Paragraph : TextInputStyle.Short)
       .setRequired(false)
       .setPlaceholder(
-        parameter.default === null ? 'Empty: not set' : `Empty: the default, ${parameter.default}`,
+        parameter.default === null
+          ? say('Empty: not set')
+          : say('Empty: the default, {value}', { value: String(parameter.default) }),
       );
     if (parameter.type === 'text') input.setMaxLength(parameter.maxLength);
     if (value !== showValue(name, null)) input.setValue(value);
@@ -198,7 +213,7 @@ async function valueForm(asked: Origin, name: string): Promise<ModalBuilder> {
   }
   return new ModalBuilder()
     .setCustomId(customId('settings.changed', asked.actor.id, name))
-    .setTitle(parameter.title)
+    .setTitle(title.slice(0, LABEL_MAX))
     .addLabelComponents(label);
 }
 

@@ -2,7 +2,17 @@
 import { completeLoras } from '#src/bundles/offered-loras.ts';
 import { db } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
-import { definition, fitting, nearNames, parameters, parseParameter, showValue } from './definitions.ts';
+import type { Say } from '#src/say.ts';
+import {
+  definition,
+  descriptionOf,
+  fitting,
+  nearNames,
+  parameters,
+  parseParameter,
+  showValue,
+  titleOf,
+} from './definitions.ts';
 
 /** A choice of an autocomplete: Discord takes 25, of 100 characters each. */
 export interface Suggestion {
@@ -13,18 +23,24 @@ const SUGGESTIONS_MAX = 25;
 const SUGGESTION_LENGTH = 100;
 
 /** Autocomplete of `parameter`: those that have what is typed, or are spelt nearly so. */
-export function suggestParameters(typed: string): Suggestion[] {
+export function suggestParameters(say: Say, typed: string): Suggestion[] {
   const wanted = typed.trim().toLowerCase();
-  const having = [...parameters].flatMap(([name, { title }]) =>
-    name.includes(wanted) || title.toLowerCase().includes(wanted) ? [name] : [],
-  );
+  const having = [...parameters].flatMap(([name, parameter]) => {
+    const words = [name, parameter.title, titleOf(say, parameter)];
+    return words.some((word) => word.toLowerCase().includes(wanted)) ? [name] : [];
+  });
   return (having.length ? having : nearNames(wanted))
-    .map((name) => suggestion(`${name}: ${definition(name).description}`, name))
+    .map((name) => suggestion(`${name}: ${descriptionOf(say, definition(name))}`, name))
     .slice(0, SUGGESTIONS_MAX);
 }
 
 /** Autocomplete of `value`: what is typed if it would do, then the value now, the default, and the range or the choices. */
-export async function suggestValues(userId: string, name: string, typed: string): Promise<Suggestion[]> {
+export async function suggestValues(
+  say: Say,
+  userId: string,
+  name: string,
+  typed: string,
+): Promise<Suggestion[]> {
   const parameter = parameters.get(name);
   if (!parameter) return [];
   const stored = await db.parameterValue.findUnique({ where: { userId_name: { userId, name } } });
@@ -36,22 +52,22 @@ export async function suggestValues(userId: string, name: string, typed: string)
     offers.set(value, [...(offers.get(value) ?? []), ...notes]);
   if (typed.trim()) {
     try {
-      offer(showValue(name, parseParameter(name, typed)), 'as typed');
+      offer(showValue(name, parseParameter(name, typed)), say('as typed'));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       // Enter takes the first line: without this one, a value out of range would silently become another.
       if (parameter.type === 'number' || parameter.type === 'integer')
-        offer(typed.trim(), `must be from ${parameter.min} to ${parameter.max}`);
+        offer(typed.trim(), say('must be from {min} to {max}', { min: parameter.min, max: parameter.max }));
     }
   }
-  offer(now, 'your value now');
-  offer(byDefault, 'default');
+  offer(now, say('your value now'));
+  offer(byDefault, say('default'));
   if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word);
   if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice);
   if (parameter.type === 'loras') for (const value of await completeLoras(typed)) offer(value);
   if (parameter.type === 'number' || parameter.type === 'integer') {
-    offer(String(parameter.min), 'min');
-    offer(String(parameter.max), 'max');
+    offer(String(parameter.min), say('min'));
+    offer(String(parameter.max), say('max'));
   }
   const text = typed.trim().toLowerCase();
   const listed = parameter.type === 'choice' || parameter.type === 'boolean';
@@ -60,7 +76,7 @@ export async function suggestValues(userId: string, name: string, typed: string)
       // Discord would send a longer one cut off, and half a negative prompt would be stored.
       .filter(([value]) => value.length <= SUGGESTION_LENGTH)
       .filter(([value]) => !listed || value.includes(text) || value === now)
-      .map(([value, notes]) => suggestion(`${value} · ${notes.join(', ') || parameter.title}`, value))
+      .map(([value, notes]) => suggestion(`${value} · ${notes.join(', ') || titleOf(say, parameter)}`, value))
       .slice(0, SUGGESTIONS_MAX)
   );
 }

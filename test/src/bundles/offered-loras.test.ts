@@ -6,6 +6,7 @@ import { db } from '#src/doors/db.ts';
 import { parseParameter } from '#src/parameters/definitions.ts';
 import { suggestValues } from '#src/parameters/suggestions.ts';
 import { setParameter } from '#src/parameters/values.ts';
+import { sayIn } from '#src/say.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 
 const workers = (...loras: string[][]) =>
@@ -84,7 +85,7 @@ describe('what workers have', () => {
   it('completes what is typed, after a comma too, and each once', async () => {
     await workers(['film', 'ink', 'wax']);
     const values = async (typed: string) =>
-      (await suggestValues(actor().id, 'lora', typed)).map(({ value }) => value);
+      (await suggestValues(sayIn('en'), actor().id, 'lora', typed)).map(({ value }) => value);
     expect(await values('')).toEqual(['none', 'film', 'ink', 'wax']);
     expect(await values('in')).toEqual(['in', 'none', 'ink']);
     expect(await values('film:0.5, ')).toEqual(['film:0.5', 'none', 'film:0.5, ink', 'film:0.5, wax']);
