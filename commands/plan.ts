@@ -24,10 +24,11 @@ import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
 import { isOperator } from '#src/people/rights.ts';
 import { productionMode } from '#src/production.ts';
+import type { Say } from '#src/say.ts';
 import type { SweepDefinition } from '#src/sweeps/check.ts';
 import { countCells, expandSweep } from '#src/sweeps/expand.ts';
 import { parseSweep } from '#src/sweeps/parse.ts';
-import { code, counted, quote } from '#src/text.ts';
+import { code, quote } from '#src/text.ts';
 import type { Answer, Press, Presses } from './command.ts';
 import { accepted } from './imagine.ts';
 import { outsideThreads } from './origin.ts';
@@ -97,10 +98,11 @@ export async function makePlan(
     tier,
     production,
   });
-  return planCard(source, definition, plan, tier, production);
+  return planCard(origin.say, source, definition, plan, tier, production);
 }
 
 function planCard(
+  say: Say,
   { yaml }: Source,
   definition: SweepDefinition,
   plan: Plan,
@@ -112,28 +114,60 @@ function planCard(
   const short = tokens > balance;
   const asked = countCells(definition);
   const made = BigInt(pictures + equal);
-  const cut = asked > made ? ` (the first of ${asked.toLocaleString('en')}, by \`limit\`)` : '';
-  const time = minutes < 1 ? 'a minute' : counted(Math.ceil(minutes), 'minute');
+  const time = { minutes: Math.max(1, Math.ceil(minutes)), tier: `\`${tier}\`` };
   const settings = Object.entries(set).map(([key, value]) => `${key} ${showValue(key, value)}`);
   // What it comes to stands first: a long list of axes may be cut off below.
   const head = [
-    `**Plan: ${quote(name)}**`,
-    `**${counted(pictures, 'picture')}**${cut}, ${reused} drawn before and free`,
-    ...(equal ? [`${counted(equal, 'cell')} left out: the same picture as another.`] : []),
-    `About ${time} in the tier \`${tier}\`${production ? ', in production mode' : ''}`,
-    `${counted(tokens, 'token')} of your ${balance.toLocaleString('en')}${short ? ': that is not enough. Use fewer values, or the tier `relax`.' : ''}`,
+    say('**Plan: {name}**', { name: quote(name) }),
+    asked > made
+      ? say(
+          '**{pictures, plural, one {# picture} other {# pictures}}** (the first of {asked}, by `limit`), {reused, number} drawn before and free',
+          { pictures, asked: asked.toLocaleString(say.language), reused },
+        )
+      : say(
+          '**{pictures, plural, one {# picture} other {# pictures}}**, {reused, number} drawn before and free',
+          { pictures, reused },
+        ),
+    ...(equal
+      ? [
+          say('{equal, plural, one {# cell} other {# cells}} left out: the same picture as another.', {
+            equal,
+          }),
+        ]
+      : []),
+    production
+      ? say(
+          'About {minutes, plural, =1 {a minute} other {# minutes}} in the tier {tier}, in production mode',
+          time,
+        )
+      : say('About {minutes, plural, =1 {a minute} other {# minutes}} in the tier {tier}', time),
+    short
+      ? say(
+          '{tokens, plural, one {# token} other {# tokens}} of your {balance, number}: that is not enough. Use fewer values, or the tier `relax`.',
+          { tokens, balance },
+        )
+      : say('{tokens, plural, one {# token} other {# tokens}} of your {balance, number}', {
+          tokens,
+          balance,
+        }),
     '',
     ...axes.map(
-      (axis) => `\`${axis.name}\`: ${some(axis.values.map((value) => showValue(axis.name, value)))}`,
+      (axis) =>
+        `\`${axis.name}\`: ${some(
+          say,
+          axis.values.map((value) => showValue(axis.name, value)),
+        )}`,
     ),
-    ...(cells.length ? [counted(cells.length, 'listed cell')] : []),
-    ...(settings.length ? [`Everywhere: ${some(settings)}`] : []),
-    ...(faces.length ? [`Faces: ${some(faces)}`] : []),
-    `Seeds: ${some(seeds.map(String))}`,
+    ...(cells.length
+      ? [say('{count, plural, one {# listed cell} other {# listed cells}}', { count: cells.length })]
+      : []),
+    ...(settings.length ? [say('Everywhere: {settings}', { settings: some(say, settings) })] : []),
+    ...(faces.length ? [say('Faces: {faces}', { faces: some(say, faces) })] : []),
+    say('Seeds: {seeds}', { seeds: some(say, seeds.map(String)) }),
   ].join('\n');
-  const whole = promptLines(definition, 'whole');
+  const whole = promptLines(say, definition, 'whole');
   const fits = head.length + whole.length < CARD_MAX;
-  const content = `${head}\n${fits ? whole : promptLines(definition, 'cut')}`;
+  const content = `${head}\n${fits ? whole : promptLines(say, definition, 'cut')}`;
   // Nothing is paid for unread: what neither the card nor the form of Edit can hold goes with them.
   const isNeeded = !fits || yaml.length > FIELD_MAX;
   const files = isNeeded ? [{ attachment: Buffer.from(yaml), name: 'plan.yaml' }] : [];
@@ -143,29 +177,31 @@ function planCard(
       .setLabel(label)
       .setStyle(style);
   const buttons = new ActionRowBuilder<ButtonBuilder>().addComponents(
-    button('plan.run', 'Run', ButtonStyle.Success, hash).setDisabled(short),
-    button('plan.edit', 'Edit', ButtonStyle.Secondary),
-    button('plan.cancel', 'Cancel', ButtonStyle.Secondary),
+    button('plan.run', say('Run'), ButtonStyle.Success, hash).setDisabled(short),
+    button('plan.edit', say('Edit'), ButtonStyle.Secondary),
+    button('plan.cancel', say('Cancel'), ButtonStyle.Secondary),
   );
   return { content, components: [buttons], files };
 }
 
 /** All prompts whole; or of those that the card can't hold, the first few, cut off. */
-function promptLines({ prompts, promptLabels }: SweepDefinition, how: 'whole' | 'cut'): string {
+function promptLines(say: Say, { prompts, promptLabels }: SweepDefinition, how: 'whole' | 'cut'): string {
   const isWhole = how === 'whole';
   const text = (prompt: string) => (isWhole ? code(prompt, Number.POSITIVE_INFINITY) : quote(prompt));
-  const where = isWhole ? '' : ', whole in `plan.yaml`';
   const [only = ''] = prompts;
-  if (prompts.length === 1) return `Prompt${where}: ${text(only)}`;
+  if (prompts.length === 1)
+    return isWhole
+      ? say('Prompt: {prompt}', { prompt: text(only) })
+      : say('Prompt, whole in `plan.yaml`: {prompt}', { prompt: text(only) });
   const shown = isWhole ? prompts : prompts.slice(0, PROMPTS_SHOWN);
   const more = prompts.length - shown.length;
   return [
-    `Prompts${where}:`,
+    isWhole ? say('Prompts:') : say('Prompts, whole in `plan.yaml`:'),
     ...shown.map((prompt, i) => {
       const name = nameOfPrompt(promptLabels[i]);
       return `${i + 1}. ${name ? `**${quote(name)}** ` : ''}${text(prompt)}`;
     }),
-    ...(more ? [`… and ${more} more`] : []),
+    ...(more ? [say('… and {more} more', { more })] : []),
   ].join('\n');
 }
 
@@ -175,15 +211,15 @@ function nameOfPrompt(label = ''): string {
 }
 
 /** The form with a sweep's YAML in it. @throws {UserError} `plan_long` when a form can't hold it */
-export function yamlForm(submit: string, yaml: string): ModalBuilder {
+export function yamlForm(say: Say, submit: string, yaml: string): ModalBuilder {
   if (yaml.length > FIELD_MAX) throw new UserError('plan_long', { max: FIELD_MAX, got: yaml.length });
   return new ModalBuilder()
     .setCustomId(submit)
-    .setTitle('Sweep')
+    .setTitle(say('Sweep'))
     .addLabelComponents(
       new LabelBuilder()
         .setLabel('YAML')
-        .setDescription('prompt or prompts, axes, seeds, faces, set, limit')
+        .setDescription(say('prompt or prompts, axes, seeds, faces, set, limit'))
         .setTextInputComponent(
           new TextInputBuilder()
             .setCustomId(FIELD)
@@ -212,10 +248,10 @@ export const planPresses = {
   },
   'plan.edit': {
     answers: 'form',
-    async form({ id, origin: { actor } }) {
+    async form({ id, origin: { actor, say } }) {
       const source = sourceOf((await storedPlan(actor, id)).asked);
       if (!source) throw new UserError('gone', {});
-      return yamlForm(customId('plan.edited', id), source.yaml);
+      return yamlForm(say, customId('plan.edited', id), source.yaml);
     },
   },
   'plan.edited': {
@@ -231,15 +267,17 @@ export const planPresses = {
   },
   'plan.cancel': {
     answers: 'update',
-    async run({ id, origin: { actor } }) {
+    async run({ id, origin: { actor, say } }) {
       await discardPlan(actor, id);
-      return 'The plan is thrown away. Nothing was charged.';
+      return say('The plan is thrown away. Nothing was charged.');
     },
   },
 } satisfies Presses;
 
 /** The first few, and how many more. */
-function some(values: readonly string[]): string {
-  const first = values.slice(0, VALUES_SHOWN).map((value) => quote(value));
-  return first.join(', ') + (values.length > VALUES_SHOWN ? ` and ${values.length - VALUES_SHOWN} more` : '');
+function some(say: Say, values: readonly string[]): string {
+  const shown = values.slice(0, VALUES_SHOWN).map((value) => quote(value));
+  const first = shown.join(', ');
+  const more = values.length - shown.length;
+  return more ? say('{first} and {more, number} more', { first, more }) : first;
 }

@@ -6,6 +6,7 @@ import { SWEEP_BYTES_MAX } from '#src/sweeps/parse.ts';
 import { fetchUpload } from '#src/uploads/fetch.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
+import { sayTo } from './origin.ts';
 import { makePlan, yamlForm, yamlOf } from './plan.ts';
 
 /** What the form begins with: short enough to be understood, and it runs. */
@@ -29,9 +30,10 @@ export default {
     )
     .addAttachmentOption((o) => o.setName('file').setDescription('A YAML file.')),
 
-  form({ options, user }) {
+  form(interaction) {
+    const { options, user } = interaction;
     const given = options.getString('config') !== null || options.getAttachment('file') !== null;
-    return given ? null : yamlForm(customId('sweep.new', user.id), EXAMPLE);
+    return given ? null : yamlForm(sayTo(interaction), customId('sweep.new', user.id), EXAMPLE);
   },
 
   async run(interaction, origin) {
@@ -39,7 +41,7 @@ export default {
     const config = options.getString('config');
     const file = options.getAttachment('file');
     if (config !== null && file)
-      throw new UserError('plan_faults', { faults: ['Give `config` or `file`, not both.'] });
+      throw new UserError('plan_faults', { faults: [origin.say('Give `config` or `file`, not both.')] });
     const yaml = file ? (await fetchUpload(file, SWEEP_BYTES_MAX)).toString('utf8') : oneLine(config ?? '');
     return makePlan(interaction, origin, 'sweep', { yaml, ideas: [] });
   },

@@ -56,11 +56,6 @@ export function oneLine(text: string): string {
   return text.replace(/[\s\p{Cc}]+/gu, ' ');
 }
 
-/** `1 picture`, `1,200 pictures` */
-export function counted(count: number, thing: string): string {
-  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
-}
-
 /** Discord shows it in the reader's own words and time zone: "in 5 minutes". */
 export function relative(date: Date): string {
   return `<t:${Math.ceil(date.getTime() / 1000)}:R>`;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { block, counted, isKeepable, plain, quote, relative, unmarked } from '#src/text.ts';
+import { block, isKeepable, plain, quote, relative, unmarked } from '#src/text.ts';
 
 describe('a person’s words', () => {
   it('in a sentence are code: short, on one line, and end nowhere before they should', () => {
@@ -28,14 +28,6 @@ describe('a person’s words', () => {
     expect(isKeepable('💐'.slice(0, 1))).toBe(false);
     expect(isKeepable('a\0b')).toBe(false);
   });
-});
-
-it('counts', () => {
-  expect([counted(0, 'picture'), counted(1, 'picture'), counted(1_200, 'token')]).toEqual([
-    '0 pictures',
-    '1 picture',
-    '1,200 tokens',
-  ]);
 });
 
 it('tells a moment to the second, not before it', () => {
