@@ -109,7 +109,7 @@ async function card(say: Say, userId: string, above?: string): Promise<Answer> {
   }
   if (undelivered.length) {
     const options = undelivered.map(({ id, batch, kind }) => ({
-      label: `${unmarked(batch?.title ?? say(deliveryWords[kind]))} (${say(deliveryWords[kind])})`.slice(
+      label: `${unmarked(batch?.title ?? deliveryWord(say, kind))} (${deliveryWord(say, kind)})`.slice(
         0,
         LABEL_MAX,
       ),
@@ -151,8 +151,13 @@ function lineOf(say: Say, batch: UnfinishedBatch, place: Place | undefined): str
   return `- ${name}: ${counts}; ${before}`;
 }
 
+function deliveryWord(say: Say, kind: Delivery['kind']): string {
+  const message = deliveryWords[kind];
+  return say(message);
+}
+
 function undeliveredLine(say: Say, { kind, batch, lastError, createdAt }: Undelivered): string {
-  const what = say(deliveryWords[kind]);
+  const what = deliveryWord(say, kind);
   return say('- {title} ({what}), {when}: {why}', {
     title: quote(batch?.title ?? what),
     what,

@@ -13,6 +13,7 @@ import {
   planSheets,
   type SheetCell,
   type SheetRequest,
+  sayDrawn,
 } from '#src/cards/contact-sheet/contact-sheet.ts';
 import { measureSheet } from '#src/cards/contact-sheet/measure.ts';
 import { sayIn } from '#src/say.ts';
@@ -239,6 +240,11 @@ describe('contact sheets', () => {
     const { alt, width } = await drawFirst(request);
     expect([...alt].length).toBeLessThanOrEqual(1_024);
     expect(width).toBeLessThan(2_700);
+  });
+
+  it('have their words in the language of the batch, where the font has its letters', () => {
+    const languages = (['en', 'de', 'fr', 'es', 'ja'] as const).map((one) => sayDrawn(sayIn(one)).language);
+    expect(languages).toEqual(['en', 'de', 'fr', 'es', 'en']);
   });
 
   // How a glyph is hinted is the machine's to say; that it is there, and as large, is ours.
