@@ -32,17 +32,17 @@ describe('what people write', () => {
   });
 
   it.each([
-    ['Film', '"Film" is no LoRA: write its name, or name:scale, as film:0.8'],
-    ['../film', '"../film" is no LoRA: write its name, or name:scale, as film:0.8'],
-    ['film:', 'the scale of film is from −4 to 4, as film:0.8'],
-    ['film:much', 'the scale of film is from −4 to 4, as film:0.8'],
-    ['film:5', 'the scale of film is from −4 to 4, as film:0.8'],
-    ['film:1:2', '"film:1:2" is no LoRA: write its name, or name:scale, as film:0.8'],
-    ['film, film:0.5', 'film is named twice'],
-    ['a,b,c,d,e', 'at most 4 LoRAs at once'],
-  ])('%j is refused', (text, problem) => {
-    expect(() => parseLoras(text)).toThrow(problem);
-    expect(() => parseParameter('lora', text)).toThrow(says(`\`lora\`: ${problem}.`));
+    ['Film', '`Film` is no LoRA: write its name, or `name:scale`, as `film:0.8`.'],
+    ['../film', '`../film` is no LoRA: write its name, or `name:scale`, as `film:0.8`.'],
+    ['film:', 'The scale of the LoRA `film` is from −4 to 4, as `film:0.8`.'],
+    ['film:much', 'The scale of the LoRA `film` is from −4 to 4, as `film:0.8`.'],
+    ['film:5', 'The scale of the LoRA `film` is from −4 to 4, as `film:0.8`.'],
+    ['film:1:2', '`film:1:2` is no LoRA: write its name, or `name:scale`, as `film:0.8`.'],
+    ['film, film:0.5', 'The LoRA `film` is named twice.'],
+    ['a,b,c,d,e', 'A picture is drawn with at most 4 LoRAs.'],
+  ])('%j is refused', (text, sentence) => {
+    expect(() => parseLoras(text)).toThrow(says(sentence));
+    expect(() => parseParameter('lora', text)).toThrow(says(sentence));
   });
 
   it('is stored as one writes it, and none is null', () => {

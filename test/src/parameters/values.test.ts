@@ -59,7 +59,7 @@ describe('a person’s values', () => {
 describe('an unconditional cutoff and a negative prompt', () => {
   const clash = {
     code: 'negative_alone',
-    userMessage: expect.stringContaining('negative_prompt value:none'),
+    userMessage: expect.stringContaining('give `negative_prompt` the value `none`'),
   };
 
   it.each([
