@@ -17,12 +17,12 @@ import {
   type APIThreadMember,
   type APIUser,
   ChannelType,
-  ForumLayoutType,
   type GuildMemberFlags,
   PermissionFlagsBits as P,
   type ThreadMemberFlags,
 } from 'discord-api-types/v10';
 import { Attachments } from './attachments.ts';
+import { channelAsShown } from './channel-view.ts';
 import { has, permissionsIn } from './permissions.ts';
 import { byAge, snowflake, snowflakeTime } from './snowflake.ts';
 import { createWorld, type Guild, type StoredChannel, type World } from './world.ts';
@@ -225,55 +225,8 @@ export class State {
 
   /** A channel as REST and the gateway show it. */
   apiChannel(channel: StoredChannel): APIChannel {
-    const { id, type, guildId, name = '', parentId = null, thread } = channel;
-    const messages = this.#messages.get(id);
-    const last_message_id = messages?.size ? [...messages.keys()].at(-1)! : null;
-    const base = { id, last_message_id, flags: 0 };
-    if (type === ChannelType.DM || type === ChannelType.GroupDM) {
-      const recipients = (channel.recipients ?? []).map((one) => this.user(one)!);
-      if (type === ChannelType.DM) return { ...base, type, name: null, recipients };
-      return { ...base, type, name, recipients, icon: null, owner_id: recipients[0]!.id };
-    }
-    const inGuild = {
-      guild_id: guildId!,
-      name,
-      parent_id: parentId,
-      position: channel.position ?? 0,
-      permission_overwrites: channel.overwrites ?? [],
-      topic: channel.topic ?? null,
-      nsfw: false,
-      rate_limit_per_user: 0,
-    };
-    if (type === ChannelType.GuildText || type === ChannelType.GuildAnnouncement)
-      return { ...base, ...inGuild, type };
-    if (type === ChannelType.GuildForum || type === ChannelType.GuildMedia) {
-      const forum = { available_tags: [], default_reaction_emoji: null, default_sort_order: null };
-      const layout = { default_forum_layout: ForumLayoutType.NotSet };
-      return type === ChannelType.GuildForum
-        ? { ...base, ...inGuild, ...forum, ...layout, type }
-        : { ...base, ...inGuild, ...forum, type };
-    }
-    const count = messages?.size ?? 0;
-    return {
-      ...base,
-      type,
-      guild_id: guildId!,
-      name,
-      parent_id: parentId!,
-      owner_id: thread!.ownerId,
-      rate_limit_per_user: 0,
-      message_count: count,
-      total_message_sent: count,
-      member_count: thread!.members.length,
-      applied_tags: [],
-      thread_metadata: {
-        archived: thread!.archived,
-        locked: thread!.locked,
-        auto_archive_duration: thread!.autoArchiveMinutes,
-        archive_timestamp: new Date(snowflakeTime(id)).toISOString(),
-        create_timestamp: new Date(snowflakeTime(id)).toISOString(),
-      },
-    };
+    const recipients = (channel.recipients ?? []).map((one) => this.user(one)!);
+    return channelAsShown(channel, recipients, [...(this.#messages.get(channel.id)?.keys() ?? [])]);
   }
 
   threadMember(
