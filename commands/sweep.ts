@@ -26,7 +26,7 @@ export default {
     .addStringOption((o) =>
       o
         .setName('config')
-        .setDescription('YAML in one line: {prompt: …, axes: {steps: [10, 20]}}, or with \\n for new lines.'),
+        .setDescription('YAML in one line, with \\n where a new line begins. Leave it out for a form.'),
     )
     .addAttachmentOption((o) => o.setName('file').setDescription('A YAML file.')),
 
