@@ -111,7 +111,7 @@ describe('a guild that is new', () => {
   const nothing = { reviewChannelId: null, operatorRoleIds: [], moderatorRoleIds: [] };
 
   it('is greeted where the bot may write, and nothing is taken by its name', async () => {
-    for (const [index, { id, ownerId }] of local.sandbox.state.world.guilds.entries()) {
+    for (const [index, { id, ownerId }] of local.sandbox.state.guildsOfBot.entries()) {
       await expect.poll(() => settingsOf(id), { timeout: 10_000 }).toMatchObject(nothing);
       expect(await db.delivery.findMany({ where: { guildId: id, kind: 'greeting' } })).toMatchObject([
         { channelId: await local.channel('portraits', index as 0 | 1), userId: ownerId },

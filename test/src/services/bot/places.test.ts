@@ -79,6 +79,6 @@ describe('in a server that has the app without its bot', () => {
     const worker = { id: 'a-slow-worker', bundle: 'reference', bundleHash: 'weights' };
     await db.worker.create({ data: { ...worker, msPerStep: 60_000 } });
     const { content } = await me.type('imagine', { prompt: 'a portrait that waits', count: 4 });
-    expect(content).toMatch(/^Accepted .*I can post for 15 minutes only.*`\/queue`/);
+    expect(content).toMatch(/^Accepted .*can post for 15 minutes only.*`\/queue`/);
   });
 });
