@@ -5,7 +5,6 @@
  * Node has no limit for what libvips allocates, and the kernel's (`ulimit -v`, `-d`) end Node itself, which reserves far more than it
  * uses. So this process watches its own size: decoding runs in threads, and leaves its event loop free.
  */
-import { constants, setPriority } from 'node:os';
 import { buffer } from 'node:stream/consumers';
 import sharp from 'sharp';
 import { decodePhoto } from './decode.ts';
@@ -19,9 +18,7 @@ setInterval(() => {
   if (process.memoryUsage.rss() > limit) process.kill(process.pid, 'SIGKILL');
 }, WATCH_EVERY_MS).unref();
 
-// One core at most, and only what people's commands leave of it.
-setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
-sharp.concurrency(1);
+sharp.concurrency(1); // one core at most: the bot has the others
 sharp.cache(false);
 
 const decoded = await decodePhoto(await buffer(process.stdin));

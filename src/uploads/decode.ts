@@ -27,7 +27,6 @@ const MEGAPIXELS_MAX = 40;
 const DECODED_MAX = 160;
 /** AVIF takes some 18 bytes for each pixel while it is decoded: millions of pixels of 8 bits. */
 const AVIF_MAX = 16;
-const DECODE_WITHIN_S = 15;
 const BYTES_OF = { uchar: 1, char: 1, ushort: 2, short: 2 } as const;
 
 /** @returns a PNG in sRGB */
@@ -61,7 +60,6 @@ export async function decodePhoto(bytes: Buffer): Promise<Buffer | Refusal> {
       .flatten({ background: '#fff' })
       .toColourspace('srgb')
       .png()
-      .timeout({ seconds: DECODE_WITHIN_S })
       .toBuffer({ resolveWithObject: true });
     // Little is left of a very long picture when it is scaled down.
     return Math.min(info.width, info.height) < SIDE_MIN ? tooSmall : data;

@@ -29,8 +29,8 @@ export interface DecodeLimits {
 /** Photos of one `/faces add`. */
 const OF_ONE_COMMAND = 5;
 const PHOTO_BYTES_MAX = 10 * 1024 * 1024;
-/** The largest that is let through, an AVIF of 16 megapixels, takes 400. */
-const LIMITS: DecodeLimits = { memory: 512, withinMs: 20_000 };
+/** The largest that is let through, an AVIF of 16 megapixels, takes 400 MiB and on an idle machine a second. */
+const LIMITS: DecodeLimits = { memory: 512, withinMs: 30_000 };
 /** 1536 × 1536 pixels of noise. */
 const PNG_BYTES_MAX = 12 * 1024 * 1024;
 const DECODER = fileURLToPath(new URL('./decode-process.ts', import.meta.url));

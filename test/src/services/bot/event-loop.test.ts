@@ -45,10 +45,13 @@ const photos = (filename: string, data: Buffer) =>
   me.type(
     'faces add',
     { name: 'ada' },
-    Object.fromEntries([1, 2, 3, 4, 5].map((i) => [`photo${i}`, { filename, data }])),
+    Object.fromEntries([1, 2].map((i) => [`photo${i}`, { filename, data }])),
   );
-const forty = () =>
-  Array.from({ length: 40 }, (_, i) => sweep(people[i % 4]!, [GROWING, SPELT, WIDE][i % 3]!));
+/** The answers to those that the local Discord brought to the bot in time: it has 40 uploads in hand itself. */
+async function forty(): Promise<APIMessage[]> {
+  const all = Array.from({ length: 40 }, (_, i) => sweep(people[i % 4]!, [GROWING, SPELT, WIDE][i % 3]!));
+  return (await Promise.allSettled(all)).flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+}
 
 const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
@@ -79,13 +82,13 @@ describe(`the event loop of a shard is held for less than ${HELD_MAX_MS} ms, and
     ['prompts that grow by folding', () => sweep(me, GROWING), /characters that stand for many/],
     ['prompts of single letters', () => sweep(me, SPELT), /\*\*64 pictures\*\*/],
     ['a plan of 400 pictures with long prompts', () => sweep(me, WIDE), /\*\*400 pictures\*\*/],
-    ['40 sweeps at once', () => Promise.all(forty()), /I am still at 2 sweeps of yours/],
+    ['40 sweeps at once', forty, /I am still at 2 sweeps of yours/],
   ])('%s', { timeout: 300_000 }, (_, act, says) => mustNotHold(act, says));
 
   it.each([
-    ['an AVIF of 36 megapixels, five times', vastAvif, /16 is the most of an AVIF/],
+    ['two AVIFs of 36 megapixels', vastAvif, /16 is the most of an AVIF/],
     [
-      'an interlaced PNG of 16 bits, five times',
+      'two interlaced PNGs of 40 megapixels and 16 bits',
       () => deepPng(6_300, 6_300),
       /20 is the most of an image with 16/,
     ],

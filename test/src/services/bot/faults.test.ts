@@ -171,9 +171,8 @@ describe('a process of shards', () => {
       .png()
       .toBuffer();
     const answer = me.type('faces add', { name: 'eve' }, { photo1: { filename: 'eve.png', data } });
-    await expect
-      .poll(() => db.facePhoto.count({ where: { state: 'checking' } }), { timeout: 20_000 })
-      .toBe(1);
+    const checking = () => db.facePhoto.count({ where: { state: 'checking' } });
+    await expect.poll(checking, { timeout: 20_000 }).toBe(1);
     const closed = local.bot.close();
     const { finishFaceCheck } = await import('#src/faces.ts');
     const { id } = await db.facePhoto.findFirstOrThrow({ where: { state: 'checking' } });
