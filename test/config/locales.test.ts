@@ -56,7 +56,7 @@ describe.each(others)('the catalog %s', (language) => {
 
   it('names commands in sentences as they are typed in that language', () => {
     for (const [english, said] of Object.entries(catalog.sentences)) {
-      const typed = english.match(/`\/[a-z_]+( [a-z]+)?/g) ?? [];
+      const typed = english.match(/`\/[a-z_]+( [a-z_]+)?/g) ?? [];
       for (const command of typed) {
         const own = command
           .slice(2)
