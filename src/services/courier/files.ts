@@ -62,7 +62,7 @@ function load(files: readonly CardFile[]): Promise<Loaded[]> {
   return Promise.all(files.map(async ({ bytes, ...file }) => ({ ...file, data: await bytes() })));
 }
 
-const isPicture = (name: string) => /\.(png|webp)$/.test(name);
+const isPicture = (name: string) => /\.(png|jpg|webp)$/.test(name);
 
 /** What a file shows. A picture's name stands for its pixels, and its ending for how small it was made. */
 function subjectOf(name: string): string {
