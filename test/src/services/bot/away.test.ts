@@ -39,7 +39,7 @@ const works = (person: Typist) =>
     .poll(async () => (await person.type('settings').catch(() => ({ content: '' }))).content, {
       timeout: 20_000,
     })
-    .toMatch(/guidance_scale/);
+    .toMatch(/Guidance scale/);
 /** What people type and press, one after the other, as a person's answers can only be told apart that way. */
 async function answers(person: Typist): Promise<string[]> {
   const said: string[] = [];

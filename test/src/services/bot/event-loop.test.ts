@@ -61,7 +61,7 @@ async function mustNotHold(
   says: RegExp,
   after = async () => {},
 ) {
-  const isAnswered = async () => expect((await other.type('settings')).content).toMatch(/guidance_scale/);
+  const isAnswered = async () => expect((await other.type('settings')).content).toMatch(/Guidance scale/);
   const [quiet, held]: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
     quiet.push(await longestHold(folder, isAnswered));

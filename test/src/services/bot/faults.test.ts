@@ -23,7 +23,7 @@ const CALLBACK = 'POST /interactions';
 
 async function isAnswered(person: Typist): Promise<void> {
   const settings = async () => (await person.type('settings').catch(() => ({ content: '' }))).content;
-  await expect.poll(settings, { timeout: 20_000 }).toMatch(/guidance_scale/);
+  await expect.poll(settings, { timeout: 20_000 }).toMatch(/Guidance scale/);
 }
 
 describe('an interaction', () => {
