@@ -35,10 +35,10 @@ export async function drawAlike(
   const cells = await Promise.all(
     generationIds.map(async (id, index): Promise<Cell> => {
       const picture = await visiblePicture(origin, id);
-      const { faceFolder, ideaId } = picture;
+      const { faceFolder, faceId, ideaId } = picture;
       // Consent is for the folder's owner alone; and without the folder it would be somebody else's face.
       if (faceFolder && faceFolder.ownerId !== origin.actor.id) throw new UserError('face_not_yours', {});
-      if (!faceFolder && wasWithFace(picture)) throw new UserError('gone', {});
+      if (!faceFolder && faceId !== null) throw new UserError('gone', {});
       const { seed, parameters: changed = {} } = change(picture, index);
       // By the rules of today, as is the prompt below.
       checkNegativePrompt(String((picture.parameters as ResolvedParameters).negative_prompt ?? ''));
@@ -97,9 +97,4 @@ export function vary(
   const ways = [now * factor, now / factor].filter((value) => value >= min && value <= max);
   const chosen = ways[Math.floor(random() * ways.length)] ?? now;
   return { seed: Number(picture.seed), parameters: { guidance_scale: Number(chosen.toFixed(2)) } };
-}
-
-/** A picture that was drawn with a face has a likeness, even when the folder is gone. */
-function wasWithFace({ image }: Picture): boolean {
-  return image?.likeness !== null && image?.likeness !== undefined;
 }

@@ -13,7 +13,6 @@ import {
   giveConsent,
   listFolders,
   refuseConsent,
-  removeFolder,
   waitForChecks,
 } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
@@ -22,6 +21,7 @@ import { quote } from '#src/text.ts';
 import { takeTurns } from '#src/turns.ts';
 import type { Upload } from '#src/uploads/fetch.ts';
 import { type Photo, takePhoto } from '#src/uploads/photos.ts';
+import { removeFolder } from '#src/withdrawal.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { Context, Install, photosOf, suggestFolders } from './options.ts';
 import { sayTo } from './origin.ts';
@@ -91,8 +91,10 @@ export default {
     const name = options.getString('name', true).trim();
     if (subcommand === 'show') return show(say, actor.id, name);
     if (subcommand === 'remove') {
-      await removeFolder(actor, name);
-      return say('`{name}` is gone, with all its photos.', { name });
+      const count = await removeFolder(actor, name);
+      const gone = say('`{name}` is gone, with all its photos.', { name });
+      if (!count) return gone;
+      return `${gone} ${say('{count, plural, one {# picture that was} other {# pictures that were}} to be drawn with it will not be; the tokens are back.', { count })}`;
     }
 
     folderName(name);

@@ -141,6 +141,7 @@ const messages = {
       : say('You have no face folder named {name}. Make one with `/faces add`.', { name: quote(name) }),
   folder_empty: (d: { name: string }, say) =>
     say('`{name}` has no photo with consent yet. Add one with `/faces add` and press the consent button.', d),
+  consent_withdrawn: (_: object, say) => say('The consent to that face was withdrawn.'),
   upload_not_image: ({ file }: { file: string }, say) =>
     say('{file} is not a picture I can read: use a JPEG, PNG, WebP or AVIF file.', { file: quote(file) }),
   upload_pixels: (d: { file: string; megapixels: number; max: number; of: '' | 'AVIF' | '16-bit' }, say) => {
@@ -267,6 +268,7 @@ const failures = {
   internal: message('Something broke on our side.'),
   folder_empty: message('Its face folder has no photo with consent any more.'),
   gone: message('Its face folder is gone.'),
+  consent_withdrawn: message('The consent to its face was withdrawn.'),
   lora_unknown: message('Its LoRA is not there any more.'),
   storage_full: message('Our storage is full, so it could not be kept.'),
 } satisfies Partial<Record<UserErrorCode | 'internal', string>>;

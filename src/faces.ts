@@ -16,7 +16,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { audit } from './audit.ts';
 import { hashOf } from './canonical.ts';
-import { db, type FaceFolder, type FacePhoto, type Prisma } from './doors/db.ts';
+import { db, type FaceFolder, type FacePhoto, type Prisma, type Transaction } from './doors/db.ts';
 import { type Queues, queues } from './doors/queue.ts';
 import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
@@ -181,38 +181,34 @@ export async function refuseConsent(actor: Actor, folderId: string): Promise<voi
 }
 
 /**
- * Takes a consent back: these photos are deleted, and no picture is drawn with them any more. Returns how many.
+ * Takes the consent to photos back; `withdrawal.ts` says what follows. They are not used from the commit on.
  *
  * @param photoIds left out: all of the folder
- * @throws {UserError} `not_yours`, `gone`
  */
-export async function withdrawConsent(
+export async function markWithdrawn(
+  tx: Transaction,
   actor: Actor,
   folderId: string,
   photoIds?: readonly string[],
-): Promise<number> {
-  await ownFolder(actor, folderId);
-  const withdrawn = await db.$transaction(async (tx) => {
-    const photos = await tx.facePhoto.updateManyAndReturn({
-      where: { folderId, state: 'accepted', ...(photoIds && { id: { in: [...photoIds] } }) },
-      data: { state: 'rejected' },
-    });
-    if (photos.length) {
-      await audit(tx, {
-        actorId: actor.id,
-        action: 'consent.withdrawn',
-        subject: `folder:${folderId}`,
-        guildId: actor.guildId,
-        before: { photos: photos.map(({ id }) => id) },
-      });
-    }
-    return photos.map(({ id }) => id);
+): Promise<FacePhoto[]> {
+  const photos = await tx.facePhoto.updateManyAndReturn({
+    where: { folderId, state: 'accepted', ...(photoIds && { id: { in: [...photoIds] } }) },
+    data: { state: 'rejected' },
   });
-  await deleteWithFolders({ folderId, id: { in: withdrawn } });
-  return withdrawn.length;
+  if (photos.length) {
+    await audit(tx, {
+      actorId: actor.id,
+      action: 'consent.withdrawn',
+      subject: `folder:${folderId}`,
+      guildId: actor.guildId,
+      before: { photos: photos.map(({ id }) => id) },
+    });
+  }
+  return photos;
 }
 
-async function ownFolder(actor: Actor, folderId: string): Promise<FaceFolder> {
+/** @throws {UserError} `not_yours`, `gone` */
+export async function ownFolder(actor: Actor, folderId: string): Promise<FaceFolder> {
   const folder = await db.faceFolder.findUnique({ where: { id: folderId } });
   if (!folder) throw new UserError('gone', {});
   if (folder.ownerId !== actor.id) throw new UserError('not_yours', {});
@@ -267,24 +263,65 @@ export async function folderHash(folderId: string): Promise<string> {
   });
   if (!folder) throw new UserError('gone', {});
   if (!folder.photos.length) throw new UserError('folder_empty', { name: folder.name });
-  return hashOf(folder.photos.map(({ sha256 }) => sha256));
+  return hashOfPhotos(folder.photos);
 }
 
 /** Bytes of the photos that may be used, in the order of `folderHash`. */
 export async function folderPhotos(folderId: string): Promise<Buffer[]> {
-  const photos = await db.facePhoto.findMany({
-    where: { folderId, state: 'accepted' },
-    orderBy: inOrder,
-  });
+  return bytesOf(await acceptedPhotos(folderId));
+}
+
+/** A face as a worker draws it: all from one look, so that the hash is of these photos. */
+export interface Face {
+  readonly photoIds: readonly string[];
+  /** as `folderHash` */
+  readonly hash: string;
+  readonly photos: readonly Buffer[];
+}
+
+/** @throws {UserError} `folder_empty`, `gone` */
+export async function faceIn(folderId: string): Promise<Face> {
+  const folder = await db.faceFolder.findUnique({ where: { id: folderId } });
+  if (!folder) throw new UserError('gone', {});
+  const photos = await acceptedPhotos(folderId);
+  if (!photos.length) throw new UserError('folder_empty', { name: folder.name });
+  return { photoIds: photos.map(({ id }) => id), hash: hashOfPhotos(photos), photos: await bytesOf(photos) };
+}
+
+async function acceptedPhotos(folderId: string): Promise<FacePhoto[]> {
+  return db.facePhoto.findMany({ where: { folderId, state: 'accepted' }, orderBy: inOrder });
+}
+
+async function bytesOf(photos: readonly FacePhoto[]): Promise<Buffer[]> {
   return Promise.all(photos.map(({ storageKey }) => getFile(storageKey)));
 }
 
-/** Deletes bytes and rows; nothing of the photos is left. @throws {UserError} as `getFolder` */
-export async function removeFolder(actor: Actor, name: string): Promise<void> {
-  const { id } = await getFolder(actor.id, name);
-  // Repeated while photos are being added.
-  do await deletePhotos({ folderId: id });
-  while (!(await removeEmptyFolder(id, actor)));
+const hashOfPhotos = (photos: readonly Pick<FacePhoto, 'sha256'>[]) =>
+  hashOf(photos.map(({ sha256 }) => sha256));
+
+/** Those of some photos that may be used now. */
+export async function usablePhotos(photoIds: readonly string[]): Promise<Set<string>> {
+  const photos = await db.facePhoto.findMany({
+    where: { id: { in: [...photoIds] }, state: 'accepted' },
+    select: { id: true },
+  });
+  return new Set(photos.map(({ id }) => id));
+}
+
+/** Whether all these photos may be used. It stays so until the transaction ends: who withdraws his consent waits for it. */
+export async function stayUsable(tx: Transaction, photoIds: readonly string[]): Promise<boolean> {
+  if (!photoIds.length) return true;
+  const usable = await tx.$queryRaw<unknown[]>`
+    SELECT 1 FROM "FacePhoto" WHERE id = ANY(${photoIds}) AND state = 'accepted' FOR SHARE`;
+  return usable.length === photoIds.length;
+}
+
+/** The same of folders. @throws {UserError} `gone` when one has no photo that may be used any more */
+export async function mustStayUsable(tx: Transaction, folderIds: ReadonlySet<string>): Promise<void> {
+  if (!folderIds.size) return;
+  const usable = await tx.$queryRaw<{ folderId: string }[]>`
+    SELECT "folderId" FROM "FacePhoto" WHERE "folderId" = ANY(${[...folderIds]}) AND state = 'accepted' FOR SHARE`;
+  if (new Set(usable.map(({ folderId }) => folderId)).size < folderIds.size) throw new UserError('gone', {});
 }
 
 /** Deletes what nobody consented to within an hour, and folders that are empty by that. Returns how many photos. */
@@ -293,7 +330,7 @@ export async function removeStalePhotos(now = new Date()): Promise<number> {
   return deleteWithFolders({ state: { not: 'accepted' }, createdAt: { lt: before } });
 }
 
-async function deleteWithFolders(where: Prisma.FacePhotoWhereInput): Promise<number> {
+export async function deleteWithFolders(where: Prisma.FacePhotoWhereInput): Promise<number> {
   const photos = await deletePhotos(where);
   for (const folderId of new Set(photos.map((photo) => photo.folderId)))
     await removeEmptyFolder(folderId, null);
@@ -301,7 +338,7 @@ async function deleteWithFolders(where: Prisma.FacePhotoWhereInput): Promise<num
 }
 
 /** Rows that say `rejected`, then bytes, then no rows; in this order, see the top of the file. */
-async function deletePhotos(where: Prisma.FacePhotoWhereInput): Promise<FacePhoto[]> {
+export async function deletePhotos(where: Prisma.FacePhotoWhereInput): Promise<FacePhoto[]> {
   // One update both chooses and takes them: a photo that gets its consent at this moment is not among them.
   const photos = await db.facePhoto.updateManyAndReturn({ where, data: { state: 'rejected' } });
   for (const { storageKey } of photos) await deleteFile(storageKey);
@@ -310,7 +347,7 @@ async function deletePhotos(where: Prisma.FacePhotoWhereInput): Promise<FacePhot
 }
 
 /** False when photos were added meanwhile. `by` is audited; null when it is only tidied away. */
-async function removeEmptyFolder(id: string, by: Actor | null): Promise<boolean> {
+export async function removeEmptyFolder(id: string, by: Actor | null): Promise<boolean> {
   const gone = await db.$transaction(async (tx) => {
     // The lock of `addPhotos`: a row added now would go with the folder's, and leave its bytes.
     await tx.$executeRaw`SELECT 1 FROM "FaceFolder" WHERE id = ${id} FOR UPDATE`;

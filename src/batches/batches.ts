@@ -17,6 +17,7 @@ import { hashOf } from '#src/canonical.ts';
 import { addDelivery, hastenCard, together, type Wake } from '#src/deliveries.ts';
 import { type Batch, type BatchKind, db, isDuplicate, type Prisma, type Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
+import { mustStayUsable } from '#src/faces.ts';
 import { createGenerations } from '#src/generations/generations.ts';
 import { rulesHash } from '#src/moderation/words.ts';
 import { admitUser, type Origin } from '#src/people/people.ts';
@@ -84,6 +85,7 @@ async function accept(
     ? await openPlan(tx, plannedId, request, opening)
     : await createBatch(tx, origin, request, { ...opening, config: { asked: request.asked } });
   await charge(tx, actor.id, batch.id, price);
+  await mustStayUsable(tx, new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])));
   await createGenerations(
     tx,
     cells.map((cell, index) => ({
@@ -99,6 +101,7 @@ async function accept(
       height: cell.height,
       steps: cell.steps,
       faceFolderId: cell.faceFolderId,
+      faceId: cell.faceFolderId,
       ideaId: cell.ideaId,
       coordinates: cell.coordinates,
       key: cell.key,

@@ -68,7 +68,11 @@ const PIPELINE_VERSION = 2;
  * Hash of everything that affects a cell's pixels, except the bundle's weights: those are compared separately, as only
  * workers have them.
  */
-export function cellKey(cell: Cell, faceHash: string | null, bundle = config.bundle): string {
+export function cellKey(
+  cell: Pick<Cell, 'parameters' | 'seed'> & { readonly prompt: string },
+  faceHash: string | null,
+  bundle = config.bundle,
+): string {
   const pixels = Object.fromEntries(Object.entries(cell.parameters).filter(([name]) => changesPixels(name)));
   return hashOf({
     version: PIPELINE_VERSION,

@@ -4,9 +4,17 @@
  */
 import { isAlive } from '#src/backlog/fleet.ts';
 import { changed, together, type Wake } from '#src/deliveries.ts';
-import { db, type Generation, type Prisma, type Transaction, type Verdict } from '#src/doors/db.ts';
+import {
+  db,
+  type Generation,
+  inTransaction,
+  type Prisma,
+  type Transaction,
+  type Verdict,
+} from '#src/doors/db.ts';
 import { getFile, isMissing } from '#src/doors/storage.ts';
-import type { Failure } from '#src/errors.ts';
+import { type Failure, UserError } from '#src/errors.ts';
+import { stayUsable } from '#src/faces.ts';
 import {
   type Drawing,
   type EndWithout,
@@ -34,17 +42,29 @@ export interface Drawn {
   readonly rule: string | null;
   readonly likeness: number | null;
   readonly bundleHash: string;
+  /** ids of the face photos that it was drawn with */
+  readonly photoIds: readonly string[];
   /** stage → ms */
   readonly timings: Record<string, number>;
 }
 
-/** False when it was no longer this worker's. */
+/** False when it was no longer this worker's. @throws {UserError} `consent_withdrawn` */
 export async function finishGeneration(drawing: Drawing, workerId: string, drawn: Drawn): Promise<boolean> {
   return finish(drawing, workerId, drawn, null);
 }
 
-/** Ends a generation with the bytes of a picture that was drawn before under the same key and weights. False when there is none. */
-export async function reuseImage(drawing: Drawing, workerId: string, bundleHash: string): Promise<boolean> {
+/**
+ * Ends a generation with the bytes of a picture that was drawn before under the same key and weights. False when there is none.
+ *
+ * @param photoIds of the face that the key stands for
+ * @throws {UserError} `consent_withdrawn`
+ */
+export async function reuseImage(
+  drawing: Drawing,
+  workerId: string,
+  bundleHash: string,
+  photoIds: readonly string[],
+): Promise<boolean> {
   const earlier = await db.image.findFirst({
     where: { key: drawing.key, bundleHash, ...reusable },
     orderBy: { createdAt: 'desc' },
@@ -58,7 +78,19 @@ export async function reuseImage(drawing: Drawing, workerId: string, bundleHash:
     throw error;
   }
   const { width, height, sha256, thumbhash, verdict, scores, rule, likeness } = earlier;
-  const drawn = { png, width, height, sha256, thumbhash, verdict, rule, likeness, bundleHash, timings: {} };
+  const drawn = {
+    png,
+    width,
+    height,
+    sha256,
+    thumbhash,
+    verdict,
+    rule,
+    likeness,
+    bundleHash,
+    photoIds,
+    timings: {},
+  };
   return finish(drawing, workerId, { ...drawn, scores: scores as Record<string, number> }, earlier.id);
 }
 
@@ -69,11 +101,12 @@ async function finish(
   drawn: Drawn,
   copiedFrom: string | null,
 ): Promise<boolean> {
-  const { png, timings, ...columns } = drawn;
+  const { png, timings, photoIds, ...columns } = drawn;
   const reused = copiedFrom !== null;
   const storageKey = newImageKey(drawing, drawn.verdict === 'clear' ? 'shown' : 'quarantine');
 
   const wake = await storeBytes(drawing.id, storageKey, png, async (tx) => {
+    if (!(await stayUsable(tx, photoIds))) throw new UserError('consent_withdrawn', {});
     // Reported or deleted since it was read: drawn anew instead.
     if (reused && !(await staysReusable(tx, copiedFrom))) return null;
     const done = { bundleHash: drawn.bundleHash, timings, reused };
@@ -119,7 +152,7 @@ export async function abandonGeneration(id: string, workerId: string): Promise<b
 }
 
 async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): Promise<boolean> {
-  const wake = await db.$transaction(async (tx) => {
+  const wake = await inTransaction(async (tx) => {
     const [generation] = await markEnded(tx, where, end);
     return generation ? ended(tx, generation.batchId, [generation]) : null;
   });
@@ -132,7 +165,7 @@ async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): 
  * `admitted`: BullMQ still has its job.
  */
 export async function handBack(id: string, workerId: string, admitted: boolean): Promise<void> {
-  const wake = await db.$transaction(async (tx) => {
+  const wake = await inTransaction(async (tx) => {
     const given = await markQueued(tx, id, workerId, admitted);
     if (!given) return null;
     const gone = await markEnded(
@@ -147,13 +180,32 @@ export async function handBack(id: string, workerId: string, admitted: boolean):
 
 /** Stops a batch: waiting generations end now and are refunded. `cancel` ends running ones at their next step as well. */
 export async function endBatch(batchId: string, how: 'stopped' | 'cancelled'): Promise<boolean> {
-  const wake = await db.$transaction(async (tx) => {
+  const wake = await inTransaction(async (tx) => {
     if (!(await markEnding(tx, batchId, how))) return null;
     const waiting = await markEnded(tx, { batchId, state: 'queued' }, { state: 'cancelled' });
     return ended(tx, batchId, waiting);
   });
   wake?.();
   return wake !== null;
+}
+
+/**
+ * Ends what waits or is drawn with a face that may not be used any more: a worker that draws it hears of it at its next step. In the
+ * transaction that takes the face away.
+ *
+ * @returns how many
+ */
+export async function endWithFace(
+  tx: Transaction,
+  faceId: string,
+  failure: Failure,
+): Promise<{ readonly count: number; readonly wake: Wake }> {
+  const going = { faceId, state: { in: ['queued', 'running'] } } satisfies Prisma.GenerationWhereInput;
+  const all = await markEnded(tx, going, { state: 'failed', failure });
+  const wakes: Wake[] = [];
+  for (const [batchId, theirs] of Map.groupBy(all, (one) => one.batchId))
+    wakes.push(await ended(tx, batchId, theirs));
+  return { count: all.length, wake: together(...wakes) };
 }
 
 /**

@@ -59,14 +59,17 @@ function priceOf(say: Say, { reused, price }: Picture): string {
     : say('{price, plural, one {# token} other {# tokens}}', { price });
 }
 
+function faceOf(say: Say, viewerId: string, { faceId, faceFolder }: Picture): string | null {
+  if (!faceId) return null;
+  if (!faceFolder) return say('A face folder that is gone');
+  if (faceFolder.ownerId !== viewerId) return say('A face folder');
+  return say('Face {name}', { name: `\`${faceFolder.name}\`` });
+}
+
 function askedLines(say: Say, viewerId: string, picture: Picture): string[] {
-  const { seed, width, height, faceFolder, batch, tier } = picture;
+  const { seed, width, height, batch, tier } = picture;
   const { shape, gender, negative_prompt: negative } = picture.parameters as ResolvedParameters;
-  const face =
-    faceFolder &&
-    (faceFolder.ownerId === viewerId
-      ? say('Face {name}', { name: `\`${faceFolder.name}\`` })
-      : say('A face folder'));
+  const face = faceOf(say, viewerId, picture);
   const facts = [
     ...(face
       ? [[face, ...(gender ? [say('gender {gender}', { gender: quote(String(gender)) })] : [])].join(', ')]

@@ -41,3 +41,26 @@ export async function closeDb(): Promise<void> {
 export function isDuplicate(error: unknown): boolean {
   return error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2002';
 }
+
+/** How often a transaction is tried that Postgres ended to undo a deadlock. */
+const TRIES = 3;
+
+/**
+ * A transaction that locks what others lock in another order, as where a picture ends while its batch is cancelled. Of two that wait
+ * for each other Postgres ends one, and that one is done again.
+ */
+export async function inTransaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await db.$transaction(work);
+    } catch (error) {
+      if (tried >= TRIES || !isDeadlock(error)) throw error;
+    }
+  }
+}
+
+/** Prisma has a code of its own for it, but not of raw SQL. */
+function isDeadlock(error: unknown): boolean {
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false;
+  return error.code === 'P2034' || (error.code === 'P2010' && error.message.includes('`40P01`'));
+}

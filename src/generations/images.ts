@@ -15,7 +15,7 @@
 import { randomBytes } from 'node:crypto';
 import { audit } from '#src/audit.ts';
 import { changed } from '#src/deliveries.ts';
-import { db, type Image, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import { db, type Image, inTransaction, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
 import { deleteFile, putFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
@@ -56,7 +56,7 @@ export const isQuarantined = ({ storageKey }: Pick<Image, 'storageKey'>) =>
 /**
  * Stores bytes, then has `name` write the row that names them. Where none comes to do so, the bytes go again.
  *
- * @param name returns null where it wrote nothing
+ * @param name returns null where it wrote nothing; may be called again
  */
 export async function storeBytes<T>(
   generationId: string,
@@ -67,7 +67,7 @@ export async function storeBytes<T>(
   await putFile(key, png);
   let named: T | null;
   try {
-    named = await db.$transaction(name);
+    named = await inTransaction(name);
   } catch (error) {
     if (await isUnnamed(generationId, key)) await dropBytes(key);
     throw error;

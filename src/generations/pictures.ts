@@ -53,8 +53,8 @@ export async function visiblePictures(
 }
 
 /** Whether the person is in it: false where no face was found, so that stage 2 was skipped; null where none was asked for. */
-export function faceFound({ state, faceFolderId, image }: Picture): boolean | null {
-  if (!image || state !== 'done' || !faceFolderId) return null;
+export function faceFound({ state, faceId, image }: Picture): boolean | null {
+  if (!image || state !== 'done' || !faceId) return null;
   return image.likeness !== null;
 }
 

@@ -18,14 +18,13 @@ import {
   PHOTOS_MAX,
   photoToCheck,
   refuseConsent,
-  removeFolder,
   removeStalePhotos,
   requeueWaitingChecks,
   usableFolder,
   waitForChecks,
-  withdrawConsent,
 } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
+import { removeFolder, withdrawConsent } from '#src/withdrawal.ts';
 import { actor } from '../support/requests.ts';
 
 const photo = (text = 'one') => ({ png: Buffer.from(`PNG ${text}`), width: 200, height: 300 });

@@ -13,6 +13,7 @@ export function drawn(changes: Partial<Drawn> = {}): Drawn {
     rule: null,
     likeness: null,
     bundleHash: 'weights',
+    photoIds: [],
     timings: { base: 100 },
     ...changes,
   };

@@ -16,6 +16,10 @@ export interface Artist {
     options: { signal: AbortSignal; onProgress: (progress: number) => void },
   ): Promise<DrawResult>;
   countFaces(photo: Uint8Array): Promise<number>;
+  /** Ids of the photos whose faces it remembers. */
+  faces(): Promise<readonly string[]>;
+  /** Forgets every face that has one of these photos. */
+  forget(photoIds: readonly string[]): Promise<void>;
   /** Rejects when the thread ends by itself: the worker cannot go on. */
   readonly broken: Promise<never>;
   close(): Promise<void>;
@@ -89,6 +93,14 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
       const answer = await ask((id) => ({ kind: 'count-faces', id, photo }));
       if (answer.kind !== 'counted') throw new Error(`The draw thread answered ${answer.kind}`);
       return answer.faces;
+    },
+    async faces() {
+      const answer = await ask((id) => ({ kind: 'faces', id }));
+      if (answer.kind !== 'remembered') throw new Error(`The draw thread answered ${answer.kind}`);
+      return answer.photoIds;
+    },
+    async forget(photoIds) {
+      await ask((id) => ({ kind: 'forget', id, photoIds }));
     },
     broken,
     async close() {

@@ -29,7 +29,11 @@ if (!port) throw new Error('draw-thread.ts runs as a worker thread');
 const say = (message: ThreadMessage, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
 
 const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
-const identities = new Map<string, FaceIdentity>();
+/** by the ids of the photos they are of */
+const identities = new Map<
+  string,
+  { readonly photoIds: readonly string[]; readonly identity: FaceIdentity }
+>();
 /** The bundle with the LoRAs that were asked for last. One set is kept beside the plain one, as each is a UNet in memory. */
 let merged: { readonly key: string; readonly bundle: PortraitBundle; close(): Promise<void> } | null = null;
 const aborts = new Map<number, AbortController>();
@@ -37,6 +41,12 @@ const aborts = new Map<number, AbortController>();
 port.on('message', (ask: Ask) => {
   if (ask.kind === 'abort') {
     aborts.get(ask.id)?.abort(new Error('cancelled'));
+    return;
+  }
+  if (ask.kind === 'faces' || ask.kind === 'forget') {
+    if (ask.kind === 'forget') forget(new Set(ask.photoIds));
+    const photoIds = [...identities.values()].flatMap((known) => known.photoIds);
+    say({ kind: 'remembered', id: ask.id, photoIds });
     return;
   }
   const abort = new AbortController();
@@ -53,17 +63,18 @@ say({ kind: 'ready', files: bundle.files });
 async function draw(ask: Extract<Ask, { kind: 'draw' }>, signal: AbortSignal): Promise<void> {
   const { id, request } = ask;
   const timings: Record<string, number> = {};
-  let stage = 'face';
+  let stage = 'lora';
   let since = performance.now();
   const close = () => {
     timings[stage] = Math.round((timings[stage] ?? 0) + performance.now() - since);
     since = performance.now();
   };
 
-  const face = ask.face && (await identityOf(ask.face));
-  close();
-  stage = 'lora';
   const drawnWith = await bundleWith(ask.loras);
+  close();
+  // Last, as the one before may take minutes: a face is held for no longer than it takes to draw it.
+  stage = 'face';
+  const face = ask.face && (await identityOf(ask.face));
   const stepsInAll = request.steps + (face ? request.detailSteps : 0);
   let steps = 0;
   const drawn = await drawPortrait(
@@ -123,13 +134,20 @@ async function countFaces({ id, photo }: Extract<Ask, { kind: 'count-faces' }>):
   say({ kind: 'counted', id, faces: faces.length });
 }
 
-async function identityOf({ hash, photos }: FacePhotos): Promise<FaceIdentity> {
-  const known = identities.get(hash);
-  if (known) return known;
+async function identityOf({ photoIds, photos }: FacePhotos): Promise<FaceIdentity> {
+  const key = photoIds.join(' ');
+  const known = identities.get(key);
+  if (known) return known.identity;
   const identity = await encodeFace(bundle, await Promise.all(photos.map(decode)));
   if (identities.size >= IDENTITIES_MAX) identities.delete(identities.keys().next().value ?? '');
-  identities.set(hash, identity);
+  identities.set(key, { photoIds, identity });
   return identity;
+}
+
+/** What is drawn with one of them meanwhile has ended already: its row says so, and it hears of it at its next step. */
+function forget(photoIds: ReadonlySet<string>): void {
+  for (const [key, known] of identities)
+    if (known.photoIds.some((id) => photoIds.has(id))) identities.delete(key);
 }
 
 /** Stored photos were decoded with limits when they were uploaded; the limits hold here too. */

@@ -1,5 +1,6 @@
 /** One generation, from its job to its end: taken, drawn or copied, judged, stored; or ended without a picture. */
 import { createHash } from 'node:crypto';
+import { cellKey } from '#src/batches/cells.ts';
 import {
   abandonGeneration,
   failGeneration,
@@ -13,13 +14,13 @@ import { log } from '#src/doors/log.ts';
 import type { JobContext } from '#src/doors/queue.ts';
 import { isFull } from '#src/doors/storage.ts';
 import { failureOf, UserError } from '#src/errors.ts';
-import { folderHash, folderPhotos } from '#src/faces.ts';
+import { type Face, faceIn } from '#src/faces.ts';
 import { type Drawing, reportProgress, startGeneration } from '#src/generations/generations.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
+import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { everyMs } from '../timers.ts';
 import type { Artist } from './artist.ts';
 import { measurePicture, type Pace } from './pace.ts';
-import type { FacePhotos } from './protocol.ts';
 import { portraitTask } from './requests/portrait.ts';
 import type { Room } from './room.ts';
 
@@ -66,21 +67,19 @@ export async function drawOne(generationId: string, me: Me, context: JobContext)
   }
 }
 
-async function draw(
-  drawing: Drawing,
-  me: Me,
-  signal: AbortSignal,
-  cancelled: AbortController,
-): Promise<void> {
-  const { request, loras } = portraitTask(drawing);
+async function draw(asked: Drawing, me: Me, signal: AbortSignal, cancelled: AbortController): Promise<void> {
+  const { request, loras } = portraitTask(asked);
   const bundleHash = await hashWith(me, loras);
-  if (await reuseImage(drawing, me.id, bundleHash)) return log.info('reused');
+  const face = await faceOf(asked);
+  const photoIds = face?.photoIds ?? [];
+  const drawing = face ? { ...asked, key: keyWith(face, asked) } : asked;
+  if (await reuseImage(drawing, me.id, bundleHash, photoIds)) return log.info('reused');
 
   const measure = measurePicture(me.pace, drawing.steps);
   const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
     if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
   });
-  const result = await me.artist.draw(request, await faceOf(drawing), loras, {
+  const result = await me.artist.draw(request, face, loras, {
     signal,
     onProgress(progress) {
       measure(progress);
@@ -94,6 +93,7 @@ async function draw(
     png,
     sha256: createHash('sha256').update(png).digest('hex'),
     bundleHash,
+    photoIds,
   });
   measure(1);
   log.info({ timings: result.timings }, 'drawn');
@@ -112,11 +112,13 @@ async function hashWith({ dir, hash }: Me, loras: readonly LoraChoice[]): Promis
 }
 
 /** @throws {UserError} `folder_empty`, `gone` when consent was withdrawn or the folder removed after it was asked for */
-async function faceOf({ faceFolderId, coordinates }: Drawing): Promise<FacePhotos | null> {
-  if (!faceFolderId) {
-    if (coordinates && typeof coordinates === 'object' && 'face' in coordinates)
-      throw new UserError('gone', {});
-    return null;
-  }
-  return { hash: await folderHash(faceFolderId), photos: await folderPhotos(faceFolderId) };
+async function faceOf({ faceId, faceFolderId }: Drawing): Promise<Face | null> {
+  if (faceId === null) return null;
+  if (faceFolderId === null) throw new UserError('gone', {});
+  return faceIn(faceFolderId);
+}
+
+/** What the picture is known by: drawn with the photos that the folder has now, it must not pass for one of those that it had. */
+function keyWith({ hash }: Face, { prompt, seed, parameters, bundle }: Drawing): string {
+  return cellKey({ prompt, seed: Number(seed), parameters: parameters as ResolvedParameters }, hash, bundle);
 }

@@ -3,10 +3,11 @@ import type { PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
 
+/** A face, as far as the thread has to know it. */
 export interface FacePhotos {
-  /** hash of the folder's photos: the identity is kept under it */
-  readonly hash: string;
-  /** stored files, as `folderPhotos` gives them */
+  /** the identity is remembered by them */
+  readonly photoIds: readonly string[];
+  /** stored files, in the same order */
   readonly photos: readonly Uint8Array[];
 }
 
@@ -20,6 +21,9 @@ export type Ask =
       readonly loras: readonly LoraChoice[];
     }
   | { readonly kind: 'count-faces'; readonly id: number; readonly photo: Uint8Array }
+  /** which faces it remembers */
+  | { readonly kind: 'faces'; readonly id: number }
+  | { readonly kind: 'forget'; readonly id: number; readonly photoIds: readonly string[] }
   | { readonly kind: 'abort'; readonly id: number };
 
 export interface DrawResult {
@@ -44,4 +48,6 @@ export type ThreadMessage =
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
   | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawResult }
   | { readonly kind: 'counted'; readonly id: number; readonly faces: number }
+  /** ids of the photos of all faces that it remembers */
+  | { readonly kind: 'remembered'; readonly id: number; readonly photoIds: readonly string[] }
   | { readonly kind: 'failed'; readonly id: number; readonly error: Error };

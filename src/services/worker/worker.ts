@@ -25,6 +25,7 @@ import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
 import { type Artist, startArtist } from './artist.ts';
 import { drawOne } from './draw.ts';
+import { forgetWithdrawn } from './faces-in-memory.ts';
 import { holdLease } from './lease.ts';
 import { makePace } from './pace.ts';
 import { watchRoom } from './room.ts';
@@ -40,6 +41,8 @@ const CHECK_FILES_EVERY_MS = 1_000;
 const DRAIN_MS = 18_000;
 /** Pause before Postgres is asked again that was away when we started. ms */
 const JOIN_AGAIN_MS = 1_000;
+/** A face is gone from memory within 5 s of its withdrawal. A step of drawing and a Postgres that hangs take their part of it. ms */
+const FORGET_EVERY_MS = 1_500;
 
 export interface WorkerOptions {
   readonly queues?: Queues;
@@ -49,7 +52,7 @@ export interface WorkerOptions {
 
 export async function startWorker(
   options: WorkerOptions = {},
-): Promise<{ id: string; close(): Promise<void> }> {
+): Promise<{ id: string; artist: Artist; close(): Promise<void> }> {
   const bundle = config.bundle;
   const entry = bundles.get(bundle);
   if (!entry)
@@ -113,6 +116,7 @@ export async function startWorker(
   const stopping = [
     repeat(ADMIT_EVERY_MS, () => admit(queues, bundle)),
     repeat(TELL_EVERY_MS, tell),
+    repeat(FORGET_EVERY_MS, () => forgetWithdrawn(artist)),
     repeat(RECONCILE_EVERY_MS, async () => {
       const lost = await readmitLost(queues, bundle);
       if (lost) log.info({ lost }, 'generations put back that the queue had lost');
@@ -133,6 +137,7 @@ export async function startWorker(
 
   return {
     id,
+    artist,
     async close() {
       await Promise.all([room.close(), ...stopping.map((stop) => stop())]);
       const drained = Promise.all([draw.close(), faceChecks.close()]);

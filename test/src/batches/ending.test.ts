@@ -145,8 +145,8 @@ describe('reuseImage', () => {
     const second = await started('w1', { prompt });
     const before = await second.balance();
 
-    expect(await reuseImage(second.drawing, 'w1', 'other weights')).toBe(false);
-    expect(await reuseImage(second.drawing, 'w1', 'weights')).toBe(true);
+    expect(await reuseImage(second.drawing, 'w1', 'other weights', [])).toBe(false);
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [])).toBe(true);
     expect(await db.generation.findUniqueOrThrow({ where: { id: second.id } })).toMatchObject({
       reused: true,
     });
@@ -164,7 +164,7 @@ describe('reuseImage', () => {
     const first = await started('w1', { prompt });
     await finishGeneration(first.drawing, 'w1', drawn({ verdict: 'flagged' }));
     const second = await started('w1', { prompt });
-    expect(await reuseImage(second.drawing, 'w1', 'weights')).toBe(false);
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [])).toBe(false);
   });
 });
 

@@ -197,7 +197,10 @@ describe('the card of /imagine', () => {
     const { batch, person } = await opened([{}, {}]);
     await drawAll(batch.id);
     const folder = await db.faceFolder.create({ data: { ownerId: person.id, name: 'me' } });
-    await db.generation.updateMany({ where: { batchId: batch.id }, data: { faceFolderId: folder.id } });
+    await db.generation.updateMany({
+      where: { batchId: batch.id },
+      data: { faceFolderId: folder.id, faceId: folder.id },
+    });
     expect(words(await render({ batchId: batch.id }, 'card'))).not.toContain('face was found');
     const [first] = await picturesOf(batch.id);
     await db.image.update({ where: { id: first!.image!.id }, data: { likeness: null } });
@@ -401,11 +404,11 @@ it('details say which word the face has, beside its folder, and the folder’s n
   const { person, batch } = await opened([{ parameters: { gender: 'woman' } }]);
   const [picture] = await picturesOf(batch.id);
   const faceFolder = { id: 'f', ownerId: person.id, name: 'ada', createdAt: new Date() };
-  expect(detailsOf(sayIn('en'), person.id, { ...picture!, faceFolder })).toContain(
-    'Face `ada`, gender `woman`',
-  );
-  expect(detailsOf(sayIn('en'), actor().id, { ...picture!, faceFolder })).toContain(
-    'A face folder, gender `woman`',
+  const withFace = { ...picture!, faceId: 'f', faceFolder };
+  expect(detailsOf(sayIn('en'), person.id, withFace)).toContain('Face `ada`, gender `woman`');
+  expect(detailsOf(sayIn('en'), actor().id, withFace)).toContain('A face folder, gender `woman`');
+  expect(detailsOf(sayIn('en'), person.id, { ...withFace, faceFolder: null })).toContain(
+    'A face folder that is gone, gender `woman`',
   );
 });
 

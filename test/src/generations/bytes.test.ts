@@ -95,7 +95,7 @@ async function twoPictures(first: 'waiting' | 'clear' | 'flagged') {
     const drawing = await startGeneration(id, worker);
     if (!drawing) return;
     try {
-      if (await reuseImage(drawing, worker, 'weights')) return;
+      if (await reuseImage(drawing, worker, 'weights', [])) return;
       const png = Buffer.from(`drawn by ${worker}: ${randomUUID()}`);
       const sha256 = createHash('sha256').update(png).digest('hex');
       await finishGeneration(drawing, worker, drawn({ png, sha256, verdict: flagged ? 'flagged' : 'clear' }));

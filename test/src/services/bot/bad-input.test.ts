@@ -367,6 +367,7 @@ async function picture(): Promise<{ batchId: string; generationId: string }> {
     thumbhash: new Uint8Array([1]),
     timings: {},
     bundleHash: 'weights',
+    photoIds: [],
     verdict: 'clear',
     scores: { flagged: 0 },
     rule: null,

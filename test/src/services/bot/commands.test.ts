@@ -45,6 +45,7 @@ async function draw(userId: string): Promise<void> {
       rule: null,
       likeness: null,
       bundleHash: worker.bundleHash,
+      photoIds: [],
       timings: { encode: 12, denoise: 340 },
     });
   }
@@ -532,6 +533,24 @@ describe('/faces and /test_face_mecene', () => {
     expect(await me.suggest('imagine', { prompt: 'x', face: 'a' }, 'face')).toEqual([
       { name: 'ada · 1 photo', value: 'ada' },
     ]);
+  });
+
+  it('says of a folder that is removed what will not be drawn with it', async () => {
+    const me = await member();
+    const photo = {
+      state: 'accepted',
+      storageKey: 'faces/c/d.png',
+      sha256: 's',
+      width: 1,
+      height: 1,
+    } as const;
+    await db.faceFolder.create({ data: { ownerId: me.id, name: 'cleo', photos: { create: photo } } });
+    await me.type('imagine', { prompt: 'portrait of a queen', face: 'cleo', count: 2 });
+    const { id } = await latestBatch(me.id);
+    expect((await me.type('faces remove', { name: 'cleo' })).content).toBe(
+      '`cleo` is gone, with all its photos. 2 pictures that were to be drawn with it will not be; the tokens are back.',
+    );
+    expect(await latestBatch(me.id)).toMatchObject({ id, state: 'finished' });
   });
 
   it('refuses files that are no photos, all in one answer', async () => {

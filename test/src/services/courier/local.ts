@@ -250,6 +250,7 @@ export async function drawAll(
       verdict,
       likeness: 0.7,
       bundleHash: 'weights',
+      photoIds: [],
       sha256: createHash('sha256').update(png).digest('hex'),
       thumbhash: new Uint8Array([1, 2, 3]),
       scores: { normal: 0.2, flagged: 0.8 },

@@ -3,14 +3,16 @@ import { rm } from 'node:fs/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { openBatch } from '#src/batches/batches.ts';
+import { cellKey } from '#src/batches/cells.ts';
 import { endBatch } from '#src/batches/ending.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
-import { getFile } from '#src/doors/storage.ts';
-import { addPhotos, giveConsent, waitForChecks } from '#src/faces.ts';
+import { getFile, putFile } from '#src/doors/storage.ts';
+import { addPhotos, folderHash, giveConsent, waitForChecks } from '#src/faces.ts';
 import { faceFound, picturesOf } from '#src/generations/pictures.ts';
 import { startWorker } from '#src/services/worker/worker.ts';
 import { readPhoto } from '#src/uploads/photos.ts';
+import { removeFolder } from '#src/withdrawal.ts';
 import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portraits.ts';
 import { queueBackends } from '#test/support/queue-backends.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
@@ -33,15 +35,30 @@ const ended = (batch: Batch) =>
 
 describe.each(queueBackends)('a worker on $name', ({ options }) => {
   let queues: Queues;
-  let close: () => Promise<void>;
+  let worker: Awaited<ReturnType<typeof startWorker>>;
+  const start = async () => {
+    worker = await startWorker({ queues, dir: inject('bundleDir') });
+  };
   beforeAll(async () => {
     queues = connectQueues(options);
-    ({ close } = await startWorker({ queues, dir: inject('bundleDir') }));
+    await start();
   });
   afterAll(async () => {
-    await close();
+    await worker.close();
     await queues.close();
   });
+  const drawnAlone = async (asked: ReturnType<typeof cell>) =>
+    (await ended((await openBatch(origin(), request([asked]))).batch))[0];
+  /** Somebody's folder `ada`, with so many photos that may be used. */
+  async function ada(count: number) {
+    const me = actor();
+    const files = await Promise.all(Array.from({ length: count }, (_, shot) => portraitPhoto(2, shot)));
+    const photos = await Promise.all(files.map((file) => readPhoto(file, 'ada.png')));
+    const { folder, ids } = await addPhotos(me, 'ada', photos, queues);
+    await waitForChecks(ids, WAIT.timeout);
+    await giveConsent(me, folder.id, 'I agree');
+    return { me, folder, ids };
+  }
 
   it('says in its row where each network runs', async () => {
     const { sessions } = await db.worker.findFirstOrThrow();
@@ -182,6 +199,62 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
     expect(faceFound(picture!)).toBe(false);
   });
 
+  // Of faces nothing differs between the backends.
+  if (!options.redisUrl) {
+    it('draws no further with a face that is taken back, and forgets it', async () => {
+      const { me, folder, ids } = await ada(1);
+      const slow = cell(
+        { prompt: 'portrait of a woman, slow', faceFolderId: folder.id },
+        { ...small, steps: 150, detail_steps: 150 },
+      );
+      const { batch } = await openBatch(origin({ actor: me }), request([slow]));
+      await vi.waitFor(async () => {
+        expect(await db.generation.count({ where: { batchId: batch.id, progress: { gt: 0.05 } } })).toBe(1);
+      }, WAIT);
+      expect(await worker.artist.faces()).toEqual(expect.arrayContaining(ids));
+      expect(await removeFolder(me, 'ada')).toBe(1);
+      const [ended] = await db.generation.findMany({
+        where: { batchId: batch.id },
+        include: { image: true },
+      });
+      expect(ended).toMatchObject({ state: 'failed', failure: 'gone', image: null });
+      await vi.waitFor(async () => expect(await worker.artist.faces()).not.toContain(ids[0]), WAIT);
+      // It has let go of it, and nothing came of it later.
+      const next = await drawnAlone(cell({ prompt: 'a man, next' }, small));
+      expect(next).toMatchObject({ state: 'done' });
+      expect(await db.image.count({ where: { generationId: ended!.id } })).toBe(0);
+    });
+
+    it('draws no picture without the face that it was asked with', async () => {
+      await worker.close();
+      const { batch } = await openBatch(origin(), request([cell({ prompt: 'a woman, alone' }, small)]));
+      // As of a folder that is gone, should its removal have missed this one.
+      await db.generation.updateMany({ where: { batchId: batch.id }, data: { faceId: 'gone' } });
+      await start();
+      expect((await ended(batch))[0]).toMatchObject({ state: 'failed', failure: 'gone', image: null });
+    });
+
+    it('takes a picture by the photos it was drawn with, when some were added since it was asked for', async () => {
+      const { me, folder } = await ada(1);
+      const asked = cell({ prompt: 'portrait of a woman, added to', faceFolderId: folder.id }, small);
+      await worker.close();
+      const { batch } = await openBatch(origin({ actor: me }), request([asked]));
+      const before = await folderHash(folder.id);
+      const [photo] = await db.facePhoto.findMany({ where: { folderId: folder.id } });
+      const { id: _, ...same } = photo!;
+      const png = await portraitPhoto(2, 1);
+      const storageKey = `faces/${folder.id}/another.png`;
+      await putFile(storageKey, png);
+      await db.facePhoto.create({ data: { ...same, storageKey, sha256: 'another', createdAt: new Date() } });
+      const after = await folderHash(folder.id);
+      expect(after).not.toBe(before);
+      await start();
+      const [drawn] = await ended(batch);
+      expect(drawn).toMatchObject({ state: 'done', key: cellKey(asked, before) });
+      expect(drawn?.image?.key).toBe(cellKey(asked, after));
+    });
+  }
+
   it('ends a running picture when its batch is cancelled', async () => {
     const slow = cell({ prompt: 'portrait, slow', seed: 1 }, { ...small, steps: 150 });
     const { batch } = await openBatch(origin(), request([slow]));
@@ -209,8 +282,8 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
 
   it('hands back what it draws when it is told to stop, and another takes it', async () => {
     const { batch } = await openBatch(origin(), request([cell({ prompt: 'handed over', seed: 3 }, small)]));
-    await close();
-    ({ close } = await startWorker({ queues, dir: inject('bundleDir') }));
+    await worker.close();
+    await start();
     expect((await ended(batch))[0]?.state).toBe('done');
   });
 });
