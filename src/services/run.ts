@@ -13,10 +13,16 @@ export interface Service {
 
 /** A worker draws on for up to 18 s. Kubernetes and others kill what is still there after 30. */
 const CLOSE_WITHIN_MS = 25_000;
+/**
+ * One that is still starting is let start first: half of a start can't be closed, and an end while a network is being opened is a
+ * crash of the whole process. One that waits for Discord may never start. ms
+ */
+const STARTS_WITHIN_MS = 10_000;
 
 /** Tells the parent `{ ready, url }` once `start` has resolved; what it throws ends the process with that sentence. */
 export async function run(name: string, start: () => Promise<Service>): Promise<void> {
-  let started: Service | undefined;
+  let starting: Promise<Service> | undefined;
+  let isStarted = false;
   let closing = false;
   let interrupted = false;
 
@@ -24,13 +30,19 @@ export async function run(name: string, start: () => Promise<Service>): Promise<
     if (closing) return;
     closing = true;
     try {
-      await Promise.race([started?.close(reason), tooLate(name)]);
+      await Promise.race([closeService(reason), tooLate(name)]);
     } catch (error) {
       const { log } = await import('#src/doors/log.ts');
       log.error({ err: error }, 'closing failed');
       process.exitCode = 1;
     }
     process.exit();
+  }
+  async function closeService(reason: string): Promise<void> {
+    // Who presses Ctrl-C sits at the terminal, and waits for nothing that has not begun.
+    const within = reason === 'SIGINT' && !isStarted ? 0 : STARTS_WITHIN_MS;
+    const service = await Promise.race([starting, sleep(within)]);
+    await service?.close(reason);
   }
   process.on('SIGTERM', () => void close('SIGTERM'));
   process.on('SIGINT', () => {
@@ -42,8 +54,10 @@ export async function run(name: string, start: () => Promise<Service>): Promise<
   process.on('disconnect', () => void close('parent gone'));
 
   try {
-    started = await start();
-    if (!closing && process.connected) process.send?.({ ready: true, url: started.url });
+    starting = start();
+    const { url } = await starting;
+    isStarted = true;
+    if (!closing && process.connected) process.send?.({ ready: true, url });
   } catch (error) {
     await tell(name, error);
     process.exit(1);

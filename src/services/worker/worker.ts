@@ -153,7 +153,8 @@ export async function startWorker(
       await drained;
       await artist.close();
       await stopHolding();
-      await leaveFleet(id);
+      // Where Postgres is away the row stays, and counts as gone soon: nobody renews it.
+      await leaveFleet(id).catch((error: unknown) => log.warn({ err: error }, 'worker not signed off'));
       if (!options.queues) await queues.close();
     },
   };

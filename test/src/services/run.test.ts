@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
 let child: ChildProcess;
 afterEach(() => void child.kill('SIGKILL'));
@@ -28,4 +28,29 @@ it('closes when its parent is gone', async () => {
   await start();
   child.disconnect();
   expect(await says()).toBe('closing: parent gone\n');
+});
+
+describe('one that is told to end while it starts', () => {
+  const startSlowly = async () => {
+    child = fork('test/src/services/fixtures/starts-slowly.ts', {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    });
+    expect(await says()).toBe('starting\n');
+  };
+
+  it('is closed when it has started', async () => {
+    await startSlowly();
+    child.kill('SIGTERM');
+    expect(await says()).toBe('closing: SIGTERM\n');
+    expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+
+  it('ends at once for somebody at the terminal', async () => {
+    await startSlowly();
+    child.kill('SIGINT');
+    const said: string[] = [];
+    child.stdout?.on('data', (text) => said.push(String(text)));
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(said).toEqual([]);
+  });
 });

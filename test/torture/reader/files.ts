@@ -10,7 +10,9 @@ export async function readFiles(dir: string): Promise<Map<string, string>> {
   for (const entry of entries) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    files.set(relative(dir, path).split(sep).join('/'), sha256(await readFile(path)));
+    // One that has just been removed is not there.
+    const bytes = await readFile(path).catch(() => null);
+    if (bytes) files.set(relative(dir, path).split(sep).join('/'), sha256(bytes));
   }
   return files;
 }

@@ -171,6 +171,35 @@ describe('a picture', () => {
   );
 });
 
+describe('a worker that is told to stop', () => {
+  beforeAll(() => useSlowBundle(4));
+
+  it(
+    'while it opens its networks ends as it should',
+    async () => {
+      const worker = workerProcess();
+      await says(worker, 'a network runs');
+      worker.signal('SIGTERM');
+      expect(await worker.ended).toBe(0);
+      expect(worker.lines.filter((said) => !said.startsWith('{'))).toEqual([]);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'while Postgres is away ends as it should',
+    async () => {
+      const worker = workerProcess({ DATABASE_URL: line.url });
+      await worker.ready;
+      line.cut();
+      worker.signal('SIGTERM');
+      expect(await worker.ended).toBe(0);
+      expect(worker.lines.join()).toContain('worker not signed off');
+    },
+    LONG_MS,
+  );
+});
+
 describe('a picture that takes a minute', () => {
   beforeAll(() => useSlowBundle(20));
 
