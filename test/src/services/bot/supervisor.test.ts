@@ -32,7 +32,9 @@ const server = createServer((request, response) => {
     return reply({ url: 'ws://127.0.0.1:1', shards: discord.shards, session_start_limit: limit });
   }
   if (discord.commandsAway-- > 0) return response.writeHead(502).end('<html>Bad gateway</html>');
-  if (request.method === 'GET') return reply(discord.commands);
+  // Discord lists no translations unless asked: then all would look changed.
+  if (request.method === 'GET')
+    return reply(request.url?.includes('with_localizations=true') ? discord.commands : []);
   let text = '';
   request.on('data', (chunk) => {
     text += String(chunk);
@@ -44,7 +46,6 @@ const server = createServer((request, response) => {
       id: '1',
       version: '2',
       nsfw: false,
-      name_localizations: null,
       dm_permission: true,
     }));
     reply(discord.commands);
