@@ -113,7 +113,7 @@ describe('a flagged picture', () => {
       for (const press of presses)
         if (press.status === 'rejected')
           expect(press.reason).toMatchObject({
-            code: 'already_done',
+            code: 'already_reviewed',
             userMessage: expect.stringContaining(`${now.review?.state} by <@${now.review?.moderatorId}>`),
           });
       const approved = now.review?.state === 'approved';
