@@ -154,8 +154,11 @@ function faultsUntil(endMs: number, backend: Backend, roll: Dice): Happening[] {
   const free = new Map<string, number>();
   for (let atMs = roll.between(3_000, 6_000); atMs < endMs; atMs += roll.between(2_500, 6_500)) {
     const [fault, target, lastsMs] = faultOf(backend, roll);
-    if ((free.get(target) ?? 0) > atMs) continue;
-    free.set(target, atMs + lastsMs + REST_MS);
+    // A bot whose token is refused when it starts ends, as it should: it is not started then.
+    const isRefusal = fault.kind === 'discord' && fault.how.refuseToken;
+    const targets = isRefusal ? [target, 'bot', 'shards'] : [target];
+    if (targets.some((one) => (free.get(one) ?? 0) > atMs)) continue;
+    for (const one of targets) free.set(one, atMs + lastsMs + REST_MS);
     faults.push({ atMs, fault });
   }
   return faults;
@@ -197,6 +200,10 @@ function misbehaviour(roll: Dice): Fault {
     [3, { serverError: { next: 1, when: 'after', status, route: roll.of(ROUTES) } }],
     [1, { serverError: { next: 1, when: 'after', status, route: 'POST /interactions' } }],
     [2, { rateLimit: { next, retryAfterS: 1, route: roll.of(ROUTES) } }],
+    [3, { wall: { next, status: roll.of([403, 429, 502, 520]), retryAfterS: 1, route: roll.of(ROUTES) } }],
+    [1, { refuseToken: { next: 1 } }],
+    [2, { slowUpload: { next: 1, ms: roll.between(1_000, 4_000) } }],
+    [1, { fileMax: 100_000 }],
     [2, { answerAfterMs: roll.between(200, 700) }],
     [2, { reconnect: true }],
     [1, { invalidSession: 'resumable' }],

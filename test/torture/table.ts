@@ -10,7 +10,7 @@ export interface Bound {
 
 /** A service says some hundred things a minute; what repeats comes once a second at most. */
 export function boundOf(minutes: number): Bound {
-  return { bytes: Math.round((0.5 + 0.5 * minutes) * 1_000_000), times: 1 };
+  return { bytes: Math.round((200 + 100 * minutes) * 1_000), times: 1 };
 }
 
 /** Faults of each kind that are told in full. */

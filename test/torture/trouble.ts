@@ -13,6 +13,10 @@ const USUAL = {
   deliverTwice: 0,
   serverError: null,
   rateLimit: null,
+  wall: null,
+  refuseToken: null,
+  slowUpload: null,
+  fileMax: 0,
 } as const;
 
 export interface Trouble {
