@@ -29,7 +29,8 @@ export type Deed =
   | { readonly kind: 'imagine'; readonly prompt: string; readonly count: number; readonly face: boolean }
   | { readonly kind: 'sweep'; readonly config: string }
   | { readonly kind: 'face test'; readonly ideas: string; readonly each: number }
-  | { readonly kind: 'faces add' | 'faces remove' | 'settings' | 'queue' }
+  | { readonly kind: 'faces add' }
+  | { readonly kind: 'faces remove' | 'settings' | 'queue' }
   | { readonly kind: 'set'; readonly parameter: string; readonly value: string }
   /** the newest card there that has such a button */
   | { readonly kind: 'press'; readonly button: Button };

@@ -10,12 +10,14 @@ import {
 } from '#infra/local/discord/person.ts';
 import { sampleNames, samplePhoto } from '#infra/local/discord/samples/samples.ts';
 import type { Downtime } from './downtime.ts';
-import { type Button, type Deed, LANES, type Typed } from './plan.ts';
+import { type Deed, LANES, type Typed } from './plan.ts';
 import type { Asked } from './reader/reader.ts';
 import type { Stage } from './stage.ts';
 
 /** The longest that a command may rightly take: Mecene's ideas. */
 const ANSWERED_WITHIN_MS = 150_000;
+/** An answer that the bot did not give so long after it was down does not come. */
+const GONE_AFTER_MS = 20_000;
 const FOLDER = 'ada';
 const ACCEPTED = /^Accepted/;
 /** What it reads like when nothing was done. */
@@ -78,75 +80,73 @@ async function photos(count: number): Promise<Record<string, FileToSend>> {
 
 /** One deed, and what follows from it: a plan is run, photos are consented to. */
 async function* doIt(person: Person, deed: Deed, downtime: Downtime): AsyncGenerator<Asked> {
+  const send = (what: string, act: () => Promise<Outcome>, pressed?: APIMessage) =>
+    ask(person, what, downtime, act, pressed);
+  /** Presses what the answer offers, if it does. */
+  const goOn = async ({ message }: Answered, button: string, what: string) => {
+    const id = message && buttonsOf(message).find((one) => one.startsWith(`v1:${button}`));
+    return id ? send(what, () => person.press(message, id), message) : null;
+  };
   switch (deed.kind) {
     case 'imagine': {
       const { prompt, count, face } = deed;
-      const made = await ask(person, '/imagine', downtime, () =>
-        person.command('imagine', { prompt, count, ...(face && { face: FOLDER }) }),
-      );
-      yield withBatch(made.asked, made.asked.id, count);
+      const options = { prompt, count, ...(face && { face: FOLDER }) };
+      const made = await send('/imagine', () => person.command('imagine', options));
+      if (made) yield withBatch(made.asked, made.asked.id, count);
       return;
     }
     case 'sweep':
     case 'face test': {
-      const plan = await ask(person, `/${deed.kind}`, downtime, () =>
+      const plan = await send(`/${deed.kind}`, () =>
         deed.kind === 'sweep'
           ? person.command('sweep', { config: deed.config })
           : person.command('test_face_mecene', {
               ...{ face_folders: FOLDER, ideas: deed.ideas, generations_per_input: deed.each },
             }),
       );
+      if (!plan) return;
       yield plan.asked;
-      const { message } = plan;
-      if (!message || !buttonsOf(message).some((id) => id.startsWith('v1:plan.run'))) return;
-      const run = await ask(person, 'Run', downtime, () => person.press(message, 'v1:plan.run'), message);
-      yield withBatch(run.asked, plan.asked.id, null);
+      const run = await goOn(plan, 'plan.run', 'Run');
+      if (run) yield withBatch(run.asked, plan.asked.id, null);
       return;
     }
     case 'faces add': {
       const files = await photos(1);
-      const add = () => person.command('faces add', { name: FOLDER }, files);
-      const { asked, message } = await ask(person, '/faces add', downtime, add);
-      yield asked;
-      if (!message || !buttonsOf(message).some((id) => id.startsWith('v1:consent.give'))) return;
-      yield (await ask(person, 'Consent', downtime, () => person.press(message, 'v1:consent.give'), message))
-        .asked;
+      const added = await send('/faces add', () => person.command('faces add', { name: FOLDER }, files));
+      if (!added) return;
+      yield added.asked;
+      const given = await goOn(added, 'consent.give', 'Consent');
+      if (given) yield given.asked;
       return;
     }
-    case 'faces remove':
-      yield (
-        await ask(person, '/faces remove', downtime, () => person.command('faces remove', { name: FOLDER }))
-      ).asked;
-      return;
-    case 'set': {
-      const { parameter, value } = deed;
-      yield (await ask(person, '/set', downtime, () => person.command('set', { parameter, value }))).asked;
+    case 'press': {
+      const { button } = deed;
+      const messages = (await person.messages()).reverse();
+      const idIn = (message: APIMessage) => buttonsOf(message).find((one) => one.startsWith(`v1:${button}`));
+      const target = messages.find(idIn);
+      const id = target && idIn(target);
+      const pressed = id && (await send(button, () => person.press(target, id), target));
+      if (!pressed) return;
+      yield withBatch(pressed.asked, pressed.asked.id, null);
+      // A question: yes.
+      const sure = await goOn(pressed, button, `${button}, sure`);
+      if (sure) yield sure.asked;
       return;
     }
-    case 'settings':
-    case 'queue':
-      yield (await ask(person, `/${deed.kind}`, downtime, () => person.command(deed.kind))).asked;
-      return;
-    case 'press':
-      yield* pressNewest(person, deed.button, downtime);
+    default: {
+      const [command, options] = plainCommand(deed);
+      const done = await send(`/${command}`, () => person.command(command, options));
+      if (done) yield done.asked;
+    }
   }
 }
 
-/** Nothing is pressed where there is no such button. A form is sent as it opens, a question is answered with yes. */
-async function* pressNewest(person: Person, button: Button, downtime: Downtime): AsyncGenerator<Asked> {
-  const messages = (await person.messages()).reverse();
-  const target = messages.find((message) => buttonsOf(message).some((id) => id.startsWith(`v1:${button}`)));
-  const id = target && buttonsOf(target).find((one) => one.startsWith(`v1:${button}`));
-  if (!target || !id) return;
-  const first = await ask(person, button, downtime, () => person.press(target, id), target);
-  yield first.batchOf && ACCEPTED.test(first.asked.text)
-    ? withBatch(first.asked, first.asked.id, null)
-    : first.asked;
-  const again = first.message && buttonsOf(first.message).find((one) => one.startsWith('v1:picture.deleted'));
-  if (first.message && again) {
-    const { message } = first;
-    yield (await ask(person, `${button}, sure`, downtime, () => person.press(message, again), message)).asked;
-  }
+function plainCommand(
+  deed: Extract<Deed, { kind: 'faces remove' | 'settings' | 'queue' | 'set' }>,
+): [command: string, options: Record<string, string>] {
+  if (deed.kind === 'faces remove') return [deed.kind, { name: FOLDER }];
+  if (deed.kind === 'set') return [deed.kind, { parameter: deed.parameter, value: deed.value }];
+  return [deed.kind, {}];
 }
 
 function withBatch(asked: Asked, by: string, pictures: number | null): Asked {
@@ -158,43 +158,52 @@ function withBatch(asked: Asked, by: string, pictures: number | null): Asked {
 interface Answered {
   readonly asked: Asked;
   readonly message: APIMessage | null;
-  /** it may make a batch */
-  readonly batchOf: boolean;
 }
 
+/** null: their client did not send it, as where a button was gone at that moment. */
 async function ask(
   person: Person,
   what: string,
   downtime: Downtime,
   act: () => Promise<Outcome>,
   pressed?: APIMessage,
-): Promise<Answered> {
+): Promise<Answered | null> {
   const startedAt = Date.now();
-  const name = `${person.name}: ${what}`;
-  let outcome: Outcome | undefined;
+  let outcome: Outcome;
   try {
     outcome = await act();
-    if (outcome.kind === 'modal') {
-      const { modal } = outcome;
-      outcome = await person.submitModal(modal, {});
-    }
-    const message = await answerTo(person, outcome, pressed);
-    const text = textOf(message);
-    const asked = {
-      ...{ what: name, id: outcome.interactionId, text, botDown: downtime.within(startedAt, Date.now()) },
-      answer: REFUSALS.test(text) && !ACCEPTED.test(text) ? ('refused' as const) : ('accepted' as const),
-    };
-    return { asked, message, batchOf: what === 'picture.again' };
-  } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    // Not acknowledged within 3 s; or it was, and the bot that did was gone before it had an answer.
-    const until = outcome?.kind === 'failed' ? startedAt + 5_000 : Date.now();
-    const asked: Asked = {
-      ...{ what: name, id: outcome?.interactionId ?? '', answer: 'unanswered', text },
-      botDown: downtime.within(startedAt - 1_000, until),
-    };
-    return { asked, message: null, batchOf: false };
+    if (outcome.kind === 'modal') outcome = await person.submitModal(outcome.modal, {});
+  } catch {
+    return null;
   }
+  const asked = { what: `${person.name}: ${what}`, id: outcome.interactionId };
+  const over = new AbortController();
+  try {
+    const message = await Promise.race([
+      answerTo(person, outcome, pressed),
+      untilBotGone(downtime, startedAt, over.signal),
+    ]);
+    const text = textOf(message);
+    const answer = REFUSALS.test(text) && !ACCEPTED.test(text) ? 'refused' : 'accepted';
+    const botDown = downtime.within(startedAt, Date.now());
+    return { asked: { ...asked, answer, text, botDown }, message };
+  } catch (error) {
+    // Not acknowledged within 3 s; or it was, and the bot that did was gone before it had an answer.
+    const until = outcome.kind === 'failed' ? startedAt + 5_000 : Date.now();
+    const botDown = downtime.within(startedAt - 1_000, until);
+    return { asked: { ...asked, answer: 'unanswered', text: messageOf(error), botDown }, message: null };
+  } finally {
+    over.abort();
+  }
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** Who reads "thinking" from a bot that was killed does not sit before it for minutes. */
+async function untilBotGone(downtime: Downtime, startedAt: number, over: AbortSignal): Promise<never> {
+  while (!downtime.within(startedAt, Date.now() - GONE_AFTER_MS))
+    await sleep(500, undefined, { signal: over });
+  throw new Error('the bot was down meanwhile');
 }
 
 async function answerTo(person: Person, outcome: Outcome, pressed?: APIMessage): Promise<APIMessage> {
@@ -202,7 +211,9 @@ async function answerTo(person: Person, outcome: Outcome, pressed?: APIMessage):
   if (outcome.kind === 'failed') throw new Error(outcome.reason);
   if (outcome.kind !== 'acknowledged' || !pressed) return person.waitForReply(waiting);
   const reply = person.waitForReply(waiting);
-  const edit = person.waitForEdit(pressed, undefined, waiting);
+  // A command that came two times edits its answer two times: what is pressed is answered when its buttons are others.
+  const before = buttonsOf(pressed).join();
+  const edit = person.waitForEdit(pressed, (now) => buttonsOf(now).join() !== before, waiting);
   return Promise.any([reply, edit]);
 }
 
