@@ -16,6 +16,7 @@ import { LORA_NAME, parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { checkLora, listLoras, loraFile, readLoraFile, requirePresent } from '#src/bundles/loras.ts';
 import { mergeBundle } from '#src/bundles/merged-networks.ts';
 import { messageOf } from '#src/doors/log.ts';
+import { UserError } from '#src/errors.ts';
 import type { Command } from './command.ts';
 
 class Misused extends Error {}
@@ -97,7 +98,8 @@ const actions: Readonly<Record<string, (root: string, args: readonly string[]) =
     try {
       choices = parseLoras(text);
     } catch (error) {
-      throw new Misused(`${messageOf(error)}.`);
+      if (!(error instanceof UserError)) throw error;
+      throw new Misused(error.userMessage);
     }
     if (!choices.length) throw new Misused('No LoRA is left to merge: scale 0 is none.');
     await requirePresent(

@@ -13,6 +13,8 @@ import { type BundleCopy, copyBundle } from '#test/support/bundle-copy.ts';
 import { goldenDir } from '#test/support/golden.ts';
 import { portraitRequest } from '#test/support/portrait-request.ts';
 
+/** Where nothing may be written by what is refused. */
+const TARGET = join(tmpdir(), `atelier-lora-target-${process.pid}`);
 let copy: BundleCopy;
 beforeAll(async () => {
   copy = await copyBundle(join(tmpdir(), `atelier-lora-${process.pid}`));
@@ -89,17 +91,12 @@ describe('npm run bundle -- lora', () => {
       1,
       /^There is no LoRA film; there is golden-hour, noir\.\n$/,
     ],
-    [
-      'an unknown one to merge',
-      (dir) => ['merge', dir, 'film', join(tmpdir(), 'x')],
-      1,
-      /^There is no LoRA film; /,
-    ],
+    ['an unknown one to merge', (dir) => ['merge', dir, 'film', TARGET], 1, /^There is no LoRA film; /],
     [
       'a scale beyond all sense',
-      (dir) => ['merge', dir, 'noir:99', join(tmpdir(), 'x')],
+      (dir) => ['merge', dir, 'noir:99', TARGET],
       2,
-      /^the scale of noir is from −4 to 4, as film:0\.8\.\n$/,
+      /^The scale of the LoRA `noir` is from −4 to 4, as `film:0\.8`\.\n$/,
     ],
     ['a folder that is there', (dir) => ['merge', dir, 'noir', dir], 1, /exists already\n$/],
   ])('says what is wrong with %s, and leaves everything as it was', async (_, args, status, sentence) => {
@@ -113,7 +110,7 @@ describe('npm run bundle -- lora', () => {
     }
     expect(said.join('')).toMatch(sentence);
     expect(await films()).toEqual(before);
-    expect(await exists(join(tmpdir(), 'x'))).toBe(false);
+    expect(await exists(TARGET)).toBe(false);
   });
 
   it('merges into a new bundle, which draws what the choice draws', async () => {
