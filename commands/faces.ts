@@ -16,7 +16,7 @@ import {
   waitForChecks,
 } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
-import { languageOf, message, type Say, sayIn } from '#src/say.ts';
+import { message, type Say, sayIn } from '#src/say.ts';
 import { quote } from '#src/text.ts';
 import { takeTurns } from '#src/turns.ts';
 import type { Upload } from '#src/uploads/fetch.ts';
@@ -116,7 +116,7 @@ export default {
       answers: 'update',
       async run({ id, argument, origin: { actor, say } }) {
         // As they read it: Discord may have been set to another language since.
-        const read = consentText(sayIn(languageOf(argument)));
+        const read = consentText(sayIn(argument));
         const { folder, photos } = await giveConsent(actor, id, read);
         return say(
           'Thank you: {photos, plural, one {# photo} other {# photos}} added to `{name}`. Draw with `/imagine face:{name}`.',

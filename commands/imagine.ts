@@ -8,7 +8,7 @@ import { checkPrompt } from '#src/moderation/words.ts';
 import { parseParameter, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
-import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { type Say, sayIn } from '#src/say.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, choicesOf, Install, suggestFolders, tierChoices } from './options.ts';
 import { outsideThreads, sayTo } from './origin.ts';
@@ -100,7 +100,7 @@ export default {
 
 /** A batch's title, which everybody in the channel reads. */
 export function picturesTitle({ channelLocale }: Origin, count: number): string {
-  const say = sayIn(languageOf(channelLocale));
+  const say = sayIn(channelLocale);
   return say('{count, plural, one {# picture} other {# pictures}}', { count });
 }
 

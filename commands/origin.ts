@@ -9,7 +9,7 @@ import {
   type TextChannel,
 } from 'discord.js';
 import type { Actor, Origin } from '#src/people/people.ts';
-import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { type Say, sayIn } from '#src/say.ts';
 
 /** Discord forgets an interaction's token after this. */
 const TOKEN_LIFE_MS = 15 * 60_000;
@@ -31,7 +31,7 @@ export function originOf(interaction: BaseInteraction): Origin {
 
 /** Says things in the language of the person who typed or pressed. */
 export function sayTo({ locale }: BaseInteraction): Say {
-  return sayIn(languageOf(locale));
+  return sayIn(locale);
 }
 
 /**

@@ -10,7 +10,7 @@ import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
 import { type CheckedPrompt, checkPrompt } from '#src/moderation/words.ts';
 import { admitUser, type Origin } from '#src/people/people.ts';
-import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { type Say, sayIn } from '#src/say.ts';
 import { quote } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install, suggestFolders } from './options.ts';
@@ -117,7 +117,7 @@ export default {
 
 /** The batch's, which everybody in the channel reads. */
 function titleOf({ channelLocale }: Origin, faces: number, ideas: number): string {
-  const say = sayIn(languageOf(channelLocale));
+  const say = sayIn(channelLocale);
   return say(
     '{faces, plural, one {# face} other {# faces}} in {ideas, plural, one {# idea} other {# ideas}}',
     { faces, ideas },

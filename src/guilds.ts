@@ -13,7 +13,7 @@ import { UserError } from './errors.ts';
 import { type ChannelView, sayRoles, strangersIn } from './moderation/privacy.ts';
 import type { Actor } from './people/people.ts';
 import { mustAdminister } from './people/rights.ts';
-import { languageOf, type Say, sayIn } from './say.ts';
+import { type Say, sayIn } from './say.ts';
 
 export type GuildChoice = Pick<GuildSettings, 'reviewChannelId' | 'operatorRoleIds' | 'moderatorRoleIds'>;
 
@@ -26,7 +26,7 @@ export async function guildSettings(guildId: string): Promise<GuildSettings | nu
 /** Says things in channels to those who look after a guild. @param guildId null: the platform's own people */
 export async function sayToGuild(guildId: string | null): Promise<Say> {
   const id = guildId ?? config.staff.guildId;
-  return sayIn(languageOf(id ? (await guildSettings(id))?.locale : null));
+  return sayIn(id ? (await guildSettings(id))?.locale : null);
 }
 
 /** Where reviews of a guild are shown; null while it has no review channel. @param guildId null: the platform's own */

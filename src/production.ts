@@ -18,12 +18,18 @@ export interface ProductionMode {
   readonly by: 'person' | 'channel' | 'server' | null;
 }
 
-/**
- * What counts for what is asked here and now. An operator's own word counts first, then the channel's, then the server's; what a
- * person set who is no operator any more counts for nothing.
- */
+/** What counts for what is asked here and now. */
 export async function productionMode(asked: AskedAt): Promise<ProductionMode> {
-  const [own, { channel, server }] = await Promise.all([ownMode(asked), switchesFor(asked)]);
+  const [own, switches] = await Promise.all([ownMode(asked), switchesFor(asked)]);
+  return modeOf(own, switches);
+}
+
+/**
+ * An operator's own word counts first, then the channel's, then the server's.
+ *
+ * @param own null: not said, or by somebody who is no operator, or none any more
+ */
+export function modeOf(own: boolean | null, { channel, server }: ProductionSwitches): ProductionMode {
   if (own !== null) return { on: own, by: 'person' };
   if (channel !== null) return { on: channel, by: 'channel' };
   if (server !== null) return { on: server, by: 'server' };

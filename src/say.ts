@@ -42,7 +42,9 @@ export function languageOf(locale: string | null | undefined): Language {
 
 const speakers = new Map<Language, Say>();
 
-export function sayIn(language: Language): Say {
+/** @param locale of whoever reads it, as `languageOf` takes it; a `Language` is one too */
+export function sayIn(locale: string | null | undefined): Say {
+  const language = languageOf(locale);
   const known = speakers.get(language);
   if (known) return known;
   const sentences: Readonly<Record<string, string>> = language === 'en' ? {} : catalogOf(language).sentences;

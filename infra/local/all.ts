@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import { config, required } from '#config/env.ts';
 import { run, type Service } from '#src/services/run.ts';
 import { startEverything } from './everything.ts';
-import { say } from './say.ts';
+import { print } from './print.ts';
 
 await run('all', async (): Promise<Service> => {
   const [unknown] = process.argv.slice(2);
@@ -11,6 +11,6 @@ await run('all', async (): Promise<Service> => {
     throw new Error(`Unknown option ${unknown}. There is none; one service alone takes --inspect.`);
   required(config.discord.token, 'DISCORD_TOKEN');
   const { webUrl, logDir, close } = await startEverything();
-  say(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);
+  print(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);
   return { url: webUrl, close };
 });

@@ -6,7 +6,7 @@ import { relative } from 'node:path';
 import { config } from '#config/env.ts';
 import { run, type Service } from '#src/services/run.ts';
 import { startEverything } from './everything.ts';
-import { say } from './say.ts';
+import { print } from './print.ts';
 import { setUpServers } from './set-up.ts';
 
 await run('demo', () => startDemo(process.argv.slice(2)));
@@ -19,20 +19,20 @@ async function startDemo(args: readonly string[]): Promise<Service> {
     throw new Error('--script types into the local Discord: unset DISCORD_TOKEN to use it.');
 
   const { sandbox, webUrl, logDir, close } = await startEverything({ checked: scripted });
-  if (sandbox) say(`\n  Channel page  ${sandbox.pageUrl}`);
-  say(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);
+  if (sandbox) print(`\n  Channel page  ${sandbox.pageUrl}`);
+  print(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);
   if (!scripted || !sandbox) {
-    say('\nOpen the channel page and type /imagine. Ctrl-C stops everything.');
+    print('\nOpen the channel page and type /imagine. Ctrl-C stops everything.');
     // While the page opens. In an older demo's data nobody is greeted any more.
     if (sandbox)
-      setUpServers(sandbox).catch(() => say('\nNo greeting came: set the servers up with /guild.'));
+      setUpServers(sandbox).catch(() => print('\nNo greeting came: set the servers up with /guild.'));
     return { close };
   }
 
   try {
     const { runScript } = await import('./script.ts');
     await setUpServers(sandbox);
-    await runScript(sandbox, say);
+    await runScript(sandbox, print);
   } finally {
     await close();
   }

@@ -5,8 +5,8 @@
 import { run, type Service } from '#src/services/run.ts';
 import { prepareMachine } from './machine.ts';
 import { pretty } from './pretty.ts';
+import { print, printWhile } from './print.ts';
 import { type ServiceProcess, serviceProcess } from './processes.ts';
-import { say, sayWhile } from './say.ts';
 import { filesOf, modulesOf, readImports, watchSources } from './sources.ts';
 
 /** The bot alone: what it answers with is changed most. */
@@ -22,8 +22,8 @@ async function startDev(args: readonly string[]): Promise<Service> {
     serviceProcess(names, {
       env,
       execArgv: inspected !== undefined && names.includes(inspected) ? ['--inspect'] : [],
-      onLine: (line) => say(pretty(line, names, coloured)),
-      say,
+      onLine: (line) => print(pretty(line, names, coloured)),
+      print,
     }),
   );
   let closing = false;
@@ -34,7 +34,7 @@ async function startDev(args: readonly string[]): Promise<Service> {
     await one.start().catch((error: unknown) => {
       // Its last lines, which are in the error too, were said when it wrote them.
       const [why] = error instanceof Error ? error.message.split('\n') : [];
-      if (!closing) say(`${why} It is tried again when one of its files changes.`);
+      if (!closing) print(`${why} It is tried again when one of its files changes.`);
     });
   };
 
@@ -47,22 +47,22 @@ async function startDev(args: readonly string[]): Promise<Service> {
     };
     await Promise.all(
       processes.filter(isChanged).map(async (one) => {
-        say(`${one.names.join(', ')}: starting again, for ${changed.join(', ')}`);
+        print(`${one.names.join(', ')}: starting again, for ${changed.join(', ')}`);
         await one.stop();
         await start(one);
       }),
     );
     if (changed.some((file) => file.startsWith('pipelines/reference/')))
-      say('What the reference bundle is made of changed: it is made anew when `npm run dev` starts next.');
+      print('What the reference bundle is made of changed: it is made anew when `npm run dev` starts next.');
   };
   let turn = Promise.resolve();
   const stopWatching = watchSources((changed) => {
-    turn = turn.then(() => restart(changed)).catch((error: unknown) => say(String(error)));
+    turn = turn.then(() => restart(changed)).catch((error: unknown) => print(String(error)));
   });
 
-  await sayWhile('Starting the services', Promise.all(processes.map(start)));
-  if (sandbox) say(`\n  Channel page  ${sandbox.pageUrl}`);
-  say(`  Gallery       ${webUrl}/\n\nA changed service starts again by itself. Ctrl-C stops everything.\n`);
+  await printWhile('Starting the services', Promise.all(processes.map(start)));
+  if (sandbox) print(`\n  Channel page  ${sandbox.pageUrl}`);
+  print(`  Gallery       ${webUrl}/\n\nA changed service starts again by itself. Ctrl-C stops everything.\n`);
   return {
     async close() {
       closing = true;

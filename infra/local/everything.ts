@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import type { Sandbox } from './discord/sandbox.ts';
 import { openLogFiles } from './log-files.ts';
 import { type MachineOptions, prepareMachine } from './machine.ts';
+import { print, printWhile } from './print.ts';
 import { serviceProcess } from './processes.ts';
-import { say, sayWhile } from './say.ts';
 
 const PROCESSES = [['worker'], ['courier', 'mecene', 'web', 'bot']];
 
@@ -28,7 +28,7 @@ export async function startEverything(options: MachineOptions = {}): Promise<Eve
   const logDir = join(dir, 'logs');
   const logs = await openLogFiles(logDir, PROCESSES.flat());
   const processes = PROCESSES.map((names) =>
-    serviceProcess(names, { env, say, onLine: (line) => logs.write(names, line) }),
+    serviceProcess(names, { env, print, onLine: (line) => logs.write(names, line) }),
   );
   // Services first and side by side; then what they stand on.
   const close = async () => {
@@ -37,7 +37,7 @@ export async function startEverything(options: MachineOptions = {}): Promise<Eve
     await machine.close();
   };
   try {
-    await sayWhile('Starting the services', Promise.all(processes.map((one) => one.start())));
+    await printWhile('Starting the services', Promise.all(processes.map((one) => one.start())));
   } catch (error) {
     await close();
     throw error;

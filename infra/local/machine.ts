@@ -13,7 +13,7 @@ import { STAFF } from './discord/world.ts';
 import { freePort } from './free-port.ts';
 import { claimInstance } from './instance.ts';
 import { startPostgres } from './postgres.ts';
-import { say, sayWhile } from './say.ts';
+import { print, printWhile } from './print.ts';
 
 /** Of the local Discord's one bot. */
 const APPLICATION_ID = '1100000000000000001';
@@ -54,7 +54,7 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
   try {
     const { number, dir, release } = await claimInstance(dataDir);
     closers.push(release);
-    if (number > 1) say(`Another instance runs here: this one keeps its data in ${relative('', dir)}/`);
+    if (number > 1) print(`Another instance runs here: this one keeps its data in ${relative('', dir)}/`);
 
     const local = !config.discord.token;
     const [databaseUrl, discord, web, metricsPort] = await all([
@@ -62,7 +62,7 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
       local ? localDiscord(dir, checked, closers) : undefined,
       addressOfWeb(local, number),
       portOfMetrics(local, number),
-      sayWhile(`Preparing the bundle ${config.bundle}`, ensureBundle(config.bundle, dir)),
+      printWhile(`Preparing the bundle ${config.bundle}`, ensureBundle(config.bundle, dir)),
       reachRedis(),
     ]);
     const webUrl = config.web.publicUrl ?? web.origin;
@@ -96,12 +96,12 @@ async function all<T extends readonly unknown[]>(
 
 async function openDatabase(dir: string, closers: Closers): Promise<string> {
   const url = config.databaseUrl ?? (await embeddedDatabase(dir, closers));
-  await sayWhile('Migrating the database', migrate(url));
+  await printWhile('Migrating the database', migrate(url));
   return url;
 }
 
 async function embeddedDatabase(dir: string, closers: Closers): Promise<string> {
-  const postgres = await sayWhile('Starting Postgres', startPostgres({ dataDir: join(dir, 'postgres') }));
+  const postgres = await printWhile('Starting Postgres', startPostgres({ dataDir: join(dir, 'postgres') }));
   closers.push(() => postgres.stop());
   return postgres.url('atelier');
 }

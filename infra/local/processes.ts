@@ -41,7 +41,7 @@ export interface ProcessOptions {
   /** told every line that it writes */
   readonly onLine: (line: string) => void;
   /** told of restarts */
-  readonly say: (line: string) => void;
+  readonly print: (line: string) => void;
   /** pause after the first end, ms */
   readonly pauseMs?: number;
 }
@@ -49,7 +49,7 @@ export interface ProcessOptions {
 /** A process for some services; not started yet. */
 export function serviceProcess(
   names: readonly string[],
-  { env, execArgv = [], onLine, say, pauseMs: firstPauseMs = FIRST_PAUSE_MS }: ProcessOptions,
+  { env, execArgv = [], onLine, print, pauseMs: firstPauseMs = FIRST_PAUSE_MS }: ProcessOptions,
 ): ServiceProcess {
   const name = names.join(', ');
   let child: ChildProcess | undefined;
@@ -94,7 +94,7 @@ export function serviceProcess(
 
   function startAgain(how: string, ranMs: number): void {
     const { pauseMs } = again(ranMs);
-    say(`${name} ended (${how}), starting it again in ${pauseMs / 1000} s`);
+    print(`${name} ended (${how}), starting it again in ${pauseMs / 1000} s`);
     retry = setTimeout(() => void launch().catch(() => {}), pauseMs);
   }
 

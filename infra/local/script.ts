@@ -18,7 +18,7 @@ interface Row {
 }
 
 /** @throws {Error} naming the step and what was missing, or what broke Discord's description */
-export async function runScript(sandbox: Sandbox, say: (line: string) => void): Promise<void> {
+export async function runScript(sandbox: Sandbox, print: (line: string) => void): Promise<void> {
   const rows: Row[] = [];
   const at = (person: 'member' | 'operator' | 'moderator', channel: string) =>
     connectPerson(sandbox.pageUrl, { person, channel });
@@ -29,7 +29,7 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
 
   async function step(command: string, work: () => Promise<APIMessage[]>): Promise<void> {
     const startedAt = Date.now();
-    say(`… ${command}`);
+    print(`… ${command}`);
     let messages: APIMessage[];
     try {
       messages = await work();
@@ -125,7 +125,7 @@ export async function runScript(sandbox: Sandbox, say: (line: string) => void): 
   });
 
   for (const person of [member, operator, moderator, sweeper]) person.close();
-  say(`\n${table(rows)}\n`);
+  print(`\n${table(rows)}\n`);
   if (sandbox.violations.length) {
     const first = sandbox.violations.slice(0, 5).map((violation) => JSON.stringify(violation));
     throw new Error(

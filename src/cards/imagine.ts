@@ -5,7 +5,7 @@ import { PICTURES_PAGE } from '#src/deliveries.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
-import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { type Say, sayIn } from '#src/say.ts';
 import { plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { accentOf, choiceOf, heldSentence, isRejected, listed } from './lines.ts';
@@ -30,7 +30,7 @@ const PROMPT_SHOWN = 300;
 const NUMBERS_MAX = 4;
 
 export async function imagineCard(batch: Batch): Promise<Card> {
-  const say = sayIn(languageOf(batch.locale));
+  const say = sayIn(batch.locale);
   const pictures = await picturesOf(batch.id);
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const files = pictureFiles(say, shown.slice(0, PICTURES_PAGE));

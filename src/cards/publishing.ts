@@ -6,7 +6,7 @@ import { type Picture, pictureOfImage } from '#src/generations/pictures.ts';
 import { sayToGuild } from '#src/guilds.ts';
 import { sayToPerson } from '#src/people/people.ts';
 import { galleryGuildOf } from '#src/people/rights.ts';
-import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { type Say, sayIn } from '#src/say.ts';
 import { plain } from '#src/text.ts';
 import { accents, button, type Card, card, gallery, pictureFiles, row, stateOf, text } from './parts.ts';
 
@@ -104,7 +104,7 @@ function toOwner(say: Say, picture: Picture): string {
 
 /** Under a batch's pictures: which of them wait for the other's yes. */
 export function offerLines(batch: Batch, pictures: readonly Picture[]): string[] {
-  const say = sayIn(languageOf(batch.locale));
+  const say = sayIn(batch.locale);
   const only = batch.kind === 'imagine' && pictures.length === 1;
   return pictures.flatMap((picture) => {
     const line = only ? offerOfOnly(say, batch, picture) : offerOf(say, batch, picture);

@@ -4,7 +4,7 @@ import { hashOf } from '#src/canonical.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { countPictures, picturesOf } from '#src/generations/pictures.ts';
-import { languageOf, sayIn } from '#src/say.ts';
+import { sayIn } from '#src/say.ts';
 import { duration, plain } from '#src/text.ts';
 import { accentOf, choiceOf, hiddenWords, some, TITLE_SHOWN } from './lines.ts';
 import { buildManifest } from './manifest.ts';
@@ -24,7 +24,7 @@ import { offerLines } from './publishing.ts';
 
 /** The pictures, ten a page. @param wantedPage from 0 */
 export async function picturesCard(batch: Batch, wantedPage: number): Promise<Card> {
-  const say = sayIn(languageOf(batch.locale));
+  const say = sayIn(batch.locale);
   const total = await countPictures(batch.id);
   const pageCount = Math.max(1, Math.ceil(total / PICTURES_PAGE));
   const page = Math.min(Math.max(0, wantedPage), pageCount - 1);
@@ -61,7 +61,7 @@ export async function picturesCard(batch: Batch, wantedPage: number): Promise<Ca
 
 /** What the batch was and what came of it, as files. */
 export async function manifestCard(batch: Batch): Promise<Card> {
-  const say = sayIn(languageOf(batch.locale));
+  const say = sayIn(batch.locale);
   const pictures = await picturesOf(batch.id);
   const { csv, json, summary } = buildManifest(batch, pictures);
   const { done, reused, notShown, failed, cancelled } = summary;

@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { hashOf } from '#src/canonical.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { faceFound, type Picture, pictureBytes } from '#src/generations/pictures.ts';
-import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { type Say, sayIn } from '#src/say.ts';
 import { type Axis, sheetAxes } from '#src/sweeps/sheet-axes.ts';
 import { altOf, drawSheet, planSheets, type SheetCell, sayDrawn } from './contact-sheet/contact-sheet.ts';
 import { type CardFile, coordinatesOf, numberOf, stateOf } from './parts.ts';
@@ -24,7 +24,7 @@ export interface Sheet {
  * of sight: its name stands for what is on it, and the courier sends only names that the message does not have.
  */
 export async function sheetsOf(batch: Batch, pictures: readonly Picture[]): Promise<Sheet[]> {
-  const say = sayIn(languageOf(batch.locale));
+  const say = sayIn(batch.locale);
   const drawn = sayDrawn(say);
   const cells = pictures.map((picture) => cellOf(drawn, picture));
   const titled = { title: batch.title, ...axesOf(batch, pictures), cells };

@@ -4,7 +4,7 @@ import { placeOf } from '#src/backlog/place.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
-import { languageOf, message, type Say, sayIn } from '#src/say.ts';
+import { message, type Say, sayIn } from '#src/say.ts';
 import { plain, relative } from '#src/text.ts';
 import { countOf, type SheetCellState } from './contact-sheet/request.ts';
 import { accentOf, listed, some, span, TITLE_SHOWN } from './lines.ts';
@@ -28,7 +28,7 @@ const THUMBNAIL_SIDE = 640;
 
 /** In the channel: a summary, and the way to its thread. */
 export async function summaryCard(batch: Batch): Promise<Card> {
-  const say = sayIn(languageOf(batch.locale));
+  const say = sayIn(batch.locale);
   const pictures = await picturesOf(batch.id);
   const { rows, columns } = axesOf(batch, pictures);
   const axes = [...rows, ...columns].map(
@@ -61,7 +61,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
 
 /** In the thread: how far it is, and the contact sheet as far as it is, one of several at a time. @param wantedPage from 0 */
 export async function statusCard(batch: Batch, wantedPage: number): Promise<Card> {
-  const say = sayIn(languageOf(batch.locale));
+  const say = sayIn(batch.locale);
   const pictures = await picturesOf(batch.id);
   const sheets = await sheetsOf(batch, pictures);
   const page = Math.min(Math.max(0, wantedPage), sheets.length - 1);

@@ -7,7 +7,7 @@ import { db, Prisma, type Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { type Actor, admitUser } from '#src/people/people.ts';
 import { isOperator } from '#src/people/rights.ts';
-import { type AskedAt, productionMode } from '#src/production.ts';
+import { type AskedAt, modeOf, switchesFor } from '#src/production.ts';
 import {
   definition,
   fitting,
@@ -132,7 +132,7 @@ async function auditChange(tx: Transaction, actor: Actor, { name, before, after 
 
 /**
  * Every parameter's value for a person, here: overrides over what they stored over the defaults. A parameter for operators
- * counts for nobody else, whatever is stored: a role taken away counts at once. Production mode is as `productionMode` says.
+ * counts for nobody else, whatever is stored: a role taken away counts at once. Production mode is as `modeOf` says.
  */
 export async function resolveParameters(
   asked: AskedAt,
@@ -144,10 +144,14 @@ export async function resolveParameters(
 
 async function resolve(asked: AskedAt, overrides: ResolvedParameters) {
   const { actor } = asked;
-  const stored = await db.parameterValue.findMany({ where: { userId: actor.id } });
+  const [stored, operator, switches] = await Promise.all([
+    db.parameterValue.findMany({ where: { userId: actor.id } }),
+    isOperator(actor),
+    switchesFor(asked),
+  ]);
   const own = new Map(stored.map(({ name, value }) => [name, value]));
-  const operator = await isOperator(actor);
-  const production = await productionMode(asked);
+  const said = operator ? own.get('production_mode') : undefined;
+  const production = modeOf(said === undefined ? null : fitting('production_mode', said) === true, switches);
   const values = Object.fromEntries(
     [...parameters].map(([name, parameter]): [string, ParameterJson] => {
       const may = operator || !parameter.operators;

@@ -2,7 +2,7 @@
 import { tokenGrants } from '#config/tiers.ts';
 import { db, isDuplicate, type Transaction, type User } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
-import { languageOf, type Say, sayIn } from '#src/say.ts';
+import { type Say, sayIn } from '#src/say.ts';
 
 /** Somebody who typed or pressed, as Discord's interaction tells it. Made in `commands/origin.ts`. */
 export interface Actor {
@@ -52,7 +52,7 @@ export async function admitUser({ id, locale }: Actor): Promise<User> {
 /** Says things to somebody who reads them later, in the language in which they last asked for something. */
 export async function sayToPerson(userId: string): Promise<Say> {
   const user = await db.user.findUnique({ where: { id: userId }, select: { locale: true } });
-  return sayIn(languageOf(user?.locale));
+  return sayIn(user?.locale);
 }
 
 /** Counts a strike: a moderator rejected a picture of theirs. */

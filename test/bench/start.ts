@@ -74,7 +74,7 @@ async function middle(once: () => Promise<Start>): Promise<Start> {
 /** With the processes that it starts: the bot's shards. */
 async function startService(name: string, env: Readonly<Record<string, string>>): Promise<Start> {
   const startedAt = performance.now();
-  const service = serviceProcess([name], { env, onLine: () => {}, say: () => {} });
+  const service = serviceProcess([name], { env, onLine: () => {}, print: () => {} });
   await service.start();
   const seconds = (performance.now() - startedAt) / 1_000;
   const taken = takenBy(service.pid ?? 0);

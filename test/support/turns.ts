@@ -48,6 +48,12 @@ export function gated<A extends unknown[], R>(work: (...args: A) => Promise<R>):
   };
 }
 
+/** Storage with a gate before and after each of its reads and writes. For `vi.mock`. */
+export function gatedStorage(real: typeof import('#src/doors/storage.ts')): typeof real {
+  const { putFile, getFile, deleteFile } = real;
+  return { ...real, putFile: gated(putFile), getFile: gated(getFile), deleteFile: gated(deleteFile) };
+}
+
 /**
  * Until each has ended, or was killed; what they throw is of no interest. When the choices are used up, the first that waits goes
  * on until it has ended, then the next.

@@ -127,7 +127,7 @@ function keep(name: Service, env: Readonly<Record<string, string>>, log: WriteSt
         if (own.shardsEnded > 0) own.shardsEnded--;
         else ends.push(`shards: ${line}`);
       },
-      say(line) {
+      print(line) {
         if (own.ended > 0) own.ended--;
         else ends.push(`${name}: ${line}`);
       },

@@ -19,7 +19,7 @@ function make(names: readonly string[], env: Record<string, string> = {}, pauseM
     pauseMs,
     env: { LOG_LEVEL: 'info', WEB_PORT: '0', ...env },
     onLine: (line) => lines.push(line),
-    say: (line) => said.push(line),
+    print: (line) => said.push(line),
   });
   return running;
 }

@@ -19,12 +19,9 @@ import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 import { type Choice, inTurns } from '#test/support/turns.ts';
 
-vi.mock('#src/doors/storage.ts', async (original) => {
-  const real = await original<typeof import('#src/doors/storage.ts')>();
-  const { gated } = await import('#test/support/turns.ts');
-  const { putFile, getFile, deleteFile } = real;
-  return { ...real, putFile: gated(putFile), getFile: gated(getFile), deleteFile: gated(deleteFile) };
-});
+vi.mock('#src/doors/storage.ts', async (original) =>
+  (await import('#test/support/turns.ts')).gatedStorage(await original()),
+);
 vi.mock('#src/doors/db.ts', async (original) => {
   const real = await original<typeof import('#src/doors/db.ts')>();
   const { gated } = await import('#test/support/turns.ts');

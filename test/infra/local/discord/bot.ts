@@ -27,9 +27,21 @@ import {
   UserSelectMenuBuilder,
 } from 'discord.js';
 import sharp from 'sharp';
+import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/discord/sandbox.ts';
 
 export const TOKEN = 'local.test-token-test-token-test-token';
 export const APPLICATION_ID = '1100000000000000001';
+
+/** The local Discord as this bot meets it: nobody is limited, and all requests are held against Discord's own description. */
+export function startJudged(options: Partial<SandboxOptions> = {}): Promise<Sandbox> {
+  return startSandbox({
+    token: TOKEN,
+    applicationId: APPLICATION_ID,
+    check: 'openapi',
+    rateLimits: false,
+    ...options,
+  });
+}
 
 const PARAMETERS = [
   'guidance',

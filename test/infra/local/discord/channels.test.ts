@@ -2,9 +2,9 @@
 import { ChannelType, PermissionFlagsBits as P, REST, Routes } from 'discord.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectPerson } from '#infra/local/discord/person.ts';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import type { StoredChannel } from '#infra/local/discord/world.ts';
-import { APPLICATION_ID, TOKEN } from './bot.ts';
+import { APPLICATION_ID, startJudged, TOKEN } from './bot.ts';
 
 interface Made {
   id: string;
@@ -19,12 +19,7 @@ let sweeps: StoredChannel;
 let news: StoredChannel;
 
 beforeAll(async () => {
-  sandbox = await startSandbox({
-    token: TOKEN,
-    applicationId: APPLICATION_ID,
-    check: 'openapi',
-    rateLimits: false,
-  });
+  sandbox = await startJudged();
   rest = new REST({ api: sandbox.apiUrl }).setToken(TOKEN);
   sweeps = [...sandbox.state.channels.values()].find(({ name }) => name === 'sweeps')!;
   const body = { name: 'news', type: ChannelType.GuildAnnouncement };

@@ -16,9 +16,9 @@ import {
 } from 'oceanic.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectPerson, isEphemeral, type Person, textOf } from '#infra/local/discord/person.ts';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
-import { APPLICATION_ID, picture, TOKEN } from './bot.ts';
+import { picture, startJudged, TOKEN } from './bot.ts';
 
 const STYLES = ['oil', 'ink', 'chalk'];
 
@@ -77,13 +77,7 @@ describe.each<[string, CompressionType | false]>([
   const problems: string[] = [];
 
   beforeAll(async () => {
-    sandbox = await startSandbox({
-      token: TOKEN,
-      applicationId: APPLICATION_ID,
-      check: 'openapi',
-      rateLimits: false,
-      answerWithinMs: 1_500,
-    });
+    sandbox = await startJudged({ answerWithinMs: 1_500 });
     bot = new Client({
       auth: `Bot ${TOKEN}`,
       rest: { baseURL: `${sandbox.apiUrl}/v10` },

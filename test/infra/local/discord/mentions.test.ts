@@ -5,9 +5,9 @@ import { Faults } from '#infra/local/discord/discord-error.ts';
 import { Fields } from '#infra/local/discord/fields.ts';
 import { readAllowedMentions } from '#infra/local/discord/mentions.ts';
 import { connectPerson } from '#infra/local/discord/person.ts';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
-import { APPLICATION_ID, TOKEN } from './bot.ts';
+import { APPLICATION_ID, startJudged, TOKEN } from './bot.ts';
 
 interface Message {
   id: string;
@@ -23,13 +23,7 @@ let moderators: string;
 const [member, operator] = [PEOPLE.member.id, PEOPLE.operator.id];
 
 beforeAll(async () => {
-  const options = {
-    token: TOKEN,
-    applicationId: APPLICATION_ID,
-    rateLimits: false,
-    check: 'openapi' as const,
-  };
-  sandbox = await startSandbox(options);
+  sandbox = await startJudged();
   rest = new REST({ api: sandbox.apiUrl }).setToken(TOKEN);
   channelId = [...sandbox.state.channels.values()].find(({ name }) => name === 'portraits')!.id;
   moderators = sandbox.state.world.guilds[0].roles.find(({ name }) => name === 'Moderators')!.id;

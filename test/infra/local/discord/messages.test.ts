@@ -2,9 +2,9 @@
 import { GatewayIntentBits, REST, Routes } from 'discord.js';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { connectPerson, type Person } from '#infra/local/discord/person.ts';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
-import { APPLICATION_ID, TOKEN } from './bot.ts';
+import { APPLICATION_ID, startJudged, TOKEN } from './bot.ts';
 import { greeted, identify } from './socket.ts';
 
 interface Message {
@@ -14,19 +14,13 @@ interface Message {
 }
 
 const DAY_MS = 86_400_000;
-const options = {
-  token: TOKEN,
-  applicationId: APPLICATION_ID,
-  rateLimits: false,
-  check: 'openapi' as const,
-};
 
 let sandbox: Sandbox;
 let rest: REST;
 let member: Person;
 
 beforeAll(async () => {
-  sandbox = await startSandbox(options);
+  sandbox = await startJudged();
   rest = new REST({ api: sandbox.apiUrl }).setToken(TOKEN);
   member = await connectPerson(sandbox.pageUrl, { person: 'member', channel: 'portraits' });
 });
@@ -144,7 +138,7 @@ describe('what others wrote', () => {
     await expect(rest.get(Routes.guildMembers(guild.id), members)).rejects.toMatchObject({ code: 50001 });
 
     const privilegedIntents = GatewayIntentBits.MessageContent | GatewayIntentBits.GuildMembers;
-    const open = await startSandbox({ ...options, privilegedIntents });
+    const open = await startJudged({ privilegedIntents });
     const api = new REST({ api: open.apiUrl }).setToken(TOKEN);
     const other = await connectPerson(open.pageUrl, { person: 'other', channel: 'portraits' });
     const said = await other.say('for everyone');

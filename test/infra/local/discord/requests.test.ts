@@ -1,19 +1,14 @@
 /** The way in to REST, spoken to with bare requests: paths, methods, versions, types and numbers. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
-import { APPLICATION_ID, TOKEN } from './bot.ts';
+import { startJudged, TOKEN } from './bot.ts';
 
 let sandbox: Sandbox;
 let channelId: string;
 
 beforeAll(async () => {
-  sandbox = await startSandbox({
-    token: TOKEN,
-    applicationId: APPLICATION_ID,
-    rateLimits: false,
-    check: 'openapi',
-  });
+  sandbox = await startJudged();
   channelId = [...sandbox.state.channels.values()].find(({ name }) => name === 'portraits')!.id;
 });
 

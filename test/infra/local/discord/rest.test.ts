@@ -8,9 +8,9 @@ import {
 } from 'discord.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectPerson, filesOf } from '#infra/local/discord/person.ts';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import { PEOPLE } from '#infra/local/discord/world.ts';
-import { APPLICATION_ID, picture, TOKEN } from './bot.ts';
+import { APPLICATION_ID, picture, startJudged, TOKEN } from './bot.ts';
 
 type Message = RESTPostAPIChannelMessageResult;
 
@@ -18,13 +18,7 @@ let sandbox: Sandbox;
 let rest: REST;
 
 beforeAll(async () => {
-  sandbox = await startSandbox({
-    token: TOKEN,
-    applicationId: APPLICATION_ID,
-    check: 'openapi',
-    rateLimits: false,
-    privilegedIntents: GatewayIntentBits.GuildMembers,
-  });
+  sandbox = await startJudged({ privilegedIntents: GatewayIntentBits.GuildMembers });
   rest = new REST({ api: sandbox.apiUrl, retries: 2 }).setToken(TOKEN);
 });
 

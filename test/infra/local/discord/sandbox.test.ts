@@ -2,8 +2,8 @@
 import { Routes } from 'discord.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectPerson, filesOf, isEphemeral, type Person, textOf } from '#infra/local/discord/person.ts';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
-import { APPLICATION_ID, commands, picture, startBot, type TestBot, TOKEN } from './bot.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
+import { APPLICATION_ID, commands, picture, startBot, startJudged, type TestBot } from './bot.ts';
 
 let sandbox: Sandbox;
 let bot: TestBot;
@@ -11,13 +11,7 @@ let member: Person;
 let operator: Person;
 
 beforeAll(async () => {
-  sandbox = await startSandbox({
-    token: TOKEN,
-    applicationId: APPLICATION_ID,
-    check: 'openapi',
-    rateLimits: false,
-    answerWithinMs: 800,
-  });
+  sandbox = await startJudged({ answerWithinMs: 800 });
   bot = await startBot(sandbox.apiUrl);
   await bot.client.rest.put(Routes.applicationCommands(APPLICATION_ID), { body: commands });
   member = await connectPerson(sandbox.pageUrl, { person: 'member', channel: 'portraits' });

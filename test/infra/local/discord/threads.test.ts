@@ -2,9 +2,9 @@
 import { PermissionFlagsBits as P, REST, type RESTPostAPIChannelMessageResult, Routes } from 'discord.js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectPerson } from '#infra/local/discord/person.ts';
-import { type Sandbox, startSandbox } from '#infra/local/discord/sandbox.ts';
+import type { Sandbox } from '#infra/local/discord/sandbox.ts';
 import type { StoredChannel } from '#infra/local/discord/world.ts';
-import { APPLICATION_ID, picture, TOKEN } from './bot.ts';
+import { APPLICATION_ID, picture, startJudged, TOKEN } from './bot.ts';
 
 type Message = RESTPostAPIChannelMessageResult;
 
@@ -12,12 +12,7 @@ let sandbox: Sandbox;
 let rest: REST;
 
 beforeAll(async () => {
-  sandbox = await startSandbox({
-    token: TOKEN,
-    applicationId: APPLICATION_ID,
-    check: 'openapi',
-    rateLimits: false,
-  });
+  sandbox = await startJudged();
   rest = new REST({ api: sandbox.apiUrl, retries: 0 }).setToken(TOKEN);
 });
 afterAll(() => sandbox.close());
