@@ -4,7 +4,7 @@
  * A person's words are shown as they are, never as markdown or mentions (`plain`). A picture is attached only where
  * `mayBeShown` says so; moderators get others blurred (review.ts).
  */
-import { type Delivery, db } from '#src/doors/db.ts';
+import type { Batch, Delivery } from '#src/doors/db.ts';
 import { greetingCard, warningCard } from './guild.ts';
 import { imagineCard } from './imagine.ts';
 import type { Card } from './parts.ts';
@@ -16,10 +16,11 @@ import { statusCard, summaryCard } from './sweep.ts';
 export type { Card, CardFile } from './parts.ts';
 
 /**
+ * @param batch the delivery's
  * @returns null when its subject is gone
  * @throws {NodeJS.ErrnoException} ENOENT when bytes were asked for and moved meanwhile: render again
  */
-export async function renderCard(delivery: Delivery): Promise<Card | null> {
+export async function renderCard(delivery: Delivery, batch: Batch | null): Promise<Card | null> {
   const { kind, reviewId, imageId } = delivery;
   if (kind === 'review') return reviewCard(reviewId ?? '');
   if (kind === 'request') return requestCard(imageId ?? '');
@@ -27,7 +28,6 @@ export async function renderCard(delivery: Delivery): Promise<Card | null> {
   if (kind === 'greeting') return greetingCard(delivery);
   if (kind === 'warning') return warningCard(delivery);
 
-  const batch = delivery.batchId ? await db.batch.findUnique({ where: { id: delivery.batchId } }) : null;
   if (!batch) return null;
   switch (kind) {
     case 'card':

@@ -10,7 +10,7 @@ export async function greetingCard({ guildId }: Delivery): Promise<Card | null> 
   if (!settings) return null;
   const say = await sayToGuild(settings.id);
   const ready = settings.reviewChannelId !== null;
-  return card(accents.running, [
+  return card(say, accents.running, [
     text(
       `### ${say('Hello')}`,
       say('I draw portraits: type `/imagine` and say in a few words what to draw.'),
@@ -31,13 +31,14 @@ export async function warningCard({ guildId, channelId }: Delivery): Promise<Car
   const { reviewSeenBy, reviewChannelId } = settings;
   if (reviewChannelId)
     return card(
+      say,
       accents.done,
       [text(say('Flagged pictures are reviewed in {channel} now.', { channel: `<#${reviewChannelId}>` }))],
       {
         last: true,
       },
     );
-  return card(accents.held, [
+  return card(say, accents.held, [
     text(
       `### ${say('Not private any more')}`,
       say(

@@ -35,6 +35,7 @@ export async function imagineCard(batch: Batch): Promise<Card> {
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const files = pictureFiles(say, shown.slice(0, PICTURES_PAGE));
   return card(
+    say,
     accentOf(batch, pictures),
     [
       text(`> ${promptOf(say, pictures)}`, await progressLine(say, batch, pictures), orderLine(say, shown)),

@@ -31,6 +31,8 @@ export interface CardFile {
 
 /** A message as it should be now. */
 export interface Card {
+  /** the language that it is in */
+  readonly say: Say;
   readonly container: APIContainerComponent;
   readonly files: readonly CardFile[];
   /** Discord ids that are notified by it; nobody else is, whatever the text says */
@@ -55,13 +57,14 @@ const FILES_MAX = 24 * 1024 * 1024;
 const ALT_MAX = 1_024;
 
 export function card(
+  say: Say,
   accent: number,
   components: readonly (APIComponentInContainer | null)[],
-  { files = [], mentions = [], last = false }: Partial<Omit<Card, 'container'>> = {},
+  { files = [], mentions = [], last = false }: Partial<Omit<Card, 'say' | 'container'>> = {},
 ): Card {
   const present = components.filter((one) => one !== null);
   const container = { type: ComponentType.Container, accent_color: accent, components: present } as const;
-  return { container, files, mentions, last };
+  return { say, container, files, mentions, last };
 }
 
 /** Markdown of ours. A person's words inside it come through `plain`. */

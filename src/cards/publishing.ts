@@ -23,6 +23,7 @@ export async function requestCard(imageId: string): Promise<Card | null> {
   const files = open ? pictureFiles(say, [picture]) : [];
   const who = `<@${batch.ownerId}>`;
   return card(
+    say,
     open ? accents.waiting : where === 'published' ? accents.done : accents.ended,
     [
       text(
@@ -61,6 +62,7 @@ export async function galleryNotice(imageId: string): Promise<Card | null> {
   const waits = where === 'gallery-said-yes';
   const say = await sayToPerson(batch.ownerId);
   return card(
+    say,
     waits ? accents.waiting : where === 'published' ? accents.done : accents.ended,
     [
       text(toOwner(say, picture), `-# ${plain(picture.prompt, 120)}`),

@@ -39,6 +39,7 @@ export async function picturesCard(batch: Batch, wantedPage: number): Promise<Ca
     say('pictures {first}–{last}', { first: from(n), last: to(n) }),
   );
   return card(
+    say,
     accentOf(batch, pictures),
     [
       text(
@@ -74,6 +75,7 @@ export async function manifestCard(batch: Batch): Promise<Card> {
     .filter(([, ms]) => ms > 0)
     .map(([stage, ms]) => `${plain(stage, 40)} ${duration(ms)}`);
   return card(
+    say,
     accentOf(batch, pictures),
     [
       text(

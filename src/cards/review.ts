@@ -38,6 +38,7 @@ export async function reviewCard(reviewId: string): Promise<Card | null> {
   const files = state !== 'rejected' && !image.deletedAt ? [await blurred(say, image)] : [];
   const who = `<@${generation.userId}>`;
   return card(
+    say,
     state === 'pending' ? accents.held : state === 'approved' ? accents.done : accents.failed,
     [
       text(
@@ -99,6 +100,7 @@ export async function noticeCard(reviewId: string): Promise<Card | null> {
   const say = await sayToPerson(userId);
   const approved = state === 'approved';
   return card(
+    say,
     approved ? accents.done : accents.failed,
     [
       text(

@@ -49,6 +49,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
   const [first] = ended ? await sheetsOf(batch, pictures) : [];
   const sheet = first?.file(THUMBNAIL_SIDE);
   return card(
+    say,
     accentOf(batch, pictures),
     [
       sheet ? beside(lines, sheet) : text(...lines),
@@ -73,6 +74,7 @@ export async function statusCard(batch: Batch, wantedPage: number): Promise<Card
   const refunded = _sum.amount ?? 0;
   const ended = pictures.filter(({ state }) => state !== 'queued' && state !== 'running').length;
   return card(
+    say,
     accentOf(batch, pictures),
     [
       text(

@@ -37,6 +37,8 @@ export interface PersonPlace {
   readonly guild?: 0 | 1 | 2;
   /** a name in that guild, `dm` (with the bot), `friends` (the group chat), or an id, a thread's too */
   readonly channel: string;
+  /** of the person's Discord; `en-US` is the default */
+  readonly locale?: string;
 }
 
 interface Waiting {
@@ -130,17 +132,17 @@ export function filesOf(message: APIMessage): ShownFile[] {
 
 export async function connectPerson(
   pageUrl: string,
-  { person, guild = 0, channel }: PersonPlace,
+  { person, guild = 0, channel, locale = 'en-US' }: PersonPlace,
 ): Promise<Person> {
   const connection = await Connection.open(pageUrl, person);
-  return at(connection, guild, await connection.channelId(channel, guild));
+  return at(connection, guild, await connection.channelId(channel, guild), locale);
 }
 
-function at(connection: Connection, guild: 0 | 1 | 2, channelId: string): Person {
+function at(connection: Connection, guild: 0 | 1 | 2, channelId: string, locale: string): Person {
   const { person } = connection;
   const place = { person, channel: channelId };
   const ask = async (rest: AskRest): Promise<Outcome> => {
-    const outcome = await connection.post<Outcome>('interactions', { ...place, ...rest } as Ask);
+    const outcome = await connection.post<Outcome>('interactions', { ...place, locale, ...rest } as Ask);
     if (rest.kind !== 'autocomplete') connection.lastInteraction = outcome;
     return outcome;
   };
@@ -167,7 +169,7 @@ function at(connection: Connection, guild: 0 | 1 | 2, channelId: string): Person
     id: connection.view.me.id,
     name: person,
     channelId,
-    in: async (channel) => at(connection, guild, await connection.channelId(channel, guild)),
+    in: async (channel) => at(connection, guild, await connection.channelId(channel, guild), locale),
     commands,
 
     async command(name, options = {}, attachments = {}) {

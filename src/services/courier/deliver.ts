@@ -19,7 +19,7 @@ import { config } from '#config/env.ts';
 import { keepCardMessage } from '#src/batches/batches.ts';
 import { type Card, renderCard } from '#src/cards/cards.ts';
 import { CLAIM_MS, changeClaimed, claimDelivery, keepMessage } from '#src/deliveries.ts';
-import { type Delivery, db } from '#src/doors/db.ts';
+import { type Batch, type Delivery, db } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import type { Content, Destination, Discord, Posted } from './discord.ts';
 import { failed } from './failures.ts';
@@ -65,13 +65,13 @@ async function show(delivery: Delivery, discord: Discord): Promise<void> {
   const place = await destinationOf(delivery, batch, discord);
   if ('waitMs' in place) return notYet(delivery, place);
 
-  const card = await renderCard(delivery);
+  const card = await renderCard(delivery, batch);
   if (!card) {
     await changeClaimed(delivery, { state: 'closed', token: null, tokenExpiresAt: null });
     return;
   }
   const containerId = containerIdOf(delivery.nonce);
-  const container = { ...(await displacedIn(card, delivery, place)), id: containerId };
+  const container = { ...displacedIn(card, delivery, batch), id: containerId };
   const before = await shownBefore(delivery, place, containerId, discord);
   const replyTo = delivery.kind === 'notice' ? await answered(delivery, place.channelId) : undefined;
   const send = (content: Content) =>
@@ -139,12 +139,12 @@ async function answered({ batchId }: Delivery, channelId: string): Promise<strin
 }
 
 /** The card, with a line that says where it was meant for when it goes somewhere else. */
-async function displacedIn(card: Card, { kind, batchId }: Delivery, place: Destination) {
-  // Read now: placing it may have started the thread.
-  const batch = batchId ? await db.batch.findUnique({ where: { id: batchId } }) : null;
-  const there = batch?.channelId === place.channelId || batch?.threadId === place.channelId;
-  if (!batch?.guildId || there || kind === 'review') return card.container;
-  const content = `-# This belongs in <#${batch.channelId}>, where I could not show it.`;
-  const note = { type: ComponentType.TextDisplay, content } as const;
-  return { ...card.container, components: [note, ...card.container.components] };
+function displacedIn({ say, container }: Card, { kind, channelId }: Delivery, batch: Batch | null) {
+  const there = !channelId || channelId === batch?.channelId || channelId === batch?.threadId;
+  if (!batch?.guildId || there || kind === 'review') return container;
+  const sentence = say('This belongs in {channel}, where I could not show it.', {
+    channel: `<#${batch.channelId}>`,
+  });
+  const note = { type: ComponentType.TextDisplay, content: `-# ${sentence}` } as const;
+  return { ...container, components: [note, ...container.components] };
 }

@@ -12,6 +12,7 @@ import {
 import { z } from 'zod';
 import type { Card, CardFile } from '#src/cards/cards.ts';
 import { shrunk } from '#src/cards/shrink.ts';
+import type { Say } from '#src/say.ts';
 import type { Content, Posted, PostedFile } from './discord.ts';
 import { faultOf } from './faults.ts';
 
@@ -32,7 +33,7 @@ const ROOM_MIN = 32 * 1024;
  * @throws what `send` throws
  */
 export async function sendFitting(
-  { container, files, mentions }: Pick<Card, 'container' | 'files' | 'mentions'>,
+  { say, container, files, mentions }: Omit<Card, 'last'>,
   has: readonly PostedFile[],
   send: (content: Content) => Promise<Posted>,
 ): Promise<Posted> {
@@ -45,7 +46,7 @@ export async function sendFitting(
     const shown = [...kept, ...fitting].map(({ name }) => name);
     try {
       return await send({
-        container: showing(container, files, shown),
+        container: showing(say, container, files, shown),
         files: fitting,
         kept: kept.map(({ id }) => id),
         mentions,
@@ -82,6 +83,7 @@ async function fitted(files: readonly Loaded[], room: number): Promise<Loaded[]>
 
 /** The container with the files that there are, under the names that they have, and a line about the others. */
 function showing(
+  say: Say,
   container: APIContainerComponent,
   files: readonly CardFile[],
   names: readonly string[],
@@ -110,6 +112,6 @@ function showing(
   const missing = files.filter(({ name }) => !nameOf.has(subjectOf(name)));
   if (!missing.length) return { ...container, components };
   const list = missing.map(({ name, page }) => (page ? `[${name}](${page})` : `\`${name}\``)).join(', ');
-  const content = `-# Too large for Discord here: ${list}`;
+  const content = `-# ${say('Too large for Discord here: {list}', { list })}`;
   return { ...container, components: [...components, { type: ComponentType.TextDisplay, content }] };
 }

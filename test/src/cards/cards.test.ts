@@ -28,10 +28,11 @@ const nasty = '@everyone <@123456789012345678> **b** _i_ `c` ||s|| [l](https://x
 async function opened(
   cells: readonly Parameters<typeof cell>[0][] = [{}],
   changes: Parameters<typeof request>[1] = {},
+  channelLocale = 'en-US',
 ) {
   const person = actor({ guildId: TRUSTED_GUILD });
   const made = cells.map((one, index) => cell({ seed: index, ...one }));
-  const { batch } = await openBatch(origin({ actor: person }), request(made, changes));
+  const { batch } = await openBatch(origin({ actor: person, channelLocale }), request(made, changes));
   return { person, batch };
 }
 
@@ -43,7 +44,8 @@ async function render(
 ): Promise<Card> {
   const to = { ...where, kind, page, userId: actor().id, nonce: `${Math.random()}` };
   const delivery = await db.delivery.create({ data: to });
-  const card = await renderCard(delivery);
+  const batch = where.batchId ? await db.batch.findUnique({ where: { id: where.batchId } }) : null;
+  const card = await renderCard(delivery, batch);
   if (!card) throw new Error('nothing to show');
   const attachments = card.files.map(({ name }, id) => ({
     id: String(id),
@@ -343,6 +345,37 @@ describe('the messages of a sweep', () => {
   });
 });
 
+describe.each([
+  ['de', 'Nochmal', 'fertig'],
+  ['fr', 'Encore', 'terminées'],
+  ['es-ES', 'Repetir', 'listas'],
+  ['ja', 'もう一度', '完成'],
+])('in a server whose language is %s', (locale, again, done) => {
+  it('every message is in that language, and fits Discord', async () => {
+    const one = await opened([{}], {}, locale);
+    await drawAll(one.batch.id);
+    expect(rows(await render({ batchId: one.batch.id }, 'card'))[0]?.[0]).toBe(again);
+
+    const four = await opened([{}, {}, {}, {}], { production: true }, locale);
+    const waiting = words(await render({ batchId: four.batch.id }, 'card'));
+    expect(waiting).not.toMatch(/Waiting|\bCancel\b|Asked by|tier/);
+    await drawAll(four.batch.id, { fail: (index) => (index === 3 ? 'internal' : null) });
+    const shown = await render({ batchId: four.batch.id }, 'card');
+    expect(rows(shown)[0]).toEqual(['1', '2', '3', again]);
+    expect(words(shown)).not.toMatch(/picture|Its tokens|Asked by/);
+
+    const cells = Array.from({ length: 12 }, (_, i) => ({ coordinates: { steps: `${i}` } }));
+    const sweep = await opened(cells, { kind: 'sweep' }, locale);
+    await drawAll(sweep.batch.id, { most: 5, fail: (index) => (index === 2 ? 'internal' : null) });
+    const status = words(await render({ batchId: sweep.batch.id }, 'status'));
+    expect(status).toContain(done);
+    for (const kind of ['card', 'status', 'pictures', 'manifest'] as const)
+      expect(words(await render({ batchId: sweep.batch.id }, kind))).not.toMatch(
+        /picture|Its tokens|Asked by|waiting|\bCancel\b|Manifest of/,
+      );
+  });
+});
+
 describe('a review', () => {
   async function flagged() {
     const { batch, person } = await opened([{ prompt: nasty.slice(0, 900) }]);
@@ -415,6 +448,6 @@ it('details say which word the face has, beside its folder, and the folder’s n
 it('what is gone is not shown', async () => {
   const nobody = { userId: actor().id, nonce: 'gone' };
   const delivery = await db.delivery.create({ data: { ...nobody, kind: 'card' } });
-  expect(await renderCard(delivery)).toBeNull();
-  expect(await renderCard({ ...delivery, kind: 'review' })).toBeNull();
+  expect(await renderCard(delivery, null)).toBeNull();
+  expect(await renderCard({ ...delivery, kind: 'review' }, null)).toBeNull();
 });

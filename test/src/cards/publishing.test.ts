@@ -14,7 +14,8 @@ import { makePicture } from '../services/web/pictures.ts';
 
 async function render(delivery: Prisma.DeliveryUncheckedCreateInput | Delivery): Promise<Card> {
   const row = 'createdAt' in delivery ? (delivery as Delivery) : await db.delivery.create({ data: delivery });
-  const card = await renderCard(row);
+  const batch = row.batchId ? await db.batch.findUnique({ where: { id: row.batchId } }) : null;
+  const card = await renderCard(row, batch);
   if (!card) throw new Error('nothing to show');
   const attachments = card.files.map(({ name }, id) => ({ id: String(id), filename: name }));
   const faults = new Faults();

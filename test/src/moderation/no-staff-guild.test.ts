@@ -39,7 +39,7 @@ it.each([
     const unseen = 'a flagged picture waits unseen: STAFF_GUILD_ID is not set';
     expect(warn.mock.calls).toContainEqual([{ reviewId: image.review?.id }, unseen]);
     const delivery = await db.delivery.findFirstOrThrow({ where: { batchId: batch.id, kind: 'card' } });
-    const card = JSON.stringify(await renderCard(delivery));
+    const card = JSON.stringify(await renderCard(delivery, batch));
     expect(card).toContain(`Nobody reviews pictures from ${where} yet, so nobody sees it.`);
     expect(card).not.toContain('You will be told');
 

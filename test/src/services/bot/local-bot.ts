@@ -18,7 +18,7 @@ export interface LocalBot {
   /** of a channel that the moderator sees */
   channel(name: string, guild?: 0 | 1 | 2): Promise<string>;
   /** guild 0 is shard 0's, guild 1 shard 1's */
-  as(person: PersonName, channel?: string, guild?: 0 | 1 | 2): Promise<Typist>;
+  as(person: PersonName, channel?: string, guild?: 0 | 1 | 2, locale?: string): Promise<Typist>;
   /** As the bot, as the courier asks it: POST. */
   rest<T>(path: string, body: object): Promise<T>;
   post(channelId: string, content: string, components?: readonly object[]): Promise<APIMessage>;
@@ -79,9 +79,10 @@ export async function startLocalBot(
   const bot = await startBot({ pauseMs: 100, ...botOptions });
   const people = new Map<string, Person>();
 
-  const connect = async (person: PersonName, channel: string, guild: 0 | 1 | 2) => {
-    const key = `${person} ${channel} ${guild}`;
-    const known = people.get(key) ?? (await connectPerson(sandbox.pageUrl, { person, channel, guild }));
+  const connect = async (person: PersonName, channel: string, guild: 0 | 1 | 2, locale = 'en-US') => {
+    const key = `${person} ${channel} ${guild} ${locale}`;
+    const known =
+      people.get(key) ?? (await connectPerson(sandbox.pageUrl, { person, channel, guild, locale }));
     people.set(key, known);
     return known;
   };
@@ -100,7 +101,8 @@ export async function startLocalBot(
     sandbox,
     bot,
     channel: async (name, guild = 0) => (await connect('moderator', name, guild)).channelId,
-    as: async (person, channel = 'portraits', guild = 0) => typist(await connect(person, channel, guild)),
+    as: async (person, channel = 'portraits', guild = 0, locale) =>
+      typist(await connect(person, channel, guild, locale)),
     rest,
     post: (channelId, content, components = []) =>
       rest<APIMessage>(`channels/${channelId}/messages`, { content, components }),

@@ -3,6 +3,7 @@ import { type APIContainerComponent, ComponentType } from 'discord-api-types/v10
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { NotDiscord } from '#src/doors/discord.ts';
+import { sayIn } from '#src/say.ts';
 import type { Content } from '#src/services/courier/discord.ts';
 import { sendFitting } from '#src/services/courier/files.ts';
 
@@ -29,7 +30,7 @@ const files = [
   file('sheet-bb.jpg', jpg),
   file('manifest-cc.csv', Buffer.alloc(500_000)),
 ];
-const card = { container, files, mentions: [] };
+const card = { say: sayIn('en'), container, files, mentions: [] };
 
 /** What was sent, in the order of the tries; the last one was taken. */
 async function sendTo(most: number, has: Parameters<typeof sendFitting>[1] = []): Promise<Content[]> {
