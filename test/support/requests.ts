@@ -4,7 +4,7 @@ import { parameterEntries } from '#config/parameters.ts';
 import type { BatchRequest } from '#src/batches/batches.ts';
 import type { Cell } from '#src/batches/cells.ts';
 import type { CheckedPrompt } from '#src/moderation/words.ts';
-import type { ResolvedParameters } from '#src/parameters/definitions.ts';
+import type { Parameter, ParameterJson, ResolvedParameters } from '#src/parameters/definitions.ts';
 import type { Actor, Origin } from '#src/people/people.ts';
 import { sayIn } from '#src/say.ts';
 
@@ -45,6 +45,23 @@ export function origin(changes: Partial<Origin> = {}): Origin {
 export const defaults: ResolvedParameters = Object.fromEntries(
   [...parameterEntries].map(([name, { default: value }]) => [name, value]),
 );
+
+/** A value that is not the default, as long as they come. */
+export function otherValue(parameter: Parameter): ParameterJson {
+  switch (parameter.type) {
+    case 'number':
+    case 'integer':
+      return parameter.default === parameter.max ? parameter.min : parameter.max;
+    case 'boolean':
+      return !parameter.default;
+    case 'choice':
+      return parameter.choices.findLast((one) => one !== parameter.default) ?? parameter.default;
+    case 'loras':
+      return 'film:0.6, ink:0.4';
+    case 'text':
+      return 'hands, '.repeat(140);
+  }
+}
 
 type Changes = Partial<Omit<Cell, 'prompt'>> & { readonly prompt?: string };
 

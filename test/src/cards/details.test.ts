@@ -3,10 +3,10 @@ import { openBatch } from '#src/batches/batches.ts';
 import { detailsOf } from '#src/cards/details.ts';
 import { db } from '#src/doors/db.ts';
 import { type Picture, picturesOf } from '#src/generations/pictures.ts';
-import { type Parameter, type ParameterJson, parameters } from '#src/parameters/definitions.ts';
+import { parameters } from '#src/parameters/definitions.ts';
 import { sayIn } from '#src/say.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
-import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { actor, cell, origin, otherValue, request } from '#test/support/requests.ts';
 
 const owner = actor();
 
@@ -25,23 +25,6 @@ async function drawn(changes: Parameters<typeof cell>[0] = {}): Promise<Picture>
 function groupsOf(details: string): Record<string, string> {
   const [, ...parts] = details.split(/^\*\*(Asked for|Changed from the default|Technical)\*\*$/m);
   return Object.fromEntries(parts.flatMap((part, i) => (i % 2 ? [] : [[part, parts[i + 1]!.trim()]])));
-}
-
-/** A value that is not the default, as long as they come. */
-function unusual(parameter: Parameter): ParameterJson {
-  switch (parameter.type) {
-    case 'number':
-    case 'integer':
-      return parameter.default === parameter.max ? parameter.min : parameter.max;
-    case 'boolean':
-      return !parameter.default;
-    case 'choice':
-      return parameter.choices.findLast((one) => one !== parameter.default) ?? parameter.default;
-    case 'loras':
-      return 'film:0.6, ink:0.4';
-    case 'text':
-      return 'hands, '.repeat(140);
-  }
 }
 
 it('says apart what was asked for, what was set otherwise than usual, and what it took', async () => {
@@ -75,7 +58,7 @@ it('says so when everything is as usual', async () => {
 });
 
 it('fits one answer whatever was set, with most of the prompt', async () => {
-  const odd = [...parameters].map(([name, parameter]) => [name, unusual(parameter)]);
+  const odd = [...parameters].map(([name, parameter]) => [name, otherValue(parameter)]);
   const picture = await drawn({ prompt: 'p'.repeat(1_000), parameters: Object.fromEntries(odd) });
   const details = detailsOf(sayIn('en'), owner.id, picture);
   expect(details.length).toBeLessThanOrEqual(2_000);

@@ -1,28 +1,11 @@
 /** A parameter of config/parameters.yaml that counts for the cell key must reach the pipeline: else each value is charged and draws the same picture. */
 import { describe, expect, it } from 'vitest';
 import { cellKey, changesPixels, sizeOf } from '#src/batches/cells.ts';
-import { type Parameter, parameters } from '#src/parameters/definitions.ts';
+import { parameters } from '#src/parameters/definitions.ts';
 import { portraitTask } from '#src/services/worker/requests/portrait.ts';
-import { cell } from '#test/support/requests.ts';
+import { cell, otherValue } from '#test/support/requests.ts';
 
 const counting = [...parameters].filter(([name]) => changesPixels(name));
-
-/** Another value than the default. */
-function another(parameter: Parameter) {
-  switch (parameter.type) {
-    case 'number':
-    case 'integer':
-      return parameter.default === parameter.max ? parameter.min : parameter.max;
-    case 'boolean':
-      return !parameter.default;
-    case 'choice':
-      return parameter.choices.find((choice) => choice !== parameter.default)!;
-    case 'text':
-      return 'something else';
-    case 'loras':
-      return 'film:0.5';
-  }
-}
 
 function taskOf(values: Record<string, string | number | boolean | null> = {}) {
   const { prompt, parameters: all } = cell({}, values);
@@ -31,7 +14,7 @@ function taskOf(values: Record<string, string | number | boolean | null> = {}) {
 
 describe('a portrait’s request', () => {
   it.each(counting)('changes with %s', (name, parameter) => {
-    const value = another(parameter);
+    const value = otherValue(parameter);
     expect(value).not.toBe(parameter.default);
     expect(
       JSON.stringify(taskOf({ [name]: value })),
@@ -40,7 +23,7 @@ describe('a portrait’s request', () => {
   });
 
   it.each(counting)('and so does the key of its cell, with %s', (name, parameter) => {
-    expect(cellKey(cell({}, { [name]: another(parameter) }), null)).not.toBe(cellKey(cell(), null));
+    expect(cellKey(cell({}, { [name]: otherValue(parameter) }), null)).not.toBe(cellKey(cell(), null));
   });
 
   it.each(
