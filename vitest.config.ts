@@ -20,7 +20,7 @@ const pure = [
   'test/pipelines/sdxl/{conditioning,denoise,prompt,tokenizer,vae}.test.ts',
   'test/src/{errors,lru-cache,text}.test.ts',
   'test/src/backlog/{forecast,order}.test.ts',
-  'test/src/cards/contact-sheet/{canvas,plan}.test.ts',
+  'test/src/cards/contact-sheet/{canvas,lettering,plan}.test.ts',
   'test/src/generations/images.test.ts',
   'test/src/moderation/{verdicts,words}.test.ts',
   'test/src/parameters/definitions.test.ts',

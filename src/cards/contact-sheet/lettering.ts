@@ -1,6 +1,7 @@
 /**
- * Text as pixels, set by Pango through sharp in DejaVu Sans from npm: no font need be installed. Kept in memory, as the same
- * labels are set each time that a sheet is drawn.
+ * Text as pixels, set by Pango through sharp: in DejaVu Sans (Latin, Greek, Cyrillic, Arabic, Hebrew and signs), and what that
+ * has not in M PLUS 1p (kana, and the kanji of daily life). Both come from npm: no font need be installed. Kept in memory, as
+ * the same labels are set each time that a sheet is drawn.
  */
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
@@ -29,8 +30,26 @@ export interface TextStyle {
 /** Distance from one line to the next, in sizes of the text. */
 export const LINE_HEIGHT = 1.35;
 
-const FONT = fileURLToPath(import.meta.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'));
-const FONT_BOLD = fileURLToPath(import.meta.resolve('dejavu-fonts-ttf/ttf/DejaVuSans-Bold.ttf'));
+const FAMILIES = 'DejaVu Sans, M PLUS 1p';
+const FILES = [
+  'dejavu-fonts-ttf/ttf/DejaVuSans.ttf',
+  'dejavu-fonts-ttf/ttf/DejaVuSans-Bold.ttf',
+  '@expo-google-fonts/m-plus-1p/400Regular/MPLUS1p_400Regular.ttf',
+  '@expo-google-fonts/m-plus-1p/700Bold/MPLUS1p_700Bold.ttf',
+].map((file) => fileURLToPath(import.meta.resolve(file)));
+
+/** A text is set with one file of its own; files of earlier ones stay known, and Pango chooses among them. */
+let known: Promise<unknown> | undefined;
+function fontsKnown(): Promise<unknown> {
+  known ??= Promise.all(
+    FILES.map((fontfile) =>
+      sharp({ text: { text: '.', fontfile } })
+        .raw()
+        .toBuffer(),
+    ),
+  );
+  return known;
+}
 
 /** Bytes of pixels. */
 const MEMORY_MAX = 16 * 1024 * 1024;
@@ -83,12 +102,12 @@ async function layOutText(
   { size, width, bold = false, centre = false }: TextStyle,
 ): Promise<SetText> {
   if (!text) return { data: Buffer.alloc(0), width: 0, height: 0 };
+  await fontsKnown();
   const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
   const { data, info } = await sharp({
     text: {
       text: `<span${bold ? ' weight="bold"' : ''}>${escaped}</span>`,
-      font: `DejaVu Sans ${bold ? 'Bold ' : ''}${size.toFixed(1)}`,
-      fontfile: bold ? FONT_BOLD : FONT,
+      font: `${FAMILIES} ${bold ? 'Bold ' : ''}${size.toFixed(1)}`,
       dpi: 72, // a point is a pixel
       rgba: true,
       ...(width !== undefined && { width: Math.max(1, Math.floor(width)), wrap: 'word-char' }),
