@@ -2,6 +2,7 @@
 import { limits } from '#config/tiers.ts';
 import { UserError } from '#src/errors.ts';
 import type { CheckedPrompt } from '#src/moderation/words.ts';
+import { mulberry32 } from '#src/mulberry32.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { showValue } from '#src/parameters/definitions.ts';
 import type { SweepDefinition } from './check.ts';
@@ -114,15 +115,4 @@ function* product(axes: SweepDefinition['axes']): Generator<ResolvedParameters, 
   for (const value of first.values) {
     for (const rest of product(others)) yield { [first.name]: value, ...rest };
   }
-}
-
-/** Tommy Ettinger's mulberry32: a small generator of 0…1, the same for the same seed. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -4,6 +4,7 @@
  */
 import type { PersonName } from '#infra/local/discord/person.ts';
 import type { Misbehaviour } from '#infra/local/discord/protocol.ts';
+import { mulberry32 } from '#src/mulberry32.ts';
 
 export type Backend = 'redis' | 'postgres';
 
@@ -223,16 +224,8 @@ interface Dice {
   weighed<T>(all: readonly (readonly [weight: number, T])[]): T;
 }
 
-/** Source: mulberry32, Tommy Ettinger, public domain. */
 function dice(seed: number): Dice {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const next = mulberry32(seed);
   const between = (least: number, most: number) => Math.round(least + next() * (most - least));
   return {
     next,
