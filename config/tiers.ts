@@ -4,7 +4,18 @@ import { loadYaml } from './load.ts';
 
 const count = z.number().int().min(0);
 const TiersFile = z.strictObject({
-  tiers: z.record(z.string(), z.strictObject({ description: z.string().max(80), tokens: count })),
+  tiers: z.record(
+    z.string(),
+    z.strictObject({
+      description: z.string().max(80),
+      tokens: count,
+      weight: z.number().positive(),
+      /** s */
+      target: z.number().positive(),
+      /** s */
+      cap: z.number().positive().optional(),
+    }),
+  ),
   tokens: z.strictObject({ welcome: count, daily: count, max: count }),
   limits: z.strictObject({ waiting: count.min(1), batch: count.min(1) }),
 });
@@ -12,7 +23,14 @@ const TiersFile = z.strictObject({
 const file = loadYaml(new URL('./tiers.yaml', import.meta.url), TiersFile);
 
 export type Tier = z.output<typeof TiersFile>['tiers'][string];
-/** name → tier; they take turns in this order */
+/** name → tier */
 export const tiers: ReadonlyMap<string, Tier> = new Map(Object.entries(file.tiers));
+/** The tiers as the order knows them. */
+export const tierRules = Object.entries(file.tiers).map(([name, { weight, target, cap }]) => ({
+  name,
+  weight,
+  targetMs: target * 1_000,
+  capMs: cap === undefined ? null : cap * 1_000,
+}));
 export const tokenGrants = file.tokens;
 export const limits = file.limits;

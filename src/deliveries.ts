@@ -9,7 +9,7 @@
  * message id is kept, and the first post carries a nonce. The only file that writes Delivery.
  */
 import { randomBytes } from 'node:crypto';
-import { type Delivery, type DeliveryKind, db, type Prisma, type Transaction } from './doors/db.ts';
+import { type Delivery, type DeliveryKind, db, Prisma, type Transaction } from './doors/db.ts';
 import { queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
 import type { Origin } from './people/people.ts';
@@ -70,8 +70,16 @@ async function raiseWanted(
   return rows.map(({ id }) => id);
 }
 
-function wakeCourier(ids: readonly string[]): void {
+/** To be called once the transaction is committed that raised them. */
+export function wakeCourier(ids: readonly string[]): void {
   for (const id of ids) queues().addSoon('delivery', { deliveryId: id }, { id });
+}
+
+/** For a statement: says that the cards of these batches, and how far they are, have changed. @returns rows of ids */
+export function raiseCards(batchIds: Prisma.Sql): Prisma.Sql {
+  return Prisma.sql`
+    UPDATE "Delivery" SET wanted = wanted + 1
+    WHERE "batchId" IN (${batchIds}) AND kind IN ('card', 'status') AND state = 'active' RETURNING id`;
 }
 
 /** How many pictures a page of a batch's message shows. */

@@ -84,6 +84,11 @@ const messages = {
       'You already have {waiting, plural, one {# picture} other {# pictures}} waiting, and {max} is the most. Wait for some, or cancel them with `/queue`.',
       d,
     ),
+  tier_full: ({ tier, people }: { tier: string; people: number }, say) =>
+    say(
+      'The tier {tier} is full: {people, plural, one {# person waits} other {# people wait}} in it, and nobody is to wait too long. Try again in a few minutes, or take another tier.',
+      { tier: quote(tier), people },
+    ),
   batch_limit: ({ pictures, max }: { pictures: number | bigint; max: number }, say) =>
     say(
       'That makes {pictures} pictures, and {max} is the most for one command. Use fewer values, or set `limit`.',

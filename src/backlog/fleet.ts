@@ -1,19 +1,14 @@
 /**
- * The fleet: the workers alive, what each has loaded, and how fast it draws. A worker's row is its lease of all that it draws: it
+ * The fleet: the workers alive, and what each has loaded. A worker's row is its lease of all that it draws: it
  * renews it every second, and of one that was not heard of for a while everything goes back to the backlog. When that was is told
  * by Postgres' clock alone: those of two machines may be seconds apart. The only file that writes Worker.
  */
-import { bundles } from '#config/bundles.ts';
 import { db, Prisma, type Worker } from '#src/doors/db.ts';
 
 /** ms after which a worker that was not heard of counts as gone */
 export const WORKER_LOST_MS = 4_000;
 /** For SQL: true of a row of Worker, named w, that was heard of. */
 export const isAlive = Prisma.sql`w."seenAt" > now() - ${WORKER_LOST_MS / 1_000} * interval '1 second'`;
-/** Steps of the picture that takes the `seconds` of config/bundles.yaml. */
-const USUAL_STEPS = 40;
-/** Pictures whose speed counts while no worker has measured its own. */
-const LATEST = 20;
 
 /** What a worker tells of itself every few seconds. */
 export interface WorkerState {
@@ -21,8 +16,6 @@ export interface WorkerState {
   readonly sessions: readonly object[];
   /** names of the LoRAs that its bundle has */
   readonly loras: readonly string[];
-  /** time of a denoising step with all that belongs to it; null before anything was drawn */
-  readonly msPerStep: number | null;
   /** why it takes no pictures for now; null: it takes them */
   readonly aside: Aside | null;
 }
@@ -55,8 +48,8 @@ export async function leaveFleet(id: string): Promise<void> {
   await db.worker.deleteMany({ where: { id } });
 }
 
-function columns({ sessions, loras, msPerStep, aside }: WorkerState) {
-  return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], msPerStep, aside };
+function columns({ sessions, loras, aside }: WorkerState) {
+  return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], aside };
 }
 
 /** The workers alive, sorted by bundle and then by age, oldest first. @param bundle all bundles when left out */
@@ -81,28 +74,6 @@ export async function isStorageFull(bundle: string): Promise<boolean> {
 export async function isFirst(id: string): Promise<boolean> {
   const [first] = await workersAlive();
   return first?.id === id;
-}
-
-/** ms; how fast the workers alive draw. Before any of them has drawn, how fast the latest pictures were, or what the bundle's entry says. */
-export async function msPerStepOf(
-  workers: readonly Pick<Worker, 'msPerStep'>[],
-  bundle: string,
-): Promise<number> {
-  const measured = workers.flatMap(({ msPerStep }) => msPerStep ?? []);
-  if (measured.length) return sum(measured) / measured.length;
-  const latest = await db.generation.findMany({
-    where: { bundle, state: 'done', reused: false, admittedAt: { not: null } },
-    orderBy: { admittedAt: 'desc' },
-    take: LATEST,
-    select: { steps: true, startedAt: true, endedAt: true },
-  });
-  const steps = sum(latest.map((picture) => picture.steps));
-  if (steps) return sum(latest.map(({ startedAt, endedAt }) => Number(endedAt) - Number(startedAt))) / steps;
-  return ((bundles.get(bundle)?.seconds ?? 10) * 1_000) / USUAL_STEPS;
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((a, b) => a + b, 0);
 }
 
 /** The hash of the weights that workers draw with now, or drew with last. null: no worker was ever seen. */

@@ -1,83 +1,91 @@
-/** Which place somebody has, and how long it takes: the order and the forecast, over the rows as they are now. */
+/** Which place somebody has, and how long it takes: the order run forward over the rows as they are now. */
 import { config } from '#config/env.ts';
-import { tiers } from '#config/tiers.ts';
+import { tierRules } from '#config/tiers.ts';
 import { db } from '#src/doors/db.ts';
-import { readBacklog } from './backlog.ts';
-import { msPerStepOf, workersAtWork } from './fleet.ts';
-import { type Running, readyInMs, type Waiting } from './forecast.ts';
-import { type Flow, inOrder } from './order.ts';
+import { workersAtWork } from './fleet.ts';
+import { type FlowCount, readFlows } from './flows.ts';
+import { forecast, type Place, type Run, type Running } from './forecast.ts';
 
-export interface Place {
-  /** pictures that are begun before the batch's first; 0 also when one of its own is being drawn */
-  readonly ahead: number;
-  /** until its last picture, if nobody else asks */
-  readonly readyMs: number;
-}
+export type { Place } from './forecast.ts';
+
+const NOWHERE: Place = { ahead: 0, readyMs: 0 };
 
 /** Where an accepted batch stands. */
-export async function placeOf(batchId: string, now = new Date()): Promise<Place> {
-  return placeIn(await stateNow(config.bundle, now), batchId);
+export async function placeOf(batchId: string, now?: Date): Promise<Place> {
+  const [place] = await placesOf([batchId], now);
+  return place ?? NOWHERE;
 }
 
 /** Where several stand, in the order of `batchIds`: the backlog is read once for all of them. */
-export async function placesOf(batchIds: readonly string[], now = new Date()): Promise<Place[]> {
+export async function placesOf(batchIds: readonly string[], now?: Date): Promise<Place[]> {
   if (!batchIds.length) return [];
   const state = await stateNow(config.bundle, now);
-  return batchIds.map((id) => placeIn(state, id));
+  const runs = runsOf(state.flows, await runsOfPeople(config.bundle, batchIds));
+  const places = forecast({ ...state, runs }, tierRules, state.now);
+  return batchIds.map((id) => places.get(id) ?? NOWHERE);
 }
 
 const PLANNED = 'planned';
 
 /** Where a batch that is only planned would stand. */
 export async function forecastOf(
-  plan: { readonly userId: string; readonly tier: string; readonly pictures: number; readonly steps: number },
-  now = new Date(),
+  plan: {
+    readonly userId: string;
+    readonly tier: string;
+    readonly pictures: number;
+    readonly costMs: number;
+  },
+  now?: Date,
 ): Promise<Place> {
-  if (!plan.pictures) return { ahead: 0, readyMs: 0 };
+  if (!plan.pictures) return NOWHERE;
   const state = await stateNow(config.bundle, now);
-  const { userId, tier, ...run } = plan;
-  const isTheirs = (flow: Flow) => flow.userId === userId && flow.tier === tier;
-  const own = state.backlog.flows.find(isTheirs) ?? {
-    userId,
-    tier,
-    servedAt: null,
-    since: now.getTime(),
-    runs: [],
-  };
-  const flows = [
-    ...state.backlog.flows.filter((flow) => !isTheirs(flow)),
-    { ...own, runs: [...own.runs, { ...run, batchId: PLANNED }] },
-  ];
-  return placeIn({ ...state, backlog: { ...state.backlog, flows } }, PLANNED);
+  const known = state.flows.find(({ userId, tier }) => userId === plan.userId && tier === plan.tier);
+  const { givenMs, since } = known ?? { givenMs: 0, since: state.now };
+  const run = { ...plan, loras: '', faceId: null, givenMs, since, batchId: PLANNED };
+  const places = forecast({ ...state, runs: [...runsOf(state.flows, []), run] }, tierRules, state.now);
+  return places.get(PLANNED) ?? NOWHERE;
 }
 
-function placeIn(
-  { running, admitted, backlog, workers, msPerStep }: Awaited<ReturnType<typeof stateNow>>,
-  batchId: string,
-): Place {
-  const waiting = [...admitted, ...inOrder(backlog, [...tiers.keys()])];
-  const isRunning = running.some((picture) => picture.batchId === batchId);
-  const first = waiting.findIndex((picture) => picture.batchId === batchId);
-  return {
-    ahead: isRunning || first < 0 ? 0 : first,
-    readyMs: readyInMs(batchId, { running, waiting, workers, msPerStep }),
-  };
-}
+type OwnRun = Omit<Run, 'givenMs' | 'since'>;
 
-async function stateNow(bundle: string, now: Date) {
-  const inHand = await db.generation.findMany({
-    where: { bundle, OR: [{ state: 'running' }, { state: 'queued', admittedAt: { not: null } }] },
-    orderBy: { admittedAt: 'asc' },
-    select: { state: true, batchId: true, steps: true, progress: true, startedAt: true },
+/** Flows as runs, those of the people in question batch by batch. */
+function runsOf(flows: readonly FlowCount[], own: readonly OwnRun[]): Run[] {
+  const keyOf = ({ tier, userId, loras, faceId }: OwnRun | FlowCount) =>
+    JSON.stringify([tier, userId, loras, faceId]);
+  const byFlow = Map.groupBy(own, keyOf);
+  return flows.flatMap(({ waiting, waitingMs, ...flow }): Run[] => {
+    const { givenMs, since } = flow;
+    const runs = byFlow.get(keyOf({ ...flow, waiting, waitingMs }));
+    return runs
+      ? runs.map((run) => ({ ...run, givenMs, since }))
+      : [{ ...flow, batchId: null, pictures: waiting, costMs: waitingMs }];
   });
-  const running: Running[] = inHand
-    .filter(({ state }) => state === 'running')
-    .map((picture) => ({
-      ...picture,
-      elapsedMs: Math.max(0, now.getTime() - (picture.startedAt ?? now).getTime()),
-    }));
-  const admitted: Waiting[] = inHand.filter(({ state }) => state === 'queued');
-  const alive = await workersAtWork(bundle);
-  const backlog = await readBacklog(db, bundle, now);
-  return { running, admitted, backlog, workers: alive.length, msPerStep: await msPerStepOf(alive, bundle) };
+}
+
+/** What waits of the people who asked for these batches, in their order. */
+async function runsOfPeople(bundle: string, batchIds: readonly string[]): Promise<OwnRun[]> {
+  return db.$queryRaw<OwnRun[]>`
+    SELECT g.tier, g."userId", g.loras, g."faceId", g."batchId", count(*)::int AS pictures, sum(g."costMs") AS "costMs"
+    FROM (SELECT DISTINCT "ownerId", tier FROM "Batch" WHERE id = ANY(${[...batchIds]})) b
+    JOIN "Generation" g ON g.bundle = ${bundle} AND g.tier = b.tier AND g."userId" = b."ownerId" AND g.state = 'queued'
+      AND g."twinId" IS NULL
+    GROUP BY g.tier, g."userId", g.loras, g."faceId", g."batchId"
+    ORDER BY min(g."queuedAt"), g."batchId"`;
+}
+
+async function stateNow(bundle: string, when?: Date) {
+  const [{ clock, flows, now }, workers, inHand] = await Promise.all([
+    readFlows(bundle),
+    workersAtWork(bundle),
+    db.generation.findMany({
+      where: { bundle, state: 'running' },
+      select: { workerId: true, batchId: true, costMs: true, progress: true, startedAt: true },
+    }),
+  ]);
+  const at = when?.getTime() ?? now;
+  const running = inHand.map(({ startedAt, ...picture }): Running => {
+    const elapsedMs = Math.max(0, at - (startedAt?.getTime() ?? at));
+    return { ...picture, elapsedMs };
+  });
+  return { clock, flows, running, workers: workers.length, now: at };
 }

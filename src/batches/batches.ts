@@ -12,6 +12,7 @@
  */
 import { config } from '#config/env.ts';
 import { limits } from '#config/tiers.ts';
+import { mustFit } from '#src/backlog/accepting.ts';
 import { type Place, placeOf } from '#src/backlog/place.ts';
 import { hashOf } from '#src/canonical.ts';
 import { addDelivery, hastenCard, together, type Wake } from '#src/deliveries.ts';
@@ -44,7 +45,7 @@ export interface Opened {
  * Accepts a batch. One interaction delivered twice is accepted once.
  *
  * @param plannedId the plan that was shown and now runs
- * @throws {UserError} `batch_limit`, `waiting_limit`, `tokens_short`, `blocked_until`, `folder_empty`,
+ * @throws {UserError} `batch_limit`, `waiting_limit`, `tier_full`, `tokens_short`, `blocked_until`, `folder_empty`,
  *                     `lora_unknown`, `plan_changed`
  */
 export async function openBatch(
@@ -74,10 +75,12 @@ async function accept(
 ): Promise<{ batch: Batch; wake: Wake }> {
   const { actor } = origin;
   const waiting = await tx.generation.count({
-    where: { userId: actor.id, state: { in: ['queued', 'running'] } },
+    where: { userId: actor.id, endedAt: null },
   });
   if (waiting + cells.length > limits.waiting)
     throw new UserError('waiting_limit', { waiting, max: limits.waiting });
+
+  await mustFit(tx, config.bundle, request.tier, actor.id);
 
   const price = cells.reduce((sum, cell) => sum + cell.price, 0);
   const opening = { state: 'open', charged: price, openedAt: new Date() } as const;
@@ -86,7 +89,7 @@ async function accept(
     : await createBatch(tx, origin, request, { ...opening, config: { asked: request.asked } });
   await charge(tx, actor.id, batch.id, price);
   await mustStayUsable(tx, new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])));
-  await createGenerations(
+  const waits = await createGenerations(
     tx,
     cells.map((cell, index) => ({
       batchId: batch.id,
@@ -100,6 +103,9 @@ async function accept(
       width: cell.width,
       height: cell.height,
       steps: cell.steps,
+      costMs: cell.costMs,
+      loras: cell.loras,
+      shape: cell.shape,
       faceFolderId: cell.faceFolderId,
       faceId: cell.faceFolderId,
       ideaId: cell.ideaId,
@@ -111,8 +117,9 @@ async function accept(
   const to = { userId: actor.id, guildId: actor.guildId, batchId: batch.id };
   const byToken = origin.botInside ? {} : { token: origin.token, tokenExpiresAt: origin.tokenExpiresAt };
   const card = await addDelivery(tx, { ...to, ...byToken, kind: 'card', channelId: origin.channelId });
-  if (request.kind === 'imagine') return { batch, wake: card };
-  return { batch, wake: together(card, await addDelivery(tx, { ...to, ...byToken, kind: 'status' })) };
+  if (request.kind === 'imagine') return { batch, wake: together(waits, card) };
+  const status = await addDelivery(tx, { ...to, ...byToken, kind: 'status' });
+  return { batch, wake: together(waits, card, status) };
 }
 
 /** The cells of a plan have rows of their own from now on. @throws {UserError} `plan_changed` */
@@ -187,7 +194,7 @@ export async function markEnding(
 export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<Wake> {
   const nothing = () => {};
   await tx.$executeRaw`SELECT 1 FROM "Batch" WHERE id = ${batchId} FOR UPDATE`;
-  const going = await tx.generation.count({ where: { batchId, state: { in: ['queued', 'running'] } } });
+  const going = await tx.generation.count({ where: { batchId, endedAt: null } });
   if (going) return nothing;
   const [batch] = await tx.batch.updateManyAndReturn({
     where: { id: batchId, endedAt: null, state: { in: ['open', 'stopped', 'cancelled'] } },

@@ -3,7 +3,9 @@ import { randomInt } from 'node:crypto';
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import { limits, tiers } from '#config/tiers.ts';
+import { costs } from '#src/backlog/costs.ts';
 import { bundleHashNow } from '#src/backlog/fleet.ts';
+import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { requireLoras } from '#src/bundles/offered-loras.ts';
 import { hashOf } from '#src/canonical.ts';
 import { db } from '#src/doors/db.ts';
@@ -32,6 +34,12 @@ export interface PricedCell extends Cell {
   /** px */
   readonly height: number;
   readonly steps: number;
+  /** GPU ms that it takes alone, estimated */
+  readonly costMs: number;
+  /** in the order of their names; empty: none */
+  readonly loras: string;
+  /** pictures of one shape go through the networks together */
+  readonly shape: string;
   /** tokens */
   readonly price: number;
   readonly drawnBefore: boolean;
@@ -59,6 +67,24 @@ export function sizeOf(
 /** Denoising steps, both stages together where a face is drawn. */
 export function stepsOf({ parameters: values, faceFolderId }: Cell): number {
   return Number(values.steps) + (faceFolderId ? Number(values.detail_steps) : 0);
+}
+
+/** What pictures that are drawn together have in common, beside their size: the networks see them at the same timesteps. */
+const SHARED = [
+  'scheduler',
+  'timestep_spacing',
+  'steps',
+  'guidance_rescale',
+  'guidance_cutoff',
+  'detail_steps',
+  'detail_strength',
+  'detail_size',
+] as const;
+
+/** Equal for pictures that can go through the networks together. */
+function shapeOf({ parameters: values }: Cell): string {
+  const { width, height } = sizeOf(values);
+  return [`${width}x${height}`, ...SHARED.map((name) => values[name] ?? '')].join(' ');
 }
 
 /** Raised when the pipeline draws another picture for the same request, so that none of before is taken for it. */
@@ -121,11 +147,15 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     if (!keyed.has(key)) keyed.set(key, cell);
   }
   const before = await drawnBefore([...keyed.keys()]);
+  const costOf = await costs(config.bundle);
   return [...keyed].map(([key, cell]) => ({
     ...cell,
     key,
     ...sizeOf(cell.parameters),
     steps: stepsOf(cell),
+    costMs: costOf({ ...sizeOf(cell.parameters), steps: stepsOf(cell), face: cell.faceFolderId !== null }),
+    loras: sayLoras(parseLoras(String(cell.parameters.lora ?? ''))),
+    shape: shapeOf(cell),
     drawnBefore: before.has(key),
     price: before.has(key) ? 0 : priceOf(cell, tier),
   }));

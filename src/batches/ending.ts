@@ -110,7 +110,8 @@ async function finish(
     // Reported or deleted since it was read: drawn anew instead.
     if (reused && !(await staysReusable(tx, copiedFrom))) return null;
     const done = { bundleHash: drawn.bundleHash, timings, reused };
-    if (!(await markDone(tx, drawing.id, workerId, done))) return null;
+    const released = await markDone(tx, drawing.id, workerId, done);
+    if (!released) return null;
     const image = await createImage(tx, {
       ...columns,
       generationId: drawing.id,
@@ -118,7 +119,7 @@ async function finish(
       storageKey,
       bytes: png.length,
     });
-    const wakes: Wake[] = [];
+    const wakes: Wake[] = [released];
     if (drawn.verdict !== 'clear') {
       const review = await openReview(tx, {
         imageId: image.id,
@@ -153,27 +154,28 @@ export async function abandonGeneration(id: string, workerId: string): Promise<b
 
 async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): Promise<boolean> {
   const wake = await inTransaction(async (tx) => {
-    const [generation] = await markEnded(tx, where, end);
-    return generation ? ended(tx, generation.batchId, [generation]) : null;
+    const { ended: gone, wake: released } = await markEnded(tx, where, end);
+    const [generation] = gone;
+    return generation ? together(released, await ended(tx, generation.batchId, gone)) : null;
   });
   wake?.();
   return wake !== null;
 }
 
-/**
- * Puts it back into the backlog, for any free worker to try again; if its batch was stopped meanwhile, it ends instead.
- * `admitted`: BullMQ still has its job.
- */
-export async function handBack(id: string, workerId: string, admitted: boolean): Promise<void> {
+/** Puts it back into the backlog, for any free worker to try again; if its batch was stopped meanwhile, it ends instead. */
+export async function handBack(id: string, workerId: string): Promise<void> {
   const wake = await inTransaction(async (tx) => {
-    const given = await markQueued(tx, id, workerId, admitted);
-    if (!given) return null;
-    const gone = await markEnded(
+    const back = await markQueued(tx, id, workerId);
+    if (!back) return null;
+    const { ended: gone, wake: released } = await markEnded(
       tx,
       { id, state: 'queued', batch: { state: { in: ['stopped', 'cancelled'] } } },
       { state: 'cancelled' },
     );
-    return gone.length ? ended(tx, given.batchId, gone) : changed(tx, { batchId: given.batchId });
+    const { batchId } = back.given;
+    return gone.length
+      ? together(released, await ended(tx, batchId, gone))
+      : together(back.wake, await changed(tx, { batchId }));
   });
   wake?.();
 }
@@ -182,8 +184,12 @@ export async function handBack(id: string, workerId: string, admitted: boolean):
 export async function endBatch(batchId: string, how: 'stopped' | 'cancelled'): Promise<boolean> {
   const wake = await inTransaction(async (tx) => {
     if (!(await markEnding(tx, batchId, how))) return null;
-    const waiting = await markEnded(tx, { batchId, state: 'queued' }, { state: 'cancelled' });
-    return ended(tx, batchId, waiting);
+    const { ended: waiting, wake: released } = await markEnded(
+      tx,
+      { batchId, state: 'queued' },
+      { state: 'cancelled' },
+    );
+    return together(released, await ended(tx, batchId, waiting));
   });
   wake?.();
   return wake !== null;
@@ -201,8 +207,8 @@ export async function endWithFace(
   failure: Failure,
 ): Promise<{ readonly count: number; readonly wake: Wake }> {
   const going = { faceId, state: { in: ['queued', 'running'] } } satisfies Prisma.GenerationWhereInput;
-  const all = await markEnded(tx, going, { state: 'failed', failure });
-  const wakes: Wake[] = [];
+  const { ended: all, wake: released } = await markEnded(tx, going, { state: 'failed', failure });
+  const wakes: Wake[] = [released];
   for (const [batchId, theirs] of Map.groupBy(all, (one) => one.batchId))
     wakes.push(await ended(tx, batchId, theirs));
   return { count: all.length, wake: together(...wakes) };
@@ -239,7 +245,7 @@ interface Orphan {
 async function giveUp(orphans: readonly Orphan[]): Promise<number> {
   for (const { id, workerId, attempts } of orphans) {
     if (attempts >= MAX_ATTEMPTS) await failGeneration(id, workerId, 'internal');
-    else await handBack(id, workerId, false);
+    else await handBack(id, workerId);
   }
   return orphans.length;
 }

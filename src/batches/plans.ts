@@ -43,7 +43,9 @@ export interface Plan {
 export async function planBatch(origin: Origin, request: BatchRequest): Promise<Plan> {
   await admitUser(origin.actor);
   const cells = await priceCells(request.cells, request.tier);
-  const shownCells = cells.map(({ key, width, height, steps, price, drawnBefore, ...cell }): Cell => cell);
+  const shownCells = cells.map(
+    ({ key, width, height, steps, costMs, loras, shape, price, drawnBefore, ...cell }): Cell => cell,
+  );
   const batch = await createBatch(db, origin, request, {
     state: 'planned',
     planHash: planHash({ ...request, cells: shownCells }),
@@ -59,7 +61,7 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     userId: origin.actor.id,
     tier: request.tier,
     pictures: toDraw.length,
-    steps: toDraw.reduce((sum, { steps }) => sum + steps, 0),
+    costMs: toDraw.reduce((sum, { costMs }) => sum + costMs, 0),
   });
   return {
     batchId: batch.id,

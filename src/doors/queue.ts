@@ -4,7 +4,7 @@
  * A job carries an id and nothing that a person wrote. Postgres is the truth and the queue can be lost: every job
  * here can be made again from a row, and running one twice does no harm, because each step is a conditional update.
  *
- * Queues stay shallow: the backlog waits in Postgres, see `src/backlog/admission.ts`.
+ * Queues stay shallow: the backlog waits in Postgres, and a job of `generation` only says that something does.
  *
  * While the one that it runs on is away, what is asked of a queue fails within seconds, and workers wait; both go on by themselves.
  */

@@ -10,36 +10,114 @@
  * generation belongs to one Worker row; nobody else's end of it counts. What its end means for tokens, messages and its batch is
  * in `batches/ending.ts`. The only file that writes Generation.
  */
-import { changed } from '#src/deliveries.ts';
-import { type Batch, db, type Generation, type Prisma, type Transaction } from '#src/doors/db.ts';
+import { giveFlows, joinFlows, type Look, leaveFlows, moveClock } from '#src/backlog/flows.ts';
+import type { Turn } from '#src/backlog/order.ts';
+import { changed, raiseCards, type Wake, wakeCourier } from '#src/deliveries.ts';
+import { type Batch, db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
+import { queues } from '#src/doors/queue.ts';
 import type { Failure } from '#src/errors.ts';
 
 /** How often a generation is tried before it fails as `internal`. */
 export const MAX_ATTEMPTS = 3;
 const CREATED_AT_ONCE = 40;
 
-export type Drawing = Generation & { batch: Batch };
+/** A generation that a worker has, with what it has to know of its batch. */
+export type Drawing = Generation & {
+  readonly batch: Pick<Batch, 'guildId' | 'botInside' | 'production' | 'createdAt'>;
+};
 
+/** No columns of a generation where none was taken. */
+type TakenRow = (Generation | { id: null }) &
+  Drawing['batch'] & { readonly moved: number; readonly shown: readonly string[] | null };
+
+/** They wait from now on. Of those that are equal to one that waits or is being drawn, each waits for that one to end. */
 export async function createGenerations(
   tx: Transaction,
   generations: readonly Prisma.GenerationCreateManyInput[],
-): Promise<void> {
+): Promise<Wake> {
+  const twins = await twinsOf(
+    tx,
+    generations.map(({ key }) => key),
+  );
   // 400 at once took Prisma 170 ms, all of them the event loop's.
-  for (let from = 0; from < generations.length; from += CREATED_AT_ONCE)
-    await tx.generation.createMany({ data: generations.slice(from, from + CREATED_AT_ONCE) });
+  for (let from = 0; from < generations.length; from += CREATED_AT_ONCE) {
+    const data = generations.slice(from, from + CREATED_AT_ONCE);
+    await tx.generation.createMany({
+      data: data.map((one) => ({ ...one, twinId: twins.get(one.key) ?? null })),
+    });
+  }
+  return wait(
+    tx,
+    await tx.generation.findMany({ where: { batchId: generations[0]?.batchId ?? '', twinId: null } }),
+  );
 }
 
-/** Takes a generation for a worker; null when it ended, was cancelled, or another live worker has it. */
-export async function startGeneration(id: string, workerId: string): Promise<Drawing | null> {
-  const { count } = await db.generation.updateMany({
-    where: { id, state: 'queued', batch: { state: 'open' } },
-    data: { state: 'running', workerId, startedAt: new Date(), progress: 0, attempts: { increment: 1 } },
+/** key → an equal one that waits or is being drawn. It can't end before this transaction does. */
+async function twinsOf(tx: Transaction, keys: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx.$queryRaw<{ id: string; key: string }[]>`
+    SELECT id, key FROM "Generation" WHERE key = ANY(${[...keys]}) AND state IN ('queued', 'running') AND "twinId" IS NULL
+    ORDER BY id FOR SHARE`;
+  return new Map(rows.map(({ id, key }) => [key, id]));
+}
+
+/** They are in the backlog from now on. */
+async function wait(tx: Transaction, waiting: readonly Generation[]): Promise<Wake> {
+  await joinFlows(tx, waiting);
+  return wakeWorkers(waiting);
+}
+
+/** Jobs for one accepted batch, at most: more workers than these are rarely idle at once, and each looks for itself soon. */
+const JOBS_MAX = 8;
+/** Ids of jobs in a queue, so that no more can be in it, however much is asked for while all workers draw. */
+const JOB_IDS = 1_024;
+
+/**
+ * Tells workers that something waits; to be called once the transaction is committed. A job names one that waits; which is next is
+ * chosen when a worker takes it.
+ */
+function wakeWorkers(waiting: readonly Pick<Generation, 'id' | 'bundle'>[]): Wake {
+  return () => {
+    for (const { id, bundle } of waiting.slice(0, JOBS_MAX)) {
+      const slot = Number.parseInt(id.slice(-4), 16) % JOB_IDS;
+      queues().addSoon('generation', { generationId: id }, { id: `turn-${slot}`, bundle });
+    }
+  };
+}
+
+/**
+ * Gives a worker its turn: takes its pictures, unless another turn was given since the look, or they ended since.
+ *
+ * @returns null when another turn was given: look again
+ */
+export async function takeTurn(
+  bundle: string,
+  { version }: Look,
+  { pictures, given, clock }: Turn,
+  workerId: string,
+): Promise<Drawing[] | null> {
+  const ids = pictures.map(({ id }) => id);
+  const taken = Prisma.sql`taken`;
+  const rows = await db.$queryRaw<TakenRow[]>`
+    WITH clock AS (${moveClock(bundle, version, clock)}),
+    taken AS (
+      UPDATE "Generation" SET state = 'running', "workerId" = ${workerId}, "startedAt" = now(), progress = 0, attempts = attempts + 1
+      WHERE id = ANY(${ids}) AND state = 'queued' AND "twinId" IS NULL AND EXISTS (SELECT 1 FROM clock)
+      RETURNING *),
+    flows AS (${giveFlows(bundle, given, taken)}),
+    shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM taken`)})
+    SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt",
+      (SELECT count(*)::int FROM clock) AS moved, (SELECT array_agg(id) FROM shown) AS shown
+    FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"`;
+  const [first] = rows;
+  if (!first?.moved) return null;
+  wakeCourier(first.shown ?? []);
+  const drawings = rows.flatMap((row): Drawing[] => {
+    const { moved: _, shown: __, guildId, botInside, production, createdAt, ...generation } = row;
+    return generation.id === null
+      ? []
+      : [{ ...generation, batch: { guildId, botInside, production, createdAt } }];
   });
-  if (!count) return null;
-  const generation = await db.generation.findUniqueOrThrow({ where: { id }, include: { batch: true } });
-  const wake = await changed(db, { batchId: generation.batchId, kind: { in: ['card', 'status'] } });
-  wake();
-  return generation;
+  return drawings.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
 }
 
 /**
@@ -65,18 +143,18 @@ export interface Finish {
   readonly reused: boolean;
 }
 
-/** @returns false when it was no longer this worker's */
+/** @returns null when it was no longer this worker's */
 export async function markDone(
   tx: Transaction,
   id: string,
   workerId: string,
   finish: Finish,
-): Promise<boolean> {
+): Promise<Wake | null> {
   const { count } = await tx.generation.updateMany({
     where: { id, state: 'running', workerId },
     data: { ...finish, state: 'done', endedAt: new Date(), progress: 1 },
   });
-  return count > 0;
+  return count ? releaseTwins(tx, [{ id }]) : null;
 }
 
 export type EndWithout =
@@ -88,48 +166,40 @@ export async function markEnded(
   tx: Transaction,
   where: Prisma.GenerationWhereInput,
   end: EndWithout,
-): Promise<Generation[]> {
-  return tx.generation.updateManyAndReturn({ where, data: { ...end, endedAt: new Date() } });
+): Promise<{ readonly ended: readonly Generation[]; readonly wake: Wake }> {
+  const ended = await tx.generation.updateManyAndReturn({ where, data: { ...end, endedAt: new Date() } });
+  await leaveFlows(
+    tx,
+    ended.filter(({ workerId, twinId }) => workerId === null && twinId === null),
+  );
+  return { ended, wake: await releaseTwins(tx, ended) };
 }
 
-/** Puts it back into the backlog. `admitted`: BullMQ still has its job. @returns null when it was no longer this worker's */
+/** Those that waited for one of these to end are in the backlog from now on. */
+async function releaseTwins(tx: Transaction, ended: readonly Pick<Generation, 'id'>[]): Promise<Wake> {
+  const released = await tx.generation.updateManyAndReturn({
+    where: { twinId: { in: ended.map(({ id }) => id) }, state: 'queued' },
+    data: { twinId: null },
+  });
+  return wait(tx, released);
+}
+
+/** Lets go those whose twin has ended without them, which should never be. @returns how many */
+export async function releaseLostTwins(): Promise<number> {
+  return db.$executeRaw`
+    UPDATE "Generation" g SET "twinId" = NULL WHERE g."twinId" IS NOT NULL AND g.state = 'queued'
+      AND NOT EXISTS (SELECT 1 FROM "Generation" twin WHERE twin.id = g."twinId" AND twin."endedAt" IS NULL)`;
+}
+
+/** Puts it back into the backlog. @returns null when it was no longer this worker's */
 export async function markQueued(
   tx: Transaction,
   id: string,
   workerId: string,
-  admitted: boolean,
-): Promise<Generation | null> {
+): Promise<{ readonly given: Generation; readonly wake: Wake } | null> {
   const [given] = await tx.generation.updateManyAndReturn({
     where: { id, state: 'running', workerId },
-    data: { state: 'queued', workerId: null, progress: 0, ...(!admitted && { admittedAt: null }) },
+    data: { state: 'queued', workerId: null, progress: 0 },
   });
-  return given ?? null;
-}
-
-/**
- * Notes that it is handed to BullMQ.
- *
- * @param at later than any before: the order of admission is read from it
- * @returns null when it is not waiting any more
- */
-export async function markAdmitted(
-  tx: Transaction,
-  id: string,
-  at: Date,
-): Promise<Pick<Generation, 'id' | 'attempts'> | null> {
-  const [admitted] = await tx.generation.updateManyAndReturn({
-    where: { id, state: 'queued', admittedAt: null },
-    data: { admittedAt: at },
-    select: { id: true, attempts: true },
-  });
-  return admitted ?? null;
-}
-
-/** Puts back into the backlog what BullMQ has lost. Returns how many. */
-export async function markNotAdmitted(ids: readonly string[]): Promise<number> {
-  const { count } = await db.generation.updateMany({
-    where: { id: { in: [...ids] }, state: 'queued' },
-    data: { admittedAt: null },
-  });
-  return count;
+  return given ? { given, wake: await wait(tx, [given]) } : null;
 }

@@ -2,6 +2,8 @@
  * How fast the parts are: `npm run bench [-- NAME…]`. Seconds differ from machine to machine; so what can be is measured beside
  * something known, in one run. Ends with 1 when a goal is missed.
  */
+
+import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
 import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
@@ -9,7 +11,7 @@ import { sheet } from './sheet.ts';
 import { start } from './start.ts';
 import { words } from './words.ts';
 
-const benches: Readonly<Record<string, Bench>> = { portrait, pipeline, sheet, start, words };
+const benches: Readonly<Record<string, Bench>> = { portrait, pipeline, sheet, start, words, fairness };
 
 const names = process.argv.slice(2);
 if (names.every((name) => Object.hasOwn(benches, name))) {

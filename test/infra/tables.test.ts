@@ -2,22 +2,28 @@
 import { globSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 
-const WRITE = /\b(?:db|tx)\.(\w+)\.(?:create|update|upsert|delete)\w*\(/g;
+const WRITE =
+  /\b(?:db|tx)\.(\w+)\.(?:create|update|upsert|delete)\w*\(|\b(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"/g;
 
 it('each table is written by one file', () => {
   const writers = new Map<string, Set<string>>();
   for (const file of globSync('{src,commands}/**/*.ts')) {
-    for (const [, table = ''] of readFileSync(file, 'utf8').matchAll(WRITE))
-      writers.set(table, (writers.get(table) ?? new Set()).add(file));
+    for (const [, model, table = ''] of readFileSync(file, 'utf8').matchAll(WRITE)) {
+      const name = model ?? table.charAt(0).toLowerCase() + table.slice(1);
+      writers.set(name, (writers.get(name) ?? new Set()).add(file));
+    }
   }
   const several = [...writers].filter(([, files]) => files.size > 1);
   expect(several.map(([table, files]) => `${table}: ${[...files].join(', ')}`)).toEqual([]);
   expect([...writers.keys()].sort()).toEqual([
     'auditEvent',
     'batch',
+    'clock',
+    'cost',
     'delivery',
     'faceFolder',
     'facePhoto',
+    'flow',
     'generation',
     'guildSettings',
     'idea',

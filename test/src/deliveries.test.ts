@@ -10,7 +10,6 @@ import {
 } from '#src/batches/ending.ts';
 import { db, type Verdict } from '#src/doors/db.ts';
 import { queues } from '#src/doors/queue.ts';
-import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
 import type { Actor } from '#src/people/people.ts';
@@ -18,6 +17,7 @@ import { publishImage, unpublishImage } from '#src/publishing.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { TRUSTED_GUILD } from '#test/support/staff.ts';
+import { startGeneration } from '#test/support/taking.ts';
 
 interface Scene {
   readonly me: Actor;
@@ -57,7 +57,7 @@ const changes: [string, (scene: Scene) => Promise<unknown>, (scene: Scene) => Pr
   ['flagged', async () => {}, (scene) => draw(scene, 'flagged')],
   ['failed', begin, ({ generationId }) => failGeneration(generationId, 'w', 'internal')],
   ['abandoned', begin, ({ generationId }) => abandonGeneration(generationId, 'w')],
-  ['handed back', begin, ({ generationId }) => handBack(generationId, 'w', false)],
+  ['handed back', begin, ({ generationId }) => handBack(generationId, 'w')],
   ['stopped', async () => {}, ({ batchId }) => endBatch(batchId, 'stopped')],
   ['deleted', draw, ({ me, generationId }) => deleteImage(me, generationId)],
   ['published', draw, async (scene) => publishImage(scene.me, (await imageOf(scene)).id)],
@@ -81,7 +81,8 @@ const changes: [string, (scene: Scene) => Promise<unknown>, (scene: Scene) => Pr
 const woken: string[] = [];
 beforeEach(() => {
   woken.length = 0;
-  vi.spyOn(queues(), 'addSoon').mockImplementation((_, payload, options) => {
+  vi.spyOn(queues(), 'addSoon').mockImplementation((kind, payload, options) => {
+    if (kind !== 'delivery') return; // workers are woken as well
     expect(payload).toEqual({ deliveryId: options?.id });
     woken.push(options?.id ?? '');
   });

@@ -6,13 +6,14 @@ import { db } from '#src/doors/db.ts';
 import * as queue from '#src/doors/queue.ts';
 import { failureOf, failureSentence } from '#src/errors.ts';
 import { addPhotos, faceIn, finishFaceCheck, giveConsent } from '#src/faces.ts';
-import { reportProgress, startGeneration } from '#src/generations/generations.ts';
+import { reportProgress } from '#src/generations/generations.ts';
 import type { Actor } from '#src/people/people.ts';
 import { sayIn } from '#src/say.ts';
 import { removeFolder, withdrawConsent } from '#src/withdrawal.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { startGeneration } from '#test/support/taking.ts';
 import { inTurns } from '#test/support/turns.ts';
 
 vi.mock('#src/doors/storage.ts', async (original) =>
@@ -127,7 +128,7 @@ describe.each(ways)('when %s', (_, takeBack, failure, sentence) => {
     expect(await rowOf(ids[0]!)).toMatchObject({ state: 'failed', failure });
     expect(await spent(batch.id)).toBe(0);
     // Nor does anything bring it back.
-    await handBack(ids[0]!, 'w', false);
+    await handBack(ids[0]!, 'w');
     expect((await rowOf(ids[0]!)).state).toBe('failed');
   });
 

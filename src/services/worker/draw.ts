@@ -1,5 +1,7 @@
-/** One generation, from its job to its end: taken, drawn or copied, judged, stored; or ended without a picture. */
+/** One turn, from its rows to their ends: each drawn or copied, judged, stored; or ended without a picture. */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { learnCost } from '#src/backlog/costs.ts';
 import { cellKey } from '#src/batches/cells.ts';
 import {
   abandonGeneration,
@@ -10,82 +12,134 @@ import {
 } from '#src/batches/ending.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import { loraHash, UnknownLoraError } from '#src/bundles/loras.ts';
-import { log } from '#src/doors/log.ts';
-import type { JobContext } from '#src/doors/queue.ts';
+import { log, withContext } from '#src/doors/log.ts';
 import { isFull } from '#src/doors/storage.ts';
 import { failureOf, UserError } from '#src/errors.ts';
 import { type Face, faceIn } from '#src/faces.ts';
-import { type Drawing, reportProgress, startGeneration } from '#src/generations/generations.ts';
+import { type Drawing, MAX_ATTEMPTS, reportProgress } from '#src/generations/generations.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { everyMs } from '../timers.ts';
 import type { Artist } from './artist.ts';
-import { measurePicture, type Pace } from './pace.ts';
-import { portraitTask } from './requests/portrait.ts';
+import type { DrawResult } from './protocol.ts';
+import { type PortraitTask, portraitTask } from './requests/portrait.ts';
 import type { Room } from './room.ts';
 
 /** How often progress goes to Postgres, and so how soon a cancel is seen. ms */
 const PROGRESS_EVERY_MS = 400;
+/** A turn that has so long to go is nearly drawn. ms */
+const NEARLY_MS = 500;
+/** Progress below this says nothing of a turn's speed. */
+const TELLING = 0.05;
+/** Pause before one is handed back that could not be drawn, times its tries. ms */
+const PAUSE_MS = 1_000;
 
 export interface Me {
   /** the Worker row's */
   readonly id: string;
+  /** the bundle's name */
+  readonly bundle: string;
   /** the bundle's */
   readonly dir: string;
   /** the bundle's */
   readonly hash: string;
   readonly artist: Artist;
-  readonly pace: Pace;
   readonly room: Room;
 }
 
-/** Does nothing where the generation has ended, or is another's. @throws what BullMQ is to try again */
-export async function drawOne(generationId: string, me: Me, context: JobContext): Promise<void> {
-  const drawing = await startGeneration(generationId, me.id);
-  if (!drawing) return;
+export interface TurnInHand {
+  /** the thread is free soon, or already */
+  readonly nearlyDrawn: Promise<void>;
+  readonly ended: Promise<unknown>;
+}
 
+/** What is drawn, one after another. */
+let thread: Promise<unknown> = Promise.resolve();
+
+/**
+ * @param forced ends what is drawn at its next step, and hands it back
+ * @param gone told of each that has ended, or is another's by now
+ */
+export function drawTurn(
+  drawings: readonly Drawing[],
+  me: Me,
+  forced: AbortSignal,
+  gone: (generationId: string) => void,
+): TurnInHand {
+  const { promise: nearlyDrawn, resolve: nearly } = Promise.withResolvers<void>();
+  const all = drawings.map((drawing) =>
+    withContext({ generationId: drawing.id }, () =>
+      drawOne(drawing, me, forced, nearly).finally(() => gone(drawing.id)),
+    ),
+  );
+  return { nearlyDrawn, ended: Promise.all(all).finally(nearly) };
+}
+
+async function drawOne(drawing: Drawing, me: Me, forced: AbortSignal, nearly: () => void): Promise<void> {
   const cancelled = new AbortController();
   try {
-    await draw(drawing, me, AbortSignal.any([context.signal, cancelled.signal]), cancelled);
+    await drawAndKeep(drawing, me, AbortSignal.any([forced, cancelled.signal]), cancelled, nearly);
     me.room.kept();
   } catch (error) {
-    if (cancelled.signal.aborted) {
-      await abandonGeneration(generationId, me.id);
-    } else if (error instanceof UserError) {
-      await failGeneration(generationId, me.id, failureOf(error));
-    } else if (isFull(error)) {
-      me.room.notKept();
-      await failGeneration(generationId, me.id, failureOf(error));
-    } else if (context.lastAttempt) {
-      log.error({ err: error }, 'not drawn');
-      await failGeneration(generationId, me.id, failureOf(error));
-    } else {
-      log.warn({ err: error }, 'not drawn this time');
-      await handBack(generationId, me.id, true);
-      throw error; // BullMQ tries again
-    }
+    // Postgres may be away while it ends: what the row says then is put right by the lease.
+    await endWithout(drawing, me, error, cancelled.signal.aborted, forced).catch((err: unknown) =>
+      log.warn({ err }, 'not ended: its row is put right later'),
+    );
   }
 }
 
-async function draw(asked: Drawing, me: Me, signal: AbortSignal, cancelled: AbortController): Promise<void> {
-  const { request, loras } = portraitTask(asked);
-  const bundleHash = await hashWith(me, loras);
+async function endWithout(
+  { id, attempts }: Drawing,
+  me: Me,
+  error: unknown,
+  isCancelled: boolean,
+  forced: AbortSignal,
+): Promise<unknown> {
+  if (isCancelled) return abandonGeneration(id, me.id);
+  if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error));
+  if (isFull(error)) {
+    me.room.notKept();
+    return failGeneration(id, me.id, failureOf(error));
+  }
+  if (attempts >= MAX_ATTEMPTS && !forced.aborted) {
+    log.error({ err: error }, 'not drawn');
+    return failGeneration(id, me.id, failureOf(error));
+  }
+  log.warn({ err: error }, 'not drawn this time');
+  await sleep(PAUSE_MS * attempts, undefined, { signal: forced }).catch(() => {});
+  return handBack(id, me.id);
+}
+
+/** What is known of it before the thread is asked. */
+interface Ready extends PortraitTask {
+  readonly drawing: Drawing;
+  readonly face: Face | null;
+  readonly bundleHash: string;
+  readonly photoIds: readonly string[];
+}
+
+async function makeReady(asked: Drawing, me: Me): Promise<Ready> {
+  const task = portraitTask(asked);
+  const bundleHash = await hashWith(me, task.loras);
   const face = await faceOf(asked);
-  const photoIds = face?.photoIds ?? [];
   const drawing = face ? { ...asked, key: keyWith(face, asked) } : asked;
+  return { ...task, drawing, face, bundleHash, photoIds: face?.photoIds ?? [] };
+}
+
+async function drawAndKeep(
+  asked: Drawing,
+  me: Me,
+  signal: AbortSignal,
+  cancelled: AbortController,
+  nearly: () => void,
+): Promise<void> {
+  const ready = await makeReady(asked, me);
+  const { drawing, bundleHash, photoIds } = ready;
   if (await reuseImage(drawing, me.id, bundleHash, photoIds)) return log.info('reused');
 
-  const measure = measurePicture(me.pace, drawing.steps);
-  const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
-    if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
-  });
-  const result = await me.artist.draw(request, face, loras, {
-    signal,
-    onProgress(progress) {
-      measure(progress);
-      report(progress);
-    },
-  });
+  const turn = thread.then(() => drawIn(ready, me, signal, cancelled, nearly));
+  thread = turn.catch(() => {});
+  const result = await turn;
   const png = Buffer.from(result.png.buffer);
   await finishGeneration(drawing, me.id, {
     ...result,
@@ -95,8 +149,31 @@ async function draw(asked: Drawing, me: Me, signal: AbortSignal, cancelled: Abor
     bundleHash,
     photoIds,
   });
-  measure(1);
   log.info({ timings: result.timings }, 'drawn');
+  const { bundle, width, height, steps } = drawing;
+  const gpuMs = Object.values(result.timings).reduce((sum, ms) => sum + ms, 0);
+  await learnCost(bundle, { width, height, steps, face: ready.face !== null }, gpuMs);
+}
+
+async function drawIn(
+  { request, face, loras, drawing }: Ready,
+  me: Me,
+  signal: AbortSignal,
+  cancelled: AbortController,
+  nearly: () => void,
+): Promise<DrawResult> {
+  const begunAt = performance.now();
+  const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
+    if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
+  });
+  return me.artist.draw(request, face, loras, {
+    signal,
+    onProgress(progress) {
+      report(progress);
+      const leftMs = ((performance.now() - begunAt) / progress) * (1 - progress);
+      if (progress > TELLING && leftMs < NEARLY_MS) nearly();
+    },
+  });
 }
 
 /**

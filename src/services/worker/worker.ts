@@ -10,31 +10,33 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
-import { admit, readmitLost } from '#src/backlog/admission.ts';
 import { isFirst, joinFleet, leaveFleet, tellState, type WorkerState } from '#src/backlog/fleet.ts';
+import { forgetFlows, recountFlows } from '#src/backlog/flows.ts';
 import { handBack } from '#src/batches/ending.ts';
 import { bundleHash } from '#src/bundles/inspect.ts';
 import { listLoras } from '#src/bundles/loras.ts';
-import { log, withContext } from '#src/doors/log.ts';
+import { log } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
 import { isAway } from '#src/doors/postgres.ts';
-import { connectQueues, type Queues } from '#src/doors/queue.ts';
+import { connectQueues, type Queues, type QueueWorker } from '#src/doors/queue.ts';
 import { finishFaceCheck, photoToCheck, removeStalePhotos, requeueWaitingChecks } from '#src/faces.ts';
 import { fileCheck } from '#src/file-check.ts';
+import { releaseLostTwins } from '#src/generations/generations.ts';
 import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
 import { type Artist, startArtist } from './artist.ts';
-import { drawOne } from './draw.ts';
 import { forgetWithdrawn } from './faces-in-memory.ts';
 import { holdLease } from './lease.ts';
-import { makePace } from './pace.ts';
 import { watchRoom } from './room.ts';
+import { openStudio, type Studio } from './studio.ts';
 
 /** A lock not renewed for this long is taken over: this process's event loop may pause for half of it at most. ms */
 const LOCK_MS = 15_000;
-const ADMIT_EVERY_MS = 250;
+/** Whoever makes something wait wakes workers; a wake that was lost costs this. ms */
+const LOOK_EVERY_MS = 1_000;
 const RECONCILE_EVERY_MS = 5_000;
 const TELL_EVERY_MS = 5_000;
+const TIDY_EVERY_MS = 60_000;
 /** ms; a page of files each time */
 const CHECK_FILES_EVERY_MS = 1_000;
 /** How long drawing may go on while we stop. What is left of a stopping machine's time is for handing back. ms */
@@ -71,57 +73,58 @@ export async function startWorker(
   const hash = await bundleHash(dir, artist.files);
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
-  const pace = makePace();
   const state = async (): Promise<WorkerState> => ({
     sessions: [...sessions.values()],
     loras: await listLoras(dir),
-    msPerStep: pace.msPerStep,
     aside: room.isFull ? 'storage_full' : null,
   });
   const enter = async () => joinFleet({ id, bundle, bundleHash: hash }, await state());
   const tell = async () => tellState(id, await state());
 
   const inHand = new Set<string>();
-  const takePictures = () =>
-    queues.work(
-      'generation',
-      async ({ generationId }, context) => {
-        inHand.add(generationId);
-        try {
-          await withContext({ generationId }, () => drawOne(generationId, me, context));
-        } finally {
-          inHand.delete(generationId);
-        }
-      },
-      { bundle, lockMs: LOCK_MS },
-    );
+  const warm = { loras: new Set(['']), faceIds: new Set<string>() };
+  let studio: Studio | null = null;
+  let wakes: QueueWorker | null = null;
+  const takePictures = () => {
+    const opened = openStudio(me, () => warm, inHand);
+    studio = opened;
+    wakes = queues.work('generation', () => opened.drain(), { bundle, lockMs: LOCK_MS });
+  };
+  const takeNone = async () => {
+    await Promise.all([studio?.close(), wakes?.close()]);
+  };
   const room = watchRoom({
     async full() {
-      await Promise.all([draw.close(), tell()]);
+      await Promise.all([takeNone(), tell()]);
     },
     async free() {
-      draw = takePictures();
+      takePictures();
       await tell();
     },
   });
-  const me = { id, dir, hash, artist, pace, room };
+  const me = { id, bundle, dir, hash, artist, room };
 
   await untilBack(enter);
   const stopHolding = holdLease(id, inHand, enter);
-  let draw = takePictures();
+  takePictures();
   const faceChecks = queues.work('face-check', ({ photoId }) => checkOne(photoId, artist), {
     lockMs: LOCK_MS,
   });
 
   const stopping = [
-    repeat(ADMIT_EVERY_MS, () => admit(queues, bundle)),
+    repeat(LOOK_EVERY_MS, async () => studio?.drain()),
     repeat(TELL_EVERY_MS, tell),
     repeat(FORGET_EVERY_MS, () => forgetWithdrawn(artist)),
     repeat(RECONCILE_EVERY_MS, async () => {
-      const lost = await readmitLost(queues, bundle);
-      if (lost) log.info({ lost }, 'generations put back that the queue had lost');
       await requeueWaitingChecks(queues);
       await removeStalePhotos();
+    }),
+    repeat(TIDY_EVERY_MS, async () => {
+      if (!(await isFirst(id))) return;
+      await forgetFlows();
+      const twins = await releaseLostTwins();
+      const counted = await recountFlows();
+      if (twins || counted) log.error({ twins, counted }, 'what waits was counted wrongly: put right');
     }),
     repeat(
       CHECK_FILES_EVERY_MS,
@@ -139,16 +142,17 @@ export async function startWorker(
     id,
     artist,
     async close() {
-      await Promise.all([room.close(), ...stopping.map((stop) => stop())]);
-      const drained = Promise.all([draw.close(), faceChecks.close()]);
+      await room.close();
+      const drained = Promise.all([takeNone(), faceChecks.close(), ...stopping.map((stop) => stop())]);
       const late = sleep(DRAIN_MS, false, { ref: false });
       if (!(await Promise.race([drained.then(() => true), late]))) {
         for (const generationId of inHand) {
-          await handBack(generationId, id, false).catch((error: unknown) =>
+          await handBack(generationId, id).catch((error: unknown) =>
             log.warn({ err: error, generationId }, 'not handed back: it will be taken over'),
           );
         }
-        await draw.close(true); // ends it at its next step
+        studio?.abort();
+        await wakes?.close(true);
       }
       await drained;
       await artist.close();

@@ -1,47 +1,62 @@
 import { describe, expect, it } from 'vitest';
-import { type Running, readyInMs } from '#src/backlog/forecast.ts';
+import { forecast, type Run, type Running } from '#src/backlog/forecast.ts';
+import { startOfTime, type TierRule } from '#src/backlog/order.ts';
 
-const mine = (steps: number) => ({ batchId: 'mine', steps });
-const other = (steps: number) => ({ batchId: 'other', steps });
-const base = { running: [], workers: 1, msPerStep: 10 };
+const RULES: readonly TierRule[] = [
+  { name: 'turbo', weight: 8, targetMs: 2_000, capMs: null },
+  { name: 'fast', weight: 3, targetMs: 10_000, capMs: null },
+];
 
-describe('readyInMs', () => {
-  it('is steps left × speed', () => {
-    expect(readyInMs('mine', { ...base, waiting: [other(30), mine(20), other(40)] })).toBe(500);
-    expect(readyInMs('mine', { ...base, waiting: [mine(20), other(40), mine(20)] })).toBe(800);
-    expect(readyInMs('nobody’s', { ...base, waiting: [other(30)] })).toBe(0);
+function run(batchId: string, pictures: number, costMs: number, changes: Partial<Run> = {}): Run {
+  const flow = { tier: 'fast', userId: `who asked for ${batchId}`, loras: '', faceId: null };
+  return { ...flow, givenMs: 0, since: 0, batchId, pictures, costMs: pictures * costMs, ...changes };
+}
+
+function placesIn(runs: readonly Run[], running: readonly Running[] = [], workers = 1) {
+  return forecast({ clock: startOfTime, runs, running, workers }, RULES, 0);
+}
+
+describe('a forecast', () => {
+  it('is what the order gives: four at once of one person alone, and with another in turns', () => {
+    expect(placesIn([run('mine', 6, 100)]).get('mine')).toEqual({ ahead: 0, readyMs: 600 });
+    const both = placesIn([run('first', 2, 100, { since: 1 }), run('second', 1, 100, { since: 2 })]);
+    expect(both.get('first')).toEqual({ ahead: 0, readyMs: 300 });
+    // They share the turn.
+    expect(both.get('second')).toEqual({ ahead: 1, readyMs: 300 });
   });
 
-  it('gives the next picture to the worker that is free first', () => {
-    const waiting = [other(100), other(20), mine(20)];
-    expect(readyInMs('mine', { ...base, workers: 2, waiting })).toBe(400);
-    expect(readyInMs('mine', { ...base, workers: 3, waiting })).toBe(200);
-    // A single picture is not drawn faster by more workers.
-    expect(readyInMs('mine', { ...base, workers: 8, waiting: [mine(20)] })).toBe(200);
+  it('has what is drawn go on first, and shares what waits among the workers', () => {
+    const running = [{ workerId: 'w', batchId: 'other', costMs: 1_000, progress: 0.5, elapsedMs: 500 }];
+    expect(placesIn([run('mine', 1, 100)], running).get('mine')).toEqual({ ahead: 0, readyMs: 600 });
+    expect(placesIn([run('mine', 1, 100)], running, 2).get('mine')).toEqual({ ahead: 0, readyMs: 100 });
+    expect(placesIn([], running).get('other')).toEqual({ ahead: 0, readyMs: 500 });
   });
 
-  it('counts as one worker where none is alive: somebody will come', () => {
-    expect(readyInMs('mine', { ...base, workers: 0, waiting: [mine(20)] })).toBe(200);
+  it('takes a picture that has just begun for as long as was estimated, and another for as fast as it goes', () => {
+    const just = { workerId: 'w', batchId: 'mine', costMs: 400, progress: 0.01, elapsedMs: 5_000 };
+    expect(placesIn([], [just]).get('mine')?.readyMs).toBe(400);
+    expect(placesIn([], [{ ...just, progress: 0.5 }]).get('mine')?.readyMs).toBe(5_000);
   });
 
-  it('waits for what is being drawn, by its own speed once that can be told', () => {
-    const begun: Running = { batchId: 'other', steps: 100, progress: 0.5, elapsedMs: 3_000 };
-    expect(readyInMs('mine', { ...base, running: [begun], waiting: [mine(20)] })).toBe(3_200);
-    const justBegun = { ...begun, progress: 0.01, elapsedMs: 5_000 };
-    expect(readyInMs('mine', { ...base, running: [justBegun], waiting: [mine(20)] })).toBe(1_200);
+  it('of a batch that comes after thousands says no less than what is before it, and takes no longer to say so', () => {
+    const others = Array.from({ length: 40 }, (_, i) => run(`${i}`, 100, 100, { since: i, batchId: null }));
+    const mine = placesIn([...others, run('mine', 500, 100, { since: 99 })]).get('mine')!;
+    expect(mine.ahead).toBeLessThan(60);
+    // 4,500 pictures of 100 ms in all, and it is among the last to end.
+    expect(mine.readyMs).toBeGreaterThan(300_000);
+    expect(mine.readyMs).toBeLessThan(600_000);
   });
 
   // Seen once: "ready" moved 47 s in 44 s, of a picture of 150 steps that took its time.
   it.each([0.2, 1, 5])(
     'tells a moment that stays while the clock goes on, when it draws %f × as fast as known',
     (factor) => {
-      const known = 20;
-      const steps = 150;
-      const total = (steps * known) / factor;
+      const costMs = 3_000;
+      const total = costMs / factor;
       const told: number[] = [];
       for (let now = 0.1 * total; now < total; now += total / 20) {
-        const running = [{ batchId: 'mine', steps, progress: now / total, elapsedMs: now }];
-        told.push(now + readyInMs('mine', { running, waiting: [], workers: 1, msPerStep: known }));
+        const running = [{ workerId: 'w', batchId: 'mine', costMs, progress: now / total, elapsedMs: now }];
+        told.push(now + placesIn([], running).get('mine')!.readyMs);
       }
       for (const moment of told) expect(moment).toBeCloseTo(total, 6);
     },

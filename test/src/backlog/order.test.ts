@@ -1,140 +1,191 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Backlog, type Flow, inOrder, type Turn } from '#src/backlog/order.ts';
+import {
+  type Clock,
+  type Flow,
+  nextTurn,
+  startOfTime,
+  type TierRule,
+  TURN_MAX,
+  type Turn,
+  type Warm,
+} from '#src/backlog/order.ts';
+import { Backlog } from '#src/backlog/waiting.ts';
+import { simulate } from '#test/bench/fairness/simulation.ts';
 
-const TIERS = ['turbo', 'fast', 'relax'];
+const RULES: readonly TierRule[] = [
+  { name: 'turbo', weight: 8, targetMs: 2_000, capMs: null },
+  { name: 'fast', weight: 3, targetMs: 10_000, capMs: null },
+  { name: 'relax', weight: 1, targetMs: 300_000, capMs: 600_000 },
+];
+const COLD: Warm = { loras: new Set(), faceIds: new Set() };
+const warm = (loras: string, ...faceIds: string[]): Warm => ({
+  loras: new Set([loras]),
+  faceIds: new Set(faceIds),
+});
 
+let ids = 0;
 function flow(tier: string, userId: string, pictures: number, changes: Partial<Flow> = {}): Flow {
-  const runs = [{ batchId: `${userId} in ${tier}`, pictures, steps: 20 * pictures }];
-  return { tier, userId, servedAt: null, since: 0, runs, ...changes };
-}
-const backlog = (...flows: Flow[]): Backlog => ({ flows, tierServedAt: servedIn(flows) });
-
-function servedIn(flows: readonly Flow[]): Map<string, number> {
-  const served = new Map<string, number>();
-  for (const { tier, servedAt } of flows)
-    if (servedAt !== null) served.set(tier, Math.max(served.get(tier) ?? 0, servedAt));
-  return served;
+  const waiting = Array.from({ length: pictures }, () => ({ id: `${++ids}`, costMs: 100, shape: 'a' }));
+  const base = { tier, userId, loras: '', faceId: null, givenMs: 0, since: 0 };
+  return { ...base, pictures: waiting, ...changes };
 }
 
-const people = (turns: Iterable<Turn>) => [...turns].map(({ userId }) => userId).join(' ');
-const order = (of: Backlog) => inOrder(of, TIERS);
+const choose = (flows: readonly Flow[], about: Warm = COLD, clock: Clock = startOfTime, now = 0) =>
+  nextTurn(clock, flows, about, RULES, now)!;
+const people = ({ pictures }: Turn) => pictures.map(({ flow: { userId } }) => userId).join(' ');
 
-describe('the order', () => {
-  it('lets people take turns, and a person’s own pictures come as they were asked for', () => {
-    expect(people(order(backlog(flow('fast', 'a', 3), flow('fast', 'b', 1, { since: 1 }))))).toBe('a b a a');
-    const two = flow('fast', 'a', 0, {
-      runs: [
-        { batchId: 'first', pictures: 2, steps: 60, ids: ['1', '2'] },
-        { batchId: 'second', pictures: 1, steps: 20, ids: ['3'] },
-      ],
-    });
-    expect([...order(backlog(two))].map(({ batchId, steps, id }) => [batchId, steps, id])).toEqual([
-      ['first', 30, '1'],
-      ['first', 30, '2'],
-      ['second', 20, '3'],
-    ]);
+/** Who is begun, turn by turn, until nothing waits. */
+function all(flows: readonly Flow[], about = COLD): string[] {
+  const backlog = new Backlog();
+  for (const { pictures, ...one } of flows) backlog.put(one, pictures);
+  const turns: string[] = [];
+  let clock = startOfTime;
+  for (;;) {
+    const turn = nextTurn(clock, backlog.look(about), about, RULES, 0);
+    if (!turn) return turns;
+    turns.push(people(turn));
+    backlog.take(turn, 0);
+    clock = turn.clock;
+  }
+}
+
+describe('a turn', () => {
+  it('is shared by as many as wait for what can be drawn together, four at most', () => {
+    expect(all([flow('fast', 'a', 6), flow('fast', 'b', 1, { since: 1 })])).toEqual(['a b a a', 'a a a']);
+    const five = ['a', 'b', 'c', 'd', 'e'].map((who, since) => flow('fast', who, 1, { since }));
+    expect(all(five)).toEqual(['a b c d', 'e']);
   });
 
-  it('begins with whom it served longest ago, and with who was never served before them', () => {
-    const all = backlog(
-      flow('fast', 'lately', 1, { servedAt: 9 }),
-      flow('fast', 'earlier', 1, { servedAt: 5 }),
-      flow('fast', 'never', 1, { since: 100 }),
-    );
-    expect(people(order(all))).toBe('never earlier lately');
+  it('has pictures of one shape and one set of LoRAs alone', () => {
+    const wide = [{ id: 'wide', costMs: 100, shape: 'wide' }];
+    const others = [
+      flow('fast', 'b', 1, { since: 1, loras: 'film' }),
+      flow('fast', 'c', 1, { since: 2, pictures: wide }),
+    ];
+    expect(all([flow('fast', 'a', 1), ...others])).toEqual(['a', 'b', 'c']);
   });
 
-  it('lets tiers take turns, whichever was served last, so that a flood of one starves no other', () => {
-    const flood = flow('turbo', 'flood', 4, { servedAt: 3 });
-    expect(people(order(backlog(flood, flow('relax', 'patient', 1))))).toBe(
-      'patient flood flood flood flood',
-    );
-    expect(people(order(backlog(flow('relax', 'r', 2), flow('turbo', 't', 2), flow('fast', 'f', 2))))).toBe(
-      't f r t f r',
-    );
-  });
-
-  it('does not make a tier wait for others that are empty', () => {
-    expect(people(order({ flows: [flow('fast', 'a', 2)], tierServedAt: new Map([['fast', 7]]) }))).toBe(
-      'a a',
-    );
-    expect(people(order(backlog()))).toBe('');
-  });
-
-  const anyBacklog = fc
-    .uniqueArray(
-      fc.record({
-        tier: fc.constantFrom(...TIERS),
-        userId: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
-        servedAt: fc.option(fc.nat(50)),
-        since: fc.nat(50),
-        runs: fc.array(fc.record({ pictures: fc.integer({ min: 1, max: 6 }), steps: fc.nat(300) }), {
-          minLength: 1,
-          maxLength: 3,
-        }),
-      }),
-      { selector: ({ tier, userId }) => `${tier} ${userId}`, maxLength: 14 },
-    )
-    // No two admissions have the same time.
-    .filter((flows) => distinct(flows.flatMap(({ servedAt }) => servedAt ?? [])))
-    .map((flows) =>
-      flows.map((one) => ({
-        ...one,
-        runs: one.runs.map((run, i) => ({ ...run, batchId: `${one.tier} ${one.userId} ${i}` })),
-      })),
-    );
-
-  it('is the same whether it is taken at once or one by one, as admission takes it', () => {
-    fc.assert(
-      fc.property(anyBacklog, fc.nat(20), (flows, emptyTier) => {
-        const tierServedAt = servedIn(flows);
-        // A flow that is empty by now was served in its tier too.
-        if (emptyTier) tierServedAt.set('fast', Math.max(tierServedAt.get('fast') ?? 0, 51 + emptyTier));
-        const atOnce = [...order({ flows, tierServedAt })].map(({ batchId }) => batchId);
-
-        const oneByOne: string[] = [];
-        let now = 100;
-        let left: readonly Flow[] = flows;
-        for (;;) {
-          const next = order({ flows: left, tierServedAt }).next().value;
-          if (!next) break;
-          oneByOne.push(next.batchId);
-          now++;
-          tierServedAt.set(next.tier, now);
-          left = left.map((one) =>
-            one.tier === next.tier && one.userId === next.userId ? { ...served(one), servedAt: now } : one,
-          );
-        }
-        expect(oneByOne).toEqual(atOnce);
-      }),
-      { numRuns: 2_000 },
-    );
-  });
-
-  it('delays nobody’s first picture by more than one picture a person and tier', () => {
-    fc.assert(
-      fc.property(anyBacklog, (flows) => {
-        const turns = [...order(backlog(...flows))];
-        for (const { tier, userId } of flows) {
-          const first = turns.findIndex((turn) => turn.tier === tier && turn.userId === userId);
-          const inTier = flows.filter((one) => one.tier === tier).length;
-          // Before it: at most one of each other person of its tier, and as many in each other tier and one.
-          expect(first).toBeLessThanOrEqual(inTier - 1 + (TIERS.length - 1) * inTier);
-        }
-        expect(turns).toHaveLength(flows.reduce((sum, { runs }) => sum + count(runs), 0));
-      }),
-    );
+  it('may be shared by another tier, as far as that is not ahead of its own', () => {
+    expect(people(choose([flow('turbo', 't', 1), flow('relax', 'r', 9, { since: 1 })]))).toBe('t r r r');
+    const ahead = { ...startOfTime, tiers: { relax: { time: 9_000, level: 0 } } };
+    const both = [flow('turbo', 't', 1), flow('relax', 'r', 9, { since: 1 })];
+    expect(people(choose(both, COLD, ahead))).toBe('t');
   });
 });
 
-const count = (runs: Flow['runs']) => runs.reduce((sum, { pictures }) => sum + pictures, 0);
-const distinct = (values: readonly unknown[]) => new Set(values).size === values.length;
+describe('whose turn it is', () => {
+  it('is who was given least, and of those alike who waits longest', () => {
+    const flows = [
+      flow('fast', 'much', 1, { givenMs: 900, loras: 'x' }),
+      flow('fast', 'later', 1, { since: 5, loras: 'y' }),
+      flow('fast', 'first', 1, { since: 4, loras: 'z' }),
+    ];
+    expect(all(flows)).toEqual(['first', 'later', 'much']);
+  });
 
-/** Without its first picture. */
-function served(one: Flow): Flow {
-  const [first, ...others] = one.runs;
-  if (!first) return one;
-  const rest = { ...first, pictures: first.pictures - 1, steps: first.steps - first.steps / first.pictures };
-  return { ...one, runs: rest.pictures ? [rest, ...others] : others };
-}
+  it('does not go by what somebody did not ask for earlier: who comes back is lifted to the others', () => {
+    const clock = { ...startOfTime, tiers: { fast: { time: 0, level: 5_000 } } };
+    const back = flow('fast', 'back', 1, { givenMs: 100, loras: 'x' });
+    const { given } = choose([back, flow('fast', 'stayed', 1, { givenMs: 5_000, since: 1 })], COLD, clock);
+    expect(given).toEqual([{ tier: 'fast', userId: 'back', givenMs: 5_100 }]);
+  });
+
+  it('is the tier’s that is behind, by weight', () => {
+    // No two can be drawn together.
+    const many = (tier: string) =>
+      flow(tier, tier, 0, {
+        pictures: Array.from({ length: 40 }, () => ({ id: `${++ids}`, costMs: 100, shape: `${++ids}` })),
+      });
+    const turns = all([many('turbo'), many('fast'), many('relax')]).slice(0, 48);
+    const of = (tier: string) => turns.filter((who) => who === tier).length;
+    expect([of('turbo'), of('fast'), of('relax')]).toEqual([32, 12, 4]);
+  });
+
+  it('is somebody’s whose weights are warm, and rather whose face is, as long as nobody is left a turn behind', () => {
+    const film = flow('fast', 'film', 1, { since: 9, loras: 'film' });
+    const ada = flow('fast', 'ada', 1, { since: 10, loras: 'film', faceId: 'ada' });
+    expect(people(choose([flow('fast', 'plain', 1), film], warm('film')))).toBe('film');
+    expect(choose([flow('fast', 'plain', 1), film, ada], warm('film', 'ada')).pictures[0]?.flow.userId).toBe(
+      'ada',
+    );
+    const ahead = { ...film, givenMs: 350 };
+    expect(people(choose([flow('fast', 'plain', 1), ahead], warm('film')))).toBe('plain');
+  });
+
+  it('is not a warm one’s of another tier when the tier that is behind has waited', () => {
+    const both = [flow('turbo', 't', 1), flow('fast', 'f', 1, { loras: 'film' })];
+    expect(people(choose(both, warm('film'), startOfTime, 100))).toBe('f');
+    expect(people(choose(both, warm('film'), startOfTime, 600))).toBe('t');
+  });
+
+  it('is before all others’ who has waited half of a tier’s cap', () => {
+    const clock = { ...startOfTime, tiers: { relax: { time: 1e9, level: 0 } } };
+    const flows = [flow('turbo', 't', 1, { since: 299_000 }), flow('relax', 'r', 5, { since: 0 })];
+    expect(people(choose(flows, COLD, clock, 299_000))).toBe('t');
+    const late = choose(flows, COLD, clock, 301_000);
+    expect([people(late), late.overdue]).toEqual(['r t', true]);
+  });
+
+  it('is nobody’s when nothing waits', () => {
+    expect(nextTurn(startOfTime, [], COLD, RULES, 0)).toBeNull();
+  });
+});
+
+const anyFlow = fc.record({
+  tier: fc.constantFrom('turbo', 'fast', 'relax'),
+  user: fc.nat(60),
+  loras: fc.constantFrom('', 'film', 'ink'),
+  faceId: fc.constantFrom(null, 'ada', 'bob'),
+  givenMs: fc.nat(3_000),
+  since: fc.nat(500_000),
+  pictures: fc.array(fc.constantFrom('a', 'b'), { minLength: 1, maxLength: 5 }),
+});
+
+describe('whatever waits', () => {
+  it('a turn is the same by what LOOK names as by all that waits', () => {
+    fc.assert(
+      fc.property(fc.array(anyFlow, { minLength: 1, maxLength: 200 }), fc.nat(600_000), (flows, now) => {
+        const backlog = new Backlog();
+        for (const { user, pictures, givenMs, since, ...one } of flows) {
+          const waiting = pictures.map((shape) => ({ id: `${++ids}`, costMs: 100, shape }));
+          backlog.put({ ...one, userId: `${user}`, givenMs, since }, waiting);
+        }
+        const about = { loras: new Set(['', 'film']), faceIds: new Set(['ada']) };
+        const first = (turn: Turn | null) => {
+          const [picture] = turn?.pictures ?? [];
+          return picture && [picture.flow.tier, picture.flow.userId, picture.flow.loras, turn?.overdue];
+        };
+        const everything = RULES.flatMap(({ name }) => backlog.all(name));
+        const looked = nextTurn(startOfTime, backlog.look(about), about, RULES, now);
+        // Whose face is warm is looked for among the first sixteen alone.
+        const faceless = { ...about, faceIds: new Set<string>() };
+        expect(first(nextTurn(startOfTime, backlog.look(faceless), faceless, RULES, now))).toEqual(
+          first(nextTurn(startOfTime, everything, faceless, RULES, now)),
+        );
+        expect(looked!.pictures.length).toBeLessThanOrEqual(TURN_MAX);
+        expect(new Set(looked!.pictures.map(({ shape, flow: { loras } }) => `${shape} ${loras}`)).size).toBe(
+          1,
+        );
+        expect(new Set(looked!.pictures.map(({ id }) => id)).size).toBe(looked!.pictures.length);
+      }),
+    );
+  });
+
+  it.each([0.9, 1.3, 10])('the bounds hold at a load of %f', (load) => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const { gap, shareMissing, delay, idleMs, waitsMs } = simulate({
+        seed,
+        load,
+        policy: 'fair',
+        minutes: 4,
+        rules: RULES,
+      });
+      expect(gap).toBeLessThanOrEqual(2);
+      expect(shareMissing).toBeLessThan(0.01);
+      expect(delay).toBeLessThanOrEqual(1);
+      expect(idleMs).toBe(0);
+      expect(Math.max(...waitsMs.relax!)).toBeLessThan(600_000);
+    }
+  });
+});

@@ -13,13 +13,14 @@ import {
 } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
 import { getFile, hasFile } from '#src/doors/storage.ts';
-import { MAX_ATTEMPTS, reportProgress, startGeneration } from '#src/generations/generations.ts';
+import { MAX_ATTEMPTS, reportProgress } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { balanceOf } from '#src/people/tokens.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 import { STAFF_ID } from '#test/support/staff.ts';
+import { startGeneration } from '#test/support/taking.ts';
 
 /** A batch of one by a new person, and its generation's id. */
 async function opened(changes: Parameters<typeof cell>[0] = {}, person = actor()) {
@@ -77,7 +78,7 @@ describe('a generation', () => {
 
   it('that another worker took over is not ended by the first, and leaves no bytes of it', async () => {
     const { drawing, id } = await started('w1');
-    await handBack(id, 'w1', true);
+    await handBack(id, 'w1');
     await startGeneration(id, 'w2');
     expect(await finishGeneration(drawing, 'w1', drawn())).toBe(false);
     expect(await stateOf(id)).toBe('running');
@@ -117,7 +118,7 @@ describe('a generation', () => {
   it('handed back into a stopped batch ends there', async () => {
     const { id, batch } = await started();
     await endBatch(batch.id, 'stopped');
-    await handBack(id, 'w1', false);
+    await handBack(id, 'w1');
     expect(await stateOf(id)).toBe('cancelled');
     expect((await db.batch.findUniqueOrThrow({ where: { id: batch.id } })).endedAt).not.toBeNull();
   });

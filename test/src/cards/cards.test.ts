@@ -12,7 +12,6 @@ import { buildManifest } from '#src/cards/manifest.ts';
 import type { Card } from '#src/cards/parts.ts';
 import { sheetsOf } from '#src/cards/sheet.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
-import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { picturesOf } from '#src/generations/pictures.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
@@ -22,6 +21,7 @@ import { plain } from '#src/text.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { TRUSTED_GUILD } from '#test/support/staff.ts';
+import { startGeneration } from '#test/support/taking.ts';
 
 const nasty = '@everyone <@123456789012345678> **b** _i_ `c` ||s|| [l](https://x.y) # h\n> q '.repeat(30);
 

@@ -11,12 +11,12 @@ import { db } from '#src/doors/db.ts';
 import * as queue from '#src/doors/queue.ts';
 import { deleteFile, getFile } from '#src/doors/storage.ts';
 import { checkFiles } from '#src/file-check.ts';
-import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { decide, reportImage } from '#src/moderation/reviews.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
+import { startGeneration } from '#test/support/taking.ts';
 import { type Choice, inTurns } from '#test/support/turns.ts';
 
 vi.mock('#src/doors/storage.ts', async (original) =>
@@ -97,7 +97,7 @@ async function twoPictures(first: 'waiting' | 'clear' | 'flagged') {
       const sha256 = createHash('sha256').update(png).digest('hex');
       await finishGeneration(drawing, worker, drawn({ png, sha256, verdict: flagged ? 'flagged' : 'clear' }));
     } catch {
-      await handBack(id, worker, true);
+      await handBack(id, worker);
     }
   }
   async function does(id: string, step: Deed): Promise<void> {
@@ -109,7 +109,7 @@ async function twoPictures(first: 'waiting' | 'clear' | 'flagged') {
     const { image } = row;
     if (step.deed === 'take over') {
       // As from a worker that was paused, and goes on all the same.
-      await handBack(id, row.workerId ?? '', false);
+      await handBack(id, row.workerId ?? '');
       return draw(id, 'c', false);
     }
     if (!image) return;

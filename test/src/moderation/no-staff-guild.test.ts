@@ -6,11 +6,11 @@ import { renderCard } from '#src/cards/cards.ts';
 import { db } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
 import { hasFile } from '#src/doors/storage.ts';
-import { startGeneration } from '#src/generations/generations.ts';
 import { decide } from '#src/moderation/reviews.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { actor, origin, request } from '#test/support/requests.ts';
 import { STAFF_ID } from '#test/support/staff.ts';
+import { startGeneration } from '#test/support/taking.ts';
 
 // Before `config` reads it: imports come after this.
 vi.hoisted(() => {

@@ -3,7 +3,6 @@ import { openBatch } from '#src/batches/batches.ts';
 import { finishGeneration } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
 import { hasFile } from '#src/doors/storage.ts';
-import { startGeneration } from '#src/generations/generations.ts';
 import { deleteImage, mayBeShown, reusable } from '#src/generations/images.ts';
 import { decide, reportImage, reviewFor } from '#src/moderation/reviews.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
@@ -11,6 +10,7 @@ import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 import { STAFF_GUILD_ID, STAFF_ID } from '#test/support/staff.ts';
+import { startGeneration } from '#test/support/taking.ts';
 
 const code = (code: string) => expect.objectContaining({ code });
 

@@ -351,7 +351,7 @@ async function plan(seeds: number): Promise<{ id: string; hash: string }> {
 
 /** Of a batch that `/imagine` opened, drawn as a worker would. */
 async function picture(): Promise<{ batchId: string; generationId: string }> {
-  const { startGeneration } = await import('#src/generations/generations.ts');
+  const { startGeneration } = await import('#test/support/taking.ts');
   const { finishGeneration } = await import('#src/batches/ending.ts');
   await me.type('imagine', { prompt: 'portrait of a woman' });
   const { id, batchId } = await db.generation.findFirstOrThrow({

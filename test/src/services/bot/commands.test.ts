@@ -24,7 +24,7 @@ const components = (message: APIMessage) => JSON.stringify(message.components ??
 
 /** Does what a worker does: ends every queued generation of a person with a picture. */
 async function draw(userId: string): Promise<void> {
-  const { startGeneration } = await import('#src/generations/generations.ts');
+  const { startGeneration } = await import('#test/support/taking.ts');
   const { finishGeneration } = await import('#src/batches/ending.ts');
   const worker = { id: 'a-worker', bundle: 'reference', bundleHash: 'weights' };
   await db.worker.upsert({ where: { id: worker.id }, create: worker, update: { seenAt: new Date() } });

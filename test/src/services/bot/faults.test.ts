@@ -52,7 +52,7 @@ describe('an interaction', () => {
       where: { ownerId: me.id },
       include: { generations: true },
     });
-    const { startGeneration } = await import('#src/generations/generations.ts');
+    const { startGeneration } = await import('#test/support/taking.ts');
     const { finishGeneration } = await import('#src/batches/ending.ts');
     for (const { id } of generations) {
       const drawing = await startGeneration(id, 'a-worker');

@@ -226,7 +226,7 @@ export async function drawAll(
   } = {},
 ): Promise<void> {
   const { db } = await import('#src/doors/db.ts');
-  const { startGeneration } = await import('#src/generations/generations.ts');
+  const { startGeneration } = await import('#test/support/taking.ts');
   const { finishGeneration, failGeneration } = await import('#src/batches/ending.ts');
   const queued = await db.generation.findMany({
     where: { batchId, state: 'queued' },

@@ -58,7 +58,7 @@ it('gives the tokens of two pictures back and says why, takes no more, and goes 
   const kept = await ask();
   // It looks for room again and again, and finds none.
   await new Promise((done) => setTimeout(done, 4_000));
-  expect(await is(kept.id, 'queued')).toMatchObject({ admittedAt: null });
+  expect(await is(kept.id, 'queued')).toMatchObject({ attempts: 0 });
 
   mayWrite('unlimited');
   await is(kept.id, 'done');

@@ -230,6 +230,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       const { batch } = await openBatch(origin(), request([cell({ prompt: 'a woman, alone' }, small)]));
       // As of a folder that is gone, should its removal have missed this one.
       await db.generation.updateMany({ where: { batchId: batch.id }, data: { faceId: 'gone' } });
+      await db.flow.updateMany({ where: { userId: batch.ownerId }, data: { faceId: 'gone' } });
       await start();
       expect((await ended(batch))[0]).toMatchObject({ state: 'failed', failure: 'gone', image: null });
     });
@@ -269,11 +270,13 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
 
   it('gives up what it cannot draw after three tries, and gives the tokens back', async () => {
     const me = actor();
+    await worker.close();
     const { batch } = await openBatch(
       origin({ actor: me }),
       request([cell({ prompt: 'never mind', seed: 8 }, small)]),
     );
     await db.generation.updateMany({ where: { batchId: batch.id }, data: { parameters: { steps: 'many' } } });
+    await start();
     const [failed] = await ended(batch);
     // Parameters that cannot be read are a fault of ours: tried again, then given up.
     expect(failed).toMatchObject({ state: 'failed', failure: 'internal', attempts: 3 });

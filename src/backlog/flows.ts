@@ -1,0 +1,231 @@
+/**
+ * The backlog's rows: what each person waits for, and what the order remembers of what it gave. The only file that writes Flow and
+ * Clock.
+ *
+ * A flow counts what waits in it, so that choosing looks at an index of flows and never at the backlog. Whoever makes a generation
+ * wait, or no longer wait, says so here in the same transaction. Those that wait for an equal picture are in no flow.
+ */
+import { tiers } from '#config/tiers.ts';
+import { db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
+import {
+  type Clock,
+  type Flow,
+  LOOK,
+  startOfTime,
+  TURN_MAX,
+  type Turn,
+  type Waiting,
+  type Warm,
+} from './order.ts';
+
+/** Those of which nothing waits are forgotten so long after their last turn: others have been given as much by then. ms */
+const FORGET_MS = 60 * 60_000;
+
+export type InFlow = Pick<Generation, 'bundle' | 'tier' | 'userId' | 'loras' | 'faceId' | 'costMs'>;
+
+interface Change {
+  bundle: string;
+  tier: string;
+  userId: string;
+  loras: string;
+  faceId: string;
+  count: number;
+  ms: number;
+}
+
+/** In the order of their keys: two transactions that change the same flows do not wait for each other in a circle. */
+function changesOf(generations: readonly InFlow[]): string {
+  const changes = new Map<string, Change>();
+  for (const { bundle, tier, userId, loras, faceId, costMs } of generations) {
+    const key = JSON.stringify([bundle, tier, userId, loras, faceId]);
+    const change = changes.get(key) ?? { bundle, tier, userId, loras, faceId: faceId ?? '', count: 0, ms: 0 };
+    changes.set(key, change);
+    change.count++;
+    change.ms += costMs;
+  }
+  return JSON.stringify([...changes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, change]) => change));
+}
+
+const asRows = (changes: string) => Prisma.sql`jsonb_to_recordset(${changes}::jsonb)
+  AS c(bundle text, tier text, "userId" text, loras text, "faceId" text, count int, ms float8)`;
+
+/** They wait from now on. Who waited for nothing takes up with what they were given before; the order lifts them. */
+export async function joinFlows(tx: Transaction, generations: readonly InFlow[]): Promise<void> {
+  if (!generations.length) return;
+  await tx.$executeRaw`
+    INSERT INTO "Flow" AS f (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
+    SELECT c.bundle, c.tier, c."userId", c.loras, c."faceId", c.count, c.ms, coalesce(own.given, 0), coalesce(own.since, now())
+    FROM ${asRows(changesOf(generations))},
+      LATERAL (SELECT max("givenMs") AS given, min(since) FILTER (WHERE waiting > 0) AS since FROM "Flow" o
+        WHERE o.bundle = c.bundle AND o.tier = c.tier AND o."userId" = c."userId") own
+    ON CONFLICT (bundle, tier, "userId", loras, "faceId") DO UPDATE SET
+      waiting = f.waiting + excluded.waiting, "waitingMs" = f."waitingMs" + excluded."waitingMs",
+      since = CASE WHEN f.waiting > 0 THEN f.since ELSE excluded.since END`;
+}
+
+/** They do not wait any more, and nobody was given anything for it. */
+export async function leaveFlows(tx: Transaction, generations: readonly InFlow[]): Promise<void> {
+  if (!generations.length) return;
+  await tx.$executeRaw`
+    UPDATE "Flow" f SET waiting = f.waiting - c.count, "waitingMs" = f."waitingMs" - c.ms
+    FROM ${asRows(changesOf(generations))}
+    WHERE f.bundle = c.bundle AND f.tier = c.tier AND f."userId" = c."userId" AND f.loras = c.loras
+      AND f."faceId" = c."faceId"`;
+}
+
+/** What the order is to know for one turn. */
+export interface Look {
+  /** 0: nothing was given yet */
+  readonly version: number;
+  readonly clock: Clock;
+  /** those that `LOOK` names */
+  readonly flows: readonly Flow[];
+  /** ms, by Postgres' clock: those of two workers may be seconds apart, or step back */
+  readonly now: number;
+}
+
+/** A flow of which the pictures are only counted. */
+export interface FlowCount extends Omit<Flow, 'pictures'> {
+  readonly waiting: number;
+  /** GPU ms of all of them */
+  readonly waitingMs: number;
+}
+
+interface ClockRow {
+  readonly at: Date;
+  readonly version: number | null;
+  readonly now: number | null;
+  readonly largestMs: number | null;
+  readonly tiers: Clock['tiers'] | null;
+}
+
+function clockOf(row: ClockRow | undefined): Omit<Look, 'flows'> {
+  const { at, version, now, largestMs, tiers: times } = row ?? {};
+  return {
+    version: version ?? 0,
+    clock: version ? { now: now ?? 0, largestMs: largestMs ?? 0, tiers: times ?? {} } : startOfTime,
+    now: (at ?? new Date()).getTime(),
+  };
+}
+
+interface FlowRow extends ClockRow {
+  readonly tier: string;
+  readonly userId: string;
+  readonly loras: string;
+  readonly faceId: string;
+  readonly givenMs: number;
+  readonly since: Date;
+  readonly pictures: Waiting[];
+}
+
+/** One statement, by indexes alone, however much waits. */
+export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
+  const names = [...tiers.keys()];
+  const inTier = Prisma.sql`f.bundle = ${bundle} AND f.tier = t.tier AND f.waiting > 0`;
+  const rows = await db.$queryRaw<FlowRow[]>`
+    WITH looked AS MATERIALIZED (
+      SELECT DISTINCT near.* FROM unnest(${names}::text[]) t(tier), LATERAL (
+        (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f."givenMs", f.since LIMIT ${LOOK})
+        UNION ALL (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f.since LIMIT 1)
+        UNION ALL (SELECT near.* FROM unnest(${[...warm.loras]}::text[]) w(loras), LATERAL (
+          (SELECT f.* FROM "Flow" f WHERE ${inTier} AND f.loras = w.loras ORDER BY f."givenMs", f.since LIMIT ${LOOK})
+          UNION ALL (SELECT f.* FROM "Flow" f WHERE ${inTier} AND f.loras = w.loras ORDER BY f.since LIMIT 1)) near)) near)
+    SELECT now() AS at, c.version, c.now, c."largestMs", c.tiers, l.tier, l."userId", l.loras, l."faceId", l."givenMs", l.since, p.pictures
+    FROM looked l LEFT JOIN "Clock" c ON c.bundle = ${bundle}, LATERAL (
+      SELECT json_agg(json_build_object('id', first.id, 'costMs', first."costMs", 'shape', first.shape)) AS pictures FROM (
+        SELECT g.id, g."costMs", g.shape FROM "Generation" g
+        WHERE g.bundle = ${bundle} AND g.tier = l.tier AND g."userId" = l."userId" AND g.loras = l.loras
+          AND coalesce(g."faceId", '') = l."faceId" AND g.state = 'queued' AND g."twinId" IS NULL
+        ORDER BY g."queuedAt", g."batchId", g.index LIMIT ${TURN_MAX}) first) p
+    WHERE p.pictures IS NOT NULL`;
+  return {
+    ...clockOf(rows[0]),
+    flows: rows.map(({ tier, userId, loras, faceId, givenMs, since, pictures }) => ({
+      tier,
+      userId,
+      loras,
+      faceId: faceId || null,
+      givenMs,
+      since: since.getTime(),
+      pictures,
+    })),
+  };
+}
+
+/** Every flow in which something waits, and what the order remembers. A flow's pictures are only counted. */
+export async function readFlows(bundle: string): Promise<{ clock: Clock; flows: FlowCount[]; now: number }> {
+  const rows = await db.$queryRaw<(ClockRow & FlowCount & { since: Date })[]>`
+    SELECT now() AS at, c.version, c.now, c."largestMs", c.tiers, f.tier, f."userId", f.loras, f."faceId", f.waiting, f."waitingMs",
+      f."givenMs", f.since
+    FROM "Flow" f LEFT JOIN "Clock" c ON c.bundle = f.bundle WHERE f.bundle = ${bundle} AND f.waiting > 0`;
+  return {
+    ...clockOf(rows[0]),
+    flows: rows.map(({ tier, userId, loras, faceId, waiting, waitingMs, givenMs, since }) => ({
+      tier,
+      userId,
+      loras,
+      faceId: faceId || null,
+      waiting,
+      waitingMs,
+      givenMs,
+      since: since.getTime(),
+    })),
+  };
+}
+
+/** For the statement that gives a turn: returns a row, or none when another turn was given since the look. */
+export function moveClock(
+  bundle: string,
+  version: number,
+  { now, largestMs, tiers: times }: Clock,
+): Prisma.Sql {
+  return Prisma.sql`
+    INSERT INTO "Clock" AS c (bundle, version, now, "largestMs", tiers)
+    VALUES (${bundle}, 1, ${now}, ${largestMs}, ${JSON.stringify(times)}::jsonb)
+    ON CONFLICT (bundle) DO UPDATE SET version = c.version + 1, now = excluded.now, "largestMs" = excluded."largestMs",
+      tiers = excluded.tiers
+    WHERE c.version = ${version}
+    RETURNING c.version`;
+}
+
+/**
+ * For the statement that gives a turn: what its people were given with it.
+ *
+ * @param taken the rows of Generation that were taken
+ */
+export function giveFlows(bundle: string, given: Turn['given'], taken: Prisma.Sql): Prisma.Sql {
+  const own = Prisma.sql`FROM ${taken} t
+    WHERE t.tier = f.tier AND t."userId" = f."userId" AND t.loras = f.loras AND coalesce(t."faceId", '') = f."faceId"`;
+  return Prisma.sql`
+    UPDATE "Flow" f SET "givenMs" = c."givenMs", since = now(), waiting = f.waiting - (SELECT count(*)::int ${own}),
+      "waitingMs" = f."waitingMs" - (SELECT coalesce(sum(t."costMs"), 0) ${own})
+    FROM jsonb_to_recordset(${JSON.stringify(given)}::jsonb) AS c(tier text, "userId" text, "givenMs" float8)
+    WHERE EXISTS (SELECT 1 FROM ${taken}) AND f.bundle = ${bundle} AND f.tier = c.tier AND f."userId" = c."userId"`;
+}
+
+/**
+ * Puts flows right that count otherwise than rows: what waits uncounted would wait for ever. It never should find any, and says how
+ * many it did.
+ */
+export async function recountFlows(): Promise<number> {
+  return db.$executeRaw`
+    INSERT INTO "Flow" AS f (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
+    SELECT bundle, tier, "userId", loras, "faceId", count, ms, 0, since FROM (
+      SELECT bundle, tier, "userId", loras, "faceId", coalesce(g.count, 0) - coalesce(c.waiting, 0) AS count,
+        coalesce(g.ms, 0) - coalesce(c."waitingMs", 0) AS ms, coalesce(g.since, now()) AS since
+      FROM (SELECT bundle, tier, "userId", loras, coalesce("faceId", '') AS "faceId", count(*)::int AS count, sum("costMs") AS ms,
+          min("queuedAt") AS since
+        FROM "Generation" WHERE state = 'queued' AND "twinId" IS NULL GROUP BY 1, 2, 3, 4, 5) g
+      FULL JOIN "Flow" c USING (bundle, tier, "userId", loras, "faceId")) both_counts
+    WHERE count <> 0
+    ON CONFLICT (bundle, tier, "userId", loras, "faceId") DO UPDATE SET
+      waiting = f.waiting + excluded.waiting, "waitingMs" = f."waitingMs" + excluded."waitingMs",
+      since = CASE WHEN f.waiting > 0 THEN f.since ELSE excluded.since END`;
+}
+
+/** Forgets those who have asked for nothing for long. */
+export async function forgetFlows(now = new Date()): Promise<void> {
+  await db.flow.deleteMany({
+    where: { waiting: { lte: 0 }, since: { lt: new Date(now.getTime() - FORGET_MS) } },
+  });
+}

@@ -1,0 +1,436 @@
+/**
+ * A server's hours on the real order, with a virtual clock: a thousand members of three tiers, one of whom asks for 500 pictures
+ * at once, on GPUs that come and go.
+ */
+import { nextTurn, startOfTime, type TierRule, type Warm } from '#src/backlog/order.ts';
+import { Backlog } from '#src/backlog/waiting.ts';
+import { mulberry32 } from '#src/mulberry32.ts';
+
+/** `alone`: the same order one picture at a time, whatever is warm. The other two are what bots do that have no order. */
+export type Policy = 'fair' | 'alone' | 'fifo' | 'strict';
+
+export interface Scenario {
+  readonly seed: number;
+  /** what is asked for, as part of what the GPUs can draw */
+  readonly load: number;
+  readonly policy: Policy;
+  readonly minutes: number;
+  /** the first is the highest to `strict` */
+  readonly rules: readonly TierRule[];
+}
+
+export interface Outcome {
+  /** tier → ms that people waited for each turn: since they asked, or since their last one */
+  readonly waitsMs: Readonly<Record<string, readonly number[]>>;
+  /** between the GPU ms given to two people who wait in one tier, in largest turns */
+  readonly gap: number;
+  /** what a tier was given less than its weight's part while it always waited; 0…1 of all */
+  readonly shareMissing: number;
+  /** what the 500 pictures' person was given while another's first one waited in the same tier, in largest turns */
+  readonly delay: number;
+  readonly pictures: number;
+  readonly turns: number;
+  /** turns that needed other weights than the worker had */
+  readonly switches: number;
+  /** ms of GPUs that had nothing to do while something waited */
+  readonly idleMs: number;
+  readonly refused: number;
+}
+
+const MEMBERS = 1_000;
+const SWEEPER = { userId: 'sweeper', loras: '', faceId: null };
+const SWEEP = 500;
+const LORAS = ['', 'noir', 'film', 'ink', 'golden'];
+const SHAPES = [
+  { shape: 'square', costMs: 300 },
+  { shape: 'portrait', costMs: 400 },
+  { shape: 'wide', costMs: 550 },
+];
+/** What is said of a turn's cost is wrong by so much, up or down. */
+const WRONG_BY = 0.1;
+const FACES_KEPT = 64;
+/** ms; a GPU comes or goes so often, on average */
+const CHANGES_EVERY_MS = 60_000;
+/** A tier's share is held against its weight over so many ms in which it and another always waited. */
+const WINDOW_MS = 60_000;
+/** Part of a tier's cap that accepting lets a round of turns take. */
+const ROUND = 0.3;
+
+interface Ask {
+  readonly tier: string;
+  readonly userId: string;
+  readonly loras: string;
+  readonly faceId: string | null;
+}
+
+interface Gpu {
+  alive: boolean;
+  busy: boolean;
+  readonly loras: Set<string>;
+  readonly faceIds: Set<string>;
+}
+
+/** What is drawn at once. */
+interface Drawn {
+  readonly loras: string;
+  readonly pictures: readonly { readonly id: string; readonly costMs: number; readonly flow: Ask }[];
+}
+
+interface Line {
+  add(ask: Ask, pictures: readonly Picture[], now: number): void;
+  take(warm: Warm, now: number): Drawn | null;
+  ended(drawn: Drawn, tookMs: number): void;
+  /** what the two furthest apart who wait in one tier were given, GPU ms */
+  gapMs(): number;
+}
+
+interface Picture {
+  readonly id: string;
+  readonly costMs: number;
+  readonly shape: string;
+}
+
+export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outcome {
+  const random = mulberry32(seed);
+  const some = (mean: number) => -Math.log(1 - random()) * mean;
+  const of = <T>(all: readonly T[], weights: readonly number[]): T => {
+    let at = random() * sum(weights);
+    for (const [i, weight] of weights.entries()) {
+      at -= weight;
+      if (at < 0) return all[i]!;
+    }
+    return all.at(-1)!;
+  };
+
+  const gpus: Gpu[] = Array.from({ length: 8 + Math.floor(random() * 5) }, () => ({
+    alive: true,
+    busy: false,
+    loras: new Set(['']),
+    faceIds: new Set<string>(),
+  }));
+  const popular = [6, 1.5, 1, 0.7, 0.5].map((weight) => weight * (0.5 + random()));
+  const sizes = [1 + random(), 1 + 3 * random(), random()];
+  const wanted = load > 2 ? [1, 1, 1] : [0.2 + 0.1 * random(), 0.35, 0.4];
+  const pictureMs = sum(SHAPES.map(({ costMs }, i) => costMs * sizes[i]!)) / sum(sizes);
+  const members = Array.from({ length: MEMBERS }, (_, i) => ({
+    userId: `member ${i}`,
+    loras: of(LORAS, popular),
+    faceId: random() < 0.4 ? `face ${i}` : null,
+  }));
+  // Three of ten ask for two to four pictures, the others for one: 1.6 on average.
+  const askEveryMs = (pictureMs * 1.6) / (load * (gpus.length - 0.5));
+
+  const line = policy === 'fair' || policy === 'alone' ? inTurns(rules, policy) : inLine(rules, policy);
+  const bounded = policy === 'fair' || policy === 'alone';
+  const seen = new Watch(rules);
+  const events = new Events();
+  const end = minutes * 60_000;
+  let ids = 0;
+  let now = 0;
+  let refused = 0;
+
+  const make = (count: number, { shape, costMs }: { shape: string; costMs: number }): Picture[] =>
+    Array.from({ length: count }, () => ({ id: String(ids++), shape, costMs }));
+
+  const ask = (what: Ask, pictures: Picture[]) => {
+    seen.asked(what, pictures, now);
+    line.add(what, pictures, now);
+    const idle = gpus.filter((gpu) => gpu.alive && !gpu.busy);
+    const isWarm = (gpu: Gpu) => Number(gpu.loras.has(what.loras));
+    for (const gpu of idle.sort((a, b) => isWarm(b) - isWarm(a))) begin(gpu);
+  };
+
+  const begin = (gpu: Gpu) => {
+    const drawn = line.take(gpu, now);
+    if (!drawn) return;
+    seen.begun(drawn, !gpu.loras.has(drawn.loras), line.gapMs(), now);
+    gpu.busy = true;
+    // The plain weights stay, and one set of LoRAs beside them.
+    if (drawn.loras) {
+      gpu.loras.clear();
+      gpu.loras.add('').add(drawn.loras);
+    }
+    for (const { flow } of drawn.pictures) if (flow.faceId) gpu.faceIds.add(flow.faceId);
+    for (const face of gpu.faceIds) {
+      if (gpu.faceIds.size <= FACES_KEPT) break;
+      gpu.faceIds.delete(face);
+    }
+    const ms = sum(drawn.pictures.map(({ costMs }) => costMs)) * (1 + WRONG_BY * (2 * random() - 1));
+    events.add(now + ms, () => {
+      gpu.busy = false;
+      line.ended(drawn, ms);
+      if (gpu.alive) begin(gpu);
+    });
+  };
+
+  const askAgain = () => {
+    events.add(now + some(askEveryMs), askAgain);
+    const member = members[Math.floor(random() * MEMBERS)]!;
+    const rule = of(rules, wanted);
+    const pictures = make(random() < 0.7 ? 1 : 2 + Math.floor(random() * 3), of(SHAPES, sizes));
+    const alive = gpus.filter((gpu) => gpu.alive).length;
+    if (bounded && !seen.fits(rule, member.userId, alive)) refused += pictures.length;
+    else ask({ ...member, tier: rule.name }, pictures);
+  };
+  const change = () => {
+    events.add(now + some(CHANGES_EVERY_MS), change);
+    const alive = gpus.filter((gpu) => gpu.alive);
+    const gone = gpus.find((gpu) => !gpu.alive && !gpu.busy);
+    if (alive.length === gpus.length) alive[Math.floor(random() * alive.length)]!.alive = false;
+    else if (gone) {
+      gone.alive = true;
+      gone.loras.clear();
+      gone.loras.add('');
+      gone.faceIds.clear();
+      begin(gone);
+    }
+  };
+  events.add(some(askEveryMs), askAgain);
+  events.add(some(CHANGES_EVERY_MS), change);
+  events.add(end * 0.3, () => ask({ ...SWEEPER, tier: rules.at(-1)!.name }, make(SWEEP, SHAPES[1]!)));
+
+  for (let event = events.next(); event && event.at <= end; event = events.next()) {
+    if (seen.waiting) seen.idle((event.at - now) * gpus.filter((gpu) => gpu.alive && !gpu.busy).length);
+    now = event.at;
+    event.happen();
+  }
+  return { ...seen.outcome(), refused };
+}
+
+const sum = (all: readonly number[]) => all.reduce((a, b) => a + b, 0);
+
+/** The real order. `alone`: no two pictures have one shape, and nothing is known to be warm. */
+function inTurns(rules: readonly TierRule[], policy: 'fair' | 'alone'): Line {
+  const backlog = new Backlog();
+  const cold: Warm = { loras: new Set(), faceIds: new Set() };
+  let clock = startOfTime;
+  return {
+    add(ask, pictures, now) {
+      backlog.add(
+        ask,
+        policy === 'alone' ? pictures.map((one) => ({ ...one, shape: one.id })) : pictures,
+        now,
+      );
+    },
+    take(gpu, now) {
+      const warm = policy === 'alone' ? cold : gpu;
+      const turn = nextTurn(clock, backlog.look(warm), warm, rules, now);
+      if (!turn) return null;
+      backlog.take(turn, now);
+      clock = turn.clock;
+      return turn;
+    },
+    ended(drawn, tookMs) {
+      const saidMs = sum(drawn.pictures.map(({ costMs }) => costMs));
+      const tiers = { ...clock.tiers };
+      for (const { flow, costMs } of drawn.pictures) {
+        const byMs = costMs * (tookMs / saidMs - 1);
+        backlog.correct(flow.tier, flow.userId, byMs);
+        const { time, level } = tiers[flow.tier]!;
+        const { weight } = rules.find(({ name }) => name === flow.tier)!;
+        tiers[flow.tier] = { time: time + byMs / weight, level };
+      }
+      clock = { ...clock, tiers };
+    },
+    gapMs() {
+      const gaps = rules.map(({ name }) => {
+        const flows = backlog.all(name);
+        const [first, last] = [flows[0], flows.at(-1)];
+        if (!first || !last) return 0;
+        const level = Math.max(clock.tiers[name]?.level ?? 0, first.givenMs);
+        return Math.max(last.givenMs, level) - level;
+      });
+      return Math.max(...gaps);
+    },
+  };
+}
+
+/** First come first, or the highest tier first. */
+function inLine(rules: readonly TierRule[], policy: 'fifo' | 'strict'): Line {
+  const lines = new Map<string, { pictures: Drawn['pictures'][number][]; from: number }>();
+  return {
+    add(ask, pictures) {
+      const key = policy === 'strict' ? ask.tier : '';
+      const line = lines.get(key) ?? { pictures: [], from: 0 };
+      lines.set(key, line);
+      line.pictures.push(...pictures.map((one) => ({ ...one, flow: ask })));
+    },
+    take() {
+      for (const key of policy === 'strict' ? rules.map(({ name }) => name) : ['']) {
+        const line = lines.get(key);
+        const picture = line?.pictures[line.from];
+        if (!line || !picture) continue;
+        line.from++;
+        return { loras: picture.flow.loras, pictures: [picture] };
+      }
+      return null;
+    },
+    ended() {},
+    gapMs: () => 0,
+  };
+}
+
+/** What is measured, from outside: it knows what was asked and what was begun, and nothing of the order. */
+class Watch {
+  readonly #rules: readonly TierRule[];
+  readonly #waitsMs: Record<string, number[]>;
+  /** tier and person → what waits of them */
+  readonly #waiting = new Map<string, Map<string, number>>();
+  readonly #people = new Map<string, number>();
+  readonly #lastTurn = new Map<string, number>();
+  readonly #turnMs: Map<string, number>;
+  /** tier and person who has had nothing yet → what the sweeper had been given when they asked */
+  readonly #first = new Map<string, number>();
+  #sweptMs = 0;
+  #largestMs = 0;
+  #gapMs = 0;
+  #delayMs = 0;
+  #pictures = 0;
+  #turns = 0;
+  #switches = 0;
+  #idleMs = 0;
+  #window: { since: number; given: Map<string, number>; always: Set<string> };
+  readonly #given = new Map<string, { due: number; got: number }>();
+
+  constructor(rules: readonly TierRule[]) {
+    this.#rules = rules;
+    this.#waitsMs = Object.fromEntries(rules.map(({ name }) => [name, []]));
+    this.#turnMs = new Map(rules.map(({ name }) => [name, 1_000]));
+    this.#window = this.#newWindow(0);
+  }
+
+  get waiting(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  #newWindow(since: number) {
+    return { since, given: new Map<string, number>(), always: new Set(this.#rules.map(({ name }) => name)) };
+  }
+
+  /** Whether a round of turns in the tier stays well within its cap, as accepting has it. */
+  fits({ name, weight, capMs }: TierRule, userId: string, gpus: number): boolean {
+    if (capMs === null || this.#waiting.has(`${name} ${userId}`)) return true;
+    const active = this.#rules.filter((rule) => rule.name === name || this.#people.get(rule.name));
+    const people = (this.#people.get(name) ?? 0) + 1;
+    const roundMs = people * this.#turnMs.get(name)! * (sum(active.map((rule) => rule.weight)) / weight);
+    return roundMs / Math.max(1, gpus) <= ROUND * capMs;
+  }
+
+  asked({ tier, userId }: Ask, pictures: readonly Picture[], now: number): void {
+    const key = `${tier} ${userId}`;
+    let own = this.#waiting.get(key);
+    if (!own) {
+      own = new Map();
+      this.#waiting.set(key, own);
+      this.#people.set(tier, (this.#people.get(tier) ?? 0) + 1);
+      const isNew = !this.#lastTurn.has(key);
+      this.#lastTurn.set(key, now);
+      if (isNew && tier === this.#rules.at(-1)!.name && userId !== SWEEPER.userId)
+        this.#first.set(key, this.#sweptMs);
+    }
+    for (const { id } of pictures) own.set(id, now);
+  }
+
+  begun({ pictures }: Drawn, cold: boolean, gapMs: number, now: number): void {
+    this.#turns++;
+    if (cold) this.#switches++;
+    const turnMs = sum(pictures.map(({ costMs }) => costMs));
+    this.#largestMs = Math.max(this.#largestMs, turnMs);
+    this.#gapMs = Math.max(this.#gapMs, gapMs);
+    for (const { name } of this.#rules) if (!this.#people.get(name)) this.#window.always.delete(name);
+
+    const theirs = new Map<string, number>();
+    for (const { id, costMs, flow } of pictures) {
+      const key = `${flow.tier} ${flow.userId}`;
+      const own = this.#waiting.get(key)!;
+      this.#waitsMs[flow.tier]!.push(now - Math.max(own.get(id)!, this.#lastTurn.get(key)!));
+      own.delete(id);
+      this.#pictures++;
+      theirs.set(key, (theirs.get(key) ?? 0) + costMs);
+      this.#window.given.set(flow.tier, (this.#window.given.get(flow.tier) ?? 0) + costMs);
+      const before = this.#first.get(key);
+      if (before !== undefined) this.#delayMs = Math.max(this.#delayMs, this.#sweptMs - before);
+      this.#first.delete(key);
+      if (flow.userId === SWEEPER.userId) this.#sweptMs += costMs;
+    }
+    for (const [key, ms] of theirs) {
+      const tier = key.slice(0, key.indexOf(' '));
+      this.#turnMs.set(tier, this.#turnMs.get(tier)! * 0.98 + ms * 0.02);
+      this.#lastTurn.set(key, now);
+      if (this.#waiting.get(key)?.size) continue;
+      this.#waiting.delete(key);
+      this.#people.set(tier, this.#people.get(tier)! - 1);
+    }
+    if (now - this.#window.since >= WINDOW_MS) this.#closeWindow(now);
+  }
+
+  #closeWindow(now: number): void {
+    const { given, always, since } = this.#window;
+    const rules = this.#rules.filter(({ name }) => always.has(name));
+    const all = sum(rules.map(({ name }) => given.get(name) ?? 0));
+    // Not the first: everything begins at once there.
+    for (const { name, weight } of since > 0 && rules.length > 1 ? rules : []) {
+      const so = this.#given.get(name) ?? { due: 0, got: 0 };
+      so.due += (all * weight) / sum(rules.map((rule) => rule.weight));
+      so.got += given.get(name) ?? 0;
+      this.#given.set(name, so);
+    }
+    this.#window = this.#newWindow(now);
+  }
+
+  idle(ms: number): void {
+    this.#idleMs += ms;
+  }
+
+  outcome(): Omit<Outcome, 'refused'> {
+    const shares = [...this.#given.values()];
+    const all = sum(shares.map(({ got }) => got));
+    return {
+      waitsMs: this.#waitsMs,
+      gap: this.#gapMs / this.#largestMs,
+      shareMissing: all ? Math.max(...shares.map(({ due, got }) => (due - got) / all)) : 0,
+      delay: this.#delayMs / this.#largestMs,
+      pictures: this.#pictures,
+      turns: this.#turns,
+      switches: this.#switches,
+      idleMs: this.#idleMs,
+    };
+  }
+}
+
+interface Event {
+  readonly at: number;
+  happen(): void;
+}
+
+/** What is to come, soonest first: a binary heap. */
+class Events {
+  readonly #heap: Event[] = [];
+
+  add(at: number, happen: () => void): void {
+    const heap = this.#heap;
+    let place = heap.push({ at, happen }) - 1;
+    while (place) {
+      const above = (place - 1) >> 1;
+      if (heap[above]!.at <= heap[place]!.at) return;
+      [heap[above], heap[place]] = [heap[place]!, heap[above]!];
+      place = above;
+    }
+  }
+
+  next(): Event | undefined {
+    const heap = this.#heap;
+    const first = heap[0];
+    const last = heap.pop();
+    if (!last || last === first) return first;
+    heap[0] = last;
+    for (let place = 0; ; ) {
+      const left = 2 * place + 1;
+      if (left >= heap.length) return first;
+      const sooner = left + 1 < heap.length && heap[left + 1]!.at < heap[left]!.at ? left + 1 : left;
+      if (heap[place]!.at <= heap[sooner]!.at) return first;
+      [heap[place], heap[sooner]] = [heap[sooner]!, heap[place]!];
+      place = sooner;
+    }
+  }
+}
