@@ -18,7 +18,7 @@ import { stayUsable } from '#src/faces.ts';
 import {
   type Drawing,
   type EndWithout,
-  MAX_ATTEMPTS,
+  MAX_TAKEN,
   markDone,
   markEnded,
   markQueued,
@@ -241,10 +241,10 @@ interface Orphan {
   readonly attempts: number;
 }
 
-/** Back into the backlog, or failed after the third try. Returns how many. */
+/** Back into the backlog, or failed when it was taken too often. Returns how many. */
 async function giveUp(orphans: readonly Orphan[]): Promise<number> {
   for (const { id, workerId, attempts } of orphans) {
-    if (attempts >= MAX_ATTEMPTS) await failGeneration(id, workerId, 'internal');
+    if (attempts >= MAX_TAKEN) await failGeneration(id, workerId, 'internal');
     else await handBack(id, workerId);
   }
   return orphans.length;

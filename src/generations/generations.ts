@@ -19,6 +19,8 @@ import type { Failure } from '#src/errors.ts';
 
 /** How often a generation is tried before it fails as `internal`. */
 export const MAX_ATTEMPTS = 3;
+/** And how often it is taken, as when workers were lost that had it: of the pictures of a turn, one may have been to blame. */
+export const MAX_TAKEN = 6;
 const CREATED_AT_ONCE = 40;
 
 /** A generation that a worker has, with what it has to know of its batch. */

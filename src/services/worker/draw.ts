@@ -13,6 +13,7 @@ import {
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import { loraHash, UnknownLoraError } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
+import { isAway } from '#src/doors/postgres.ts';
 import { isFull } from '#src/doors/storage.ts';
 import { failureOf, UserError } from '#src/errors.ts';
 import { type Face, faceIn } from '#src/faces.ts';
@@ -96,6 +97,8 @@ async function endWithout(
   forced: AbortSignal,
 ): Promise<unknown> {
   if (isCancelled) return abandonGeneration(id, me.id);
+  // No fault of the picture's, and nothing can be written: the lease puts it back.
+  if (isAway(error)) throw error;
   if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error));
   if (isFull(error)) {
     me.room.notKept();

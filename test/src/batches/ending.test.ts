@@ -13,7 +13,7 @@ import {
 } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
 import { getFile, hasFile } from '#src/doors/storage.ts';
-import { MAX_ATTEMPTS, reportProgress } from '#src/generations/generations.ts';
+import { MAX_TAKEN, reportProgress } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
 import { balanceOf } from '#src/people/tokens.ts';
 import { drawn } from '#test/support/drawn.ts';
@@ -229,7 +229,7 @@ describe('rescueOrphans', () => {
 
   it('fails one that was tried too often, and refunds it', async () => {
     const { id, balance } = await started('gone');
-    await db.generation.update({ where: { id }, data: { attempts: MAX_ATTEMPTS } });
+    await db.generation.update({ where: { id }, data: { attempts: MAX_TAKEN } });
     const before = await balance();
     await rescueOrphans('another');
     expect(await stateOf(id)).toBe('failed');
