@@ -9,7 +9,7 @@
  * message id is kept, and the first post carries a nonce. The only file that writes Delivery.
  */
 import { randomBytes } from 'node:crypto';
-import { type Delivery, type DeliveryKind, db, Prisma, type Transaction } from './doors/db.ts';
+import { type Batch, type Delivery, type DeliveryKind, db, Prisma, type Transaction } from './doors/db.ts';
 import { queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
 import type { Origin } from './people/people.ts';
@@ -30,7 +30,7 @@ export interface NewDelivery {
 
 /**
  * Wakes the courier for what was just changed or added; to be called once the transaction is committed. Nobody waits for it: one that
- * is lost costs a second, as the courier looks for due rows itself.
+ * is lost costs some seconds, as the courier looks for due rows itself.
  */
 export type Wake = () => void;
 
@@ -151,35 +151,116 @@ export async function hastenCard(tx: Transaction, batchId: string): Promise<void
 export const CLAIM_MS = 15_000;
 /** ms after which a place in line and an estimate are worth an edit */
 const STALE_MS = 20_000;
+/** Due rows of open lanes that one look goes through, so that even an hour of Discord's absence makes no look long. */
+const SEEN_MAX = 5_000;
 /** Cards refreshed at once: with a thousand waiting, each is refreshed seldom rather than all of them too often. */
 const REFRESH_MAX = 8;
 
-const dueAt = (now: Date) =>
-  ({
-    state: 'active',
-    wanted: { gt: db.delivery.fields.posted },
-    notBefore: { lte: now },
-  }) as const satisfies Prisma.DeliveryWhereInput;
-
-/** Ids of what is due now, the longest due first. */
-export async function dueDeliveries(take: number): Promise<string[]> {
-  const rows = await db.delivery.findMany({
-    where: dueAt(new Date()),
-    orderBy: { notBefore: 'asc' },
-    select: { id: true },
-    take,
-  });
-  return rows.map(({ id }) => id);
+/** A row that this process has for `CLAIM_MS`, and longer while it renews the claim. */
+export interface Claimed {
+  /** its `attempts` numbers the claims; its `wanted` is as old as `batch` */
+  readonly delivery: Delivery;
+  /** the delivery's */
+  readonly batch: Batch | null;
+  readonly lane: string;
+  /** whether others of its lane are due */
+  readonly more: boolean;
 }
 
-/** Takes a due row for this process; null when it is not due, or another's. `attempts` numbers the claims. */
-export async function claimDelivery(id: string): Promise<Delivery | null> {
+export interface Claims {
+  /** the longest due first */
+  readonly claimed: readonly Claimed[];
+  /** whether all was seen that is due in the other lanes */
+  readonly sawAll: boolean;
+  /** when the next row falls due that is not due yet; null: none does */
+  readonly nextAt: Date | null;
+}
+
+/** As the index of what is due has it. */
+const isWanted = Prisma.sql`d.state = 'active' AND d.wanted > d.posted`;
+/** The channel where a row is shown; as long as that is not known, what tells it best. A batch's thread is a channel of its own. */
+const laneOf = Prisma.sql`coalesce(d."channelId",
+  (SELECT coalesce(b."threadId", b."channelId") FROM "Batch" b WHERE b.id = d."batchId"), d."guildId", d."userId")`;
+const deliveryColumns = Object.keys(Prisma.DeliveryScalarFieldEnum);
+const batchColumns = Object.keys(Prisma.BatchScalarFieldEnum);
+
+/**
+ * Takes due rows for this process, at most one of a lane: its longest due.
+ *
+ * @param most rows
+ * @param shut lanes of which nothing is taken
+ * @param servedAt lane → when something of it was last taken, ms: its next row counts as due since then at the earliest, so that a
+ *   lane with much to do does not come before all others
+ */
+export async function claimDue(
+  most: number,
+  shut: readonly string[],
+  servedAt: ReadonlyMap<string, number>,
+): Promise<Claims> {
   const now = new Date();
-  const [claimed] = await db.delivery.updateManyAndReturn({
-    where: { id, ...dueAt(now) },
-    data: { notBefore: new Date(now.getTime() + CLAIM_MS), attempts: { increment: 1 } },
+  const until = new Date(now.getTime() + CLAIM_MS);
+  const isDue = Prisma.sql`${isWanted} AND d."notBefore" <= ${now}`;
+  const lanes = [...servedAt.keys()];
+  const times = [...servedAt.values()].map((ms) => new Date(ms).toISOString());
+  const rows = await db.$queryRaw<ClaimRow[]>`
+    WITH seen AS MATERIALIZED (
+      SELECT * FROM (
+        SELECT d.id, ${laneOf} AS lane, d."notBefore", d.wanted FROM "Delivery" d
+        WHERE ${isDue} ORDER BY d."notBefore" OFFSET 0
+      ) due WHERE due.lane <> ALL (${shut}::text[]) LIMIT ${SEEN_MAX}
+    ), head AS (
+      SELECT DISTINCT ON (lane) seen.id, lane, seen.wanted, greatest(seen."notBefore", served.at) AS since,
+        count(*) OVER (PARTITION BY lane) > 1 AS more
+      FROM seen LEFT JOIN unnest(${lanes}::text[], ${times}::timestamptz[]) AS served (lane, at) USING (lane)
+      ORDER BY lane, seen."notBefore", seen.id
+    ), free AS (
+      -- Looked at again, now that it is locked: another courier may have been first.
+      SELECT d.id, head.lane, head.more, head.since, head.wanted FROM head JOIN "Delivery" d USING (id)
+      WHERE ${isDue} ORDER BY head.since, d.id LIMIT ${most} FOR UPDATE OF d SKIP LOCKED
+    ), taken AS (
+      UPDATE "Delivery" d SET "notBefore" = ${until}, attempts = d.attempts + 1
+      FROM free WHERE d.id = free.id RETURNING d.*, free.lane, free.more, free.since, free.wanted AS seen
+    )
+    -- Changed just before it was locked, a row wants more than its batch shows here: it is shown again.
+    SELECT next.*, d.lane, d.more, d.seen, ${columns('d', deliveryColumns)}, ${columns('b', batchColumns)}
+    FROM (
+      SELECT (SELECT min(d."notBefore") FROM "Delivery" d WHERE ${isWanted} AND d."notBefore" > ${now}) AS "nextAt",
+        (SELECT count(*) FROM seen) < ${SEEN_MAX} AS "sawAll"
+    ) next
+    LEFT JOIN taken d ON true LEFT JOIN "Batch" b ON b.id = d."batchId"
+    ORDER BY d.since, d.id`;
+  const claimed = rows.flatMap(({ lane, more, seen, ...row }): Claimed[] => {
+    const delivery = rowOf<Delivery>(row, 'd', deliveryColumns);
+    const batch = rowOf<Batch>(row, 'b', batchColumns);
+    return delivery ? [{ delivery: { ...delivery, wanted: seen }, batch, lane, more }] : [];
   });
-  return claimed ?? null;
+  const { sawAll = true, nextAt = null } = rows[0] ?? {};
+  return { claimed, sawAll, nextAt };
+}
+
+interface ClaimRow {
+  readonly nextAt: Date | null;
+  readonly sawAll: boolean;
+  readonly lane: string;
+  readonly more: boolean;
+  readonly seen: number;
+  /** `table.column` */
+  readonly [column: string]: unknown;
+}
+
+/** Two tables have columns of the same name. */
+function columns(table: string, names: readonly string[]): Prisma.Sql {
+  return Prisma.raw(names.map((name) => `${table}."${name}" AS "${table}.${name}"`).join(', '));
+}
+
+/** A table's row out of a joined one; null when it was joined to none. */
+function rowOf<T extends { id: string }>(
+  row: Readonly<Record<string, unknown>>,
+  table: string,
+  names: readonly string[],
+): T | null {
+  if (row[`${table}.id`] === null) return null;
+  return Object.fromEntries(names.map((name) => [name, row[`${table}.${name}`]])) as T;
 }
 
 /** Changes a row that this process still has: what an outlived claim writes finds no row. */
@@ -192,36 +273,61 @@ export async function changeClaimed(
   return count > 0;
 }
 
-/** Keeps where a message was first posted; false when it was known already. */
-export async function keepMessage(
-  tx: Transaction,
-  { id, nonce }: Delivery,
-  messageId: string,
-  channelId: string,
+/** A message as it was just shown. */
+export interface Shown {
+  readonly messageId: string;
+  readonly channelId: string;
+  readonly files: readonly { readonly id: string; readonly name: string }[];
+  /** nothing will change any more */
+  readonly closed: boolean;
+  /** ms before which it is not edited */
+  readonly editAfterMs: number;
+}
+
+/**
+ * Notes what a row that this process still has shows now.
+ *
+ * @param also done with it, if this process still has the row
+ * @returns whether that is all it shall show
+ */
+export async function settleDelivery(
+  { id, attempts, wanted, messageId, postedAt }: Delivery,
+  shown: Shown,
+  also?: (condition: Prisma.Sql) => Prisma.Sql,
 ): Promise<boolean> {
-  const { count } = await tx.delivery.updateMany({
-    where: { id, nonce, messageId: null },
-    data: { messageId, channelId, postedAt: new Date() },
-  });
-  return count > 0;
+  const now = new Date();
+  const later = new Date(now.getTime() + shown.editAfterMs);
+  const closing = Prisma.sql`, state = 'closed', token = NULL, "tokenExpiresAt" = NULL`;
+  const [settled] = await db.$queryRaw<{ caughtUp: boolean }[]>`
+    WITH settled AS (
+      UPDATE "Delivery" d SET posted = ${wanted}, "messageId" = ${shown.messageId}, "channelId" = ${shown.channelId},
+        "postedAt" = ${messageId ? postedAt : now}, files = ${JSON.stringify(shown.files)}::jsonb,
+        attempts = 0, "lastError" = NULL,
+        -- Ended while this was posted: the finished picture comes at once.
+        "notBefore" = CASE WHEN d.kind = 'card' AND EXISTS (SELECT 1 FROM "Batch" b
+          WHERE b.id = d."batchId" AND b.kind = 'imagine' AND b."endedAt" IS NOT NULL)
+          THEN ${now}::timestamptz ELSE ${later}::timestamptz END
+        ${shown.closed ? closing : Prisma.empty}
+      WHERE d.id = ${id} AND d.attempts = ${attempts} AND d.state = 'active'
+      RETURNING d.posted >= d.wanted AS "caughtUp"
+    )${also ? Prisma.sql`, also AS (${also(Prisma.sql`EXISTS (SELECT 1 FROM settled)`)})` : Prisma.empty}
+    SELECT "caughtUp" FROM settled`;
+  return settled?.caughtUp ?? false;
 }
 
 /** Cards that tell a place in line are shown anew from time to time: nothing changes them when others are drawn. */
 export async function refreshWaiting(now = new Date()): Promise<void> {
-  const stale = await db.delivery.findMany({
-    where: {
-      kind: { in: ['card', 'status'] },
-      state: 'active',
-      messageId: { not: null },
-      wanted: { equals: db.delivery.fields.posted },
-      notBefore: { lt: new Date(now.getTime() - STALE_MS) },
-      batch: { state: 'open', generations: { some: { state: 'queued' } } },
-    },
-    orderBy: { notBefore: 'asc' },
-    select: { id: true },
-    take: REFRESH_MAX,
-  });
-  await changed(db, { id: { in: stale.map(({ id }) => id) } });
+  const staleAt = new Date(now.getTime() - STALE_MS);
+  const raised = await db.$queryRaw<{ id: string }[]>`
+    UPDATE "Delivery" SET wanted = wanted + 1
+    WHERE wanted = posted AND state = 'active' AND id IN (
+      SELECT d.id FROM "Batch" b JOIN "Delivery" d ON d."batchId" = b.id
+      WHERE b.state = 'open' AND d.kind IN ('card', 'status') AND d.state = 'active' AND d."messageId" IS NOT NULL
+        AND d.wanted = d.posted AND d."notBefore" < ${staleAt}
+        AND EXISTS (SELECT 1 FROM "Generation" g WHERE g."batchId" = b.id AND g.state = 'queued')
+      ORDER BY d."notBefore" LIMIT ${REFRESH_MAX}
+    ) RETURNING id`;
+  wakeCourier(raised.map(({ id }) => id));
 }
 
 /** Wipes interactions' tokens that have expired: they are secrets without a use. */

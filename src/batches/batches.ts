@@ -16,7 +16,7 @@ import { mustFit } from '#src/backlog/accepting.ts';
 import { type Place, placeOf } from '#src/backlog/place.ts';
 import { hashOf } from '#src/canonical.ts';
 import { addDelivery, hastenCard, together, type Wake } from '#src/deliveries.ts';
-import { type Batch, type BatchKind, db, isDuplicate, type Prisma, type Transaction } from '#src/doors/db.ts';
+import { type Batch, type BatchKind, db, isDuplicate, Prisma, type Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { mustStayUsable } from '#src/faces.ts';
 import { createGenerations } from '#src/generations/generations.ts';
@@ -220,9 +220,9 @@ export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<
   );
 }
 
-/** Keeps where its card is. */
-export async function keepCardMessage(tx: Transaction, id: string, messageId: string): Promise<void> {
-  await tx.batch.update({ where: { id }, data: { messageId } });
+/** For a statement: keeps where its card is. */
+export function keepCardMessage(id: string, messageId: string, condition: Prisma.Sql): Prisma.Sql {
+  return Prisma.sql`UPDATE "Batch" SET "messageId" = ${messageId} WHERE id = ${id} AND ${condition}`;
 }
 
 /** Keeps the thread that was started from its card; the first one counts. */

@@ -1,7 +1,7 @@
 /**
  * One delivery: the message must exist, and show what Postgres says.
  *
- *   claim ──▶ place ──▶ render ──▶ post or edit ──▶ settle
+ *   claimed ──▶ place ──▶ render ──▶ post or edit ──▶ settle
  *               │                     │
  *               └─ not ready: later   ├─ nobody knows whether it was done: later, backing off; then looked for first
  *                                     └─ not to be reached: as a direct message, and if that fails, `undelivered`
@@ -18,30 +18,29 @@ import { ComponentType } from 'discord-api-types/v10';
 import { config } from '#config/env.ts';
 import { keepCardMessage } from '#src/batches/batches.ts';
 import { type Card, renderCard } from '#src/cards/cards.ts';
-import { CLAIM_MS, changeClaimed, claimDelivery, keepMessage } from '#src/deliveries.ts';
+import { CLAIM_MS, type Claimed, changeClaimed, settleDelivery } from '#src/deliveries.ts';
 import { type Batch, type Delivery, db } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
-import type { Content, Destination, Discord, Posted } from './discord.ts';
+import type { Content, Destination, Discord, Posted, Sent } from './discord.ts';
 import { failed } from './failures.ts';
 import { faultOf } from './faults.ts';
 import { PostedFiles, sendFitting } from './files.ts';
+import type { Outcome } from './lanes.ts';
 import { destinationOf, type NotYet } from './places.ts';
 
-/** Does what is due for one delivery; nothing when it is not due, or another process has it. Throws only Postgres's errors. */
-export async function deliver(id: string, discord: Discord): Promise<void> {
-  const delivery = await claimDelivery(id);
-  if (!delivery) return;
-  const { kind, batchId } = delivery;
-  const again = await withContext({ deliveryId: id, kind, batchId }, async () => {
+/** Does what is due for one delivery that this process has claimed. Throws only Postgres's errors. */
+export async function deliver(claimed: Claimed, discord: Discord): Promise<Outcome> {
+  const { delivery } = claimed;
+  const { id: deliveryId, kind, batchId } = delivery;
+  return withContext({ deliveryId, kind, batchId }, async () => {
     const renewing = setInterval(() => void renew(delivery), CLAIM_MS / 3);
     try {
-      await show(delivery, discord).finally(() => clearInterval(renewing));
-      return false;
+      return await show(claimed, discord).finally(() => clearInterval(renewing));
     } catch (error) {
-      return failed(delivery, error, discord);
+      await failed(delivery, error, discord);
+      return { caughtUp: false, pauseMs: faultOf(error).retryAfterMs ?? 0 };
     }
   });
-  if (again) await deliver(id, discord);
 }
 
 // Claims
@@ -53,22 +52,22 @@ async function renew(delivery: Delivery): Promise<void> {
 }
 
 /** Not an attempt that failed: it is only too early. */
-async function notYet(delivery: Delivery, { waitMs, why }: NotYet): Promise<void> {
+async function notYet(delivery: Delivery, { waitMs, why }: NotYet): Promise<Outcome> {
   const notBefore = new Date(Date.now() + waitMs);
   await changeClaimed(delivery, { notBefore, attempts: delivery.attempts - 1, lastError: why });
+  return { caughtUp: false, pauseMs: 0 };
 }
 
 // Post or edit
 
-async function show(delivery: Delivery, discord: Discord): Promise<void> {
-  const batch = delivery.batchId ? await db.batch.findUnique({ where: { id: delivery.batchId } }) : null;
+async function show({ delivery, batch }: Claimed, discord: Discord): Promise<Outcome> {
   const place = await destinationOf(delivery, batch, discord);
   if ('waitMs' in place) return notYet(delivery, place);
 
   const card = await renderCard(delivery, batch);
   if (!card) {
     await changeClaimed(delivery, { state: 'closed', token: null, tokenExpiresAt: null });
-    return;
+    return { caughtUp: true, pauseMs: 0 };
   }
   const containerId = containerIdOf(delivery.nonce);
   const container = { ...displacedIn(card, delivery, batch), id: containerId };
@@ -76,9 +75,10 @@ async function show(delivery: Delivery, discord: Discord): Promise<void> {
   const replyTo = delivery.kind === 'notice' ? await answered(delivery, place.channelId) : undefined;
   const send = (content: Content) =>
     before ? discord.edit(place, before.id, content) : discord.post(place, content, delivery.nonce, replyTo);
-  const posted = await sendFitting({ ...card, container }, before?.files ?? [], send);
-  await settle(delivery, posted, place, card);
-  log.info({ edited: before !== null, files: posted.files.length }, 'shown');
+  const sent = await sendFitting({ ...card, container }, before?.files ?? [], send);
+  const caughtUp = await settle(delivery, sent, place, card);
+  log.info({ edited: before !== null, files: sent.files.length }, 'shown');
+  return { caughtUp, pauseMs: sent.pauseMs };
 }
 
 /** The message as it is already: known, or made by an earlier try that did not come to tell. */
@@ -99,29 +99,20 @@ async function shownBefore(
   }
 }
 
-async function settle(delivery: Delivery, posted: Posted, place: Destination, card: Card): Promise<void> {
-  const { kind, batchId, wanted } = delivery;
-  const closed = card.last && (kind === 'notice' || kind === 'warning');
-  await db.$transaction(async (tx) => {
-    if (!delivery.messageId && (await keepMessage(tx, delivery, posted.id, place.channelId))) {
-      if (kind === 'card' && batchId) await keepCardMessage(tx, batchId, posted.id);
-    }
-    const batch =
-      kind === 'card' && batchId
-        ? await tx.batch.findUnique({ where: { id: batchId }, select: { kind: true, endedAt: true } })
-        : null;
-    // Ended while this was posted: the finished picture comes at once.
-    const pauseMs = batch?.kind === 'imagine' && batch.endedAt ? 0 : config.editIntervalMs;
-    const settled = {
-      posted: wanted,
-      files: posted.files.map((file) => ({ ...file })),
-      attempts: 0,
-      lastError: null,
-      notBefore: new Date(Date.now() + pauseMs),
-      ...(closed && { state: 'closed' as const, token: null, tokenExpiresAt: null }),
-    };
-    await changeClaimed(delivery, settled, tx);
-  });
+async function settle(
+  delivery: Delivery,
+  { id: messageId, files }: Sent,
+  { channelId }: Destination,
+  { last }: Card,
+): Promise<boolean> {
+  const { kind, batchId } = delivery;
+  const closed = last && (kind === 'notice' || kind === 'warning');
+  const isNewCard = kind === 'card' && batchId && !delivery.messageId;
+  return settleDelivery(
+    delivery,
+    { messageId, channelId, files, closed, editAfterMs: config.editIntervalMs },
+    isNewCard ? (condition) => keepCardMessage(batchId, messageId, condition) : undefined,
+  );
 }
 
 /** Positive, 31 bits, and above what Discord numbers components with by itself. */

@@ -4,7 +4,14 @@
  * An error of the library carries the whole request with it, texts and tokens included: nothing here or above logs one, only
  * its code (`faultOf`).
  */
-import { DiscordAPIError, type RawFile, REST } from '@discordjs/rest';
+import {
+  DiscordAPIError,
+  type InternalRequest,
+  parseResponse,
+  type RawFile,
+  REST,
+  RequestMethod,
+} from '@discordjs/rest';
 import {
   type APIContainerComponent,
   type APIGuild,
@@ -39,6 +46,12 @@ export interface Posted {
   readonly files: readonly PostedFile[];
 }
 
+/** A message that was just posted or edited. */
+export interface Sent extends Posted {
+  /** for which its channel takes no other; ms */
+  readonly pauseMs: number;
+}
+
 /** By its id an edit keeps it. */
 export interface PostedFile {
   readonly id: string;
@@ -52,8 +65,8 @@ export type Destination =
 
 export interface Discord {
   /** A repeated post of one nonce makes one message; followups know no nonce. @param replyTo a message there */
-  post(place: Destination, content: Content, nonce: string, replyTo?: string): Promise<Posted>;
-  edit(place: Destination, messageId: string, content: Content): Promise<Posted>;
+  post(place: Destination, content: Content, nonce: string, replyTo?: string): Promise<Sent>;
+  edit(place: Destination, messageId: string, content: Content): Promise<Sent>;
   /** A message of ours whose container has this id, among the latest hundred. */
   find(channelId: string, containerId: number): Promise<Posted | null>;
   /** Whether the interaction's first answer still says "thinking": a followup would fill it. */
@@ -68,8 +81,10 @@ export interface Discord {
 
 /** Posts carry a nonce and edits are the same twice, so trying three times again does no harm. */
 const RETRIES = 3;
-/** For one call with all its tries and waits for rate limits, beside what an upload may take. ms */
+/** For one call with all its tries, and waits for the limit of all requests together, beside what an upload may take. ms */
 const WAITS_MS = 60_000;
+/** The library takes a limit to last a little longer than Discord says, twice 50 ms. */
+const LIMIT_MARGIN_MS = 100;
 const THREAD_NAME_MAX = 100;
 /** How many messages one request sees back. */
 const LATEST = 100;
@@ -82,6 +97,8 @@ export function makeRest(giveUp: () => void): REST {
     api: config.discord.apiUrl,
     timeout: LONGEST_REQUEST_MS,
     retries: RETRIES,
+    // A channel that is at its limit is waited for in Postgres: see lanes.ts. What all are at is waited for here.
+    rejectOnRateLimit: ({ global }) => !global,
     makeRequest: watchToken(askDiscord, giveUp),
   }).setToken(token);
 }
@@ -106,22 +123,23 @@ export function openDiscord(rest: REST): Discord {
       if (place.by === 'token') {
         const query = new URLSearchParams({ wait: 'true' });
         const route = Routes.webhook(applicationId, place.token);
-        return posted(await once.post(route, { body, files, auth: false, signal: signal(), query }));
+        return sent(once, { ...post(route), body, files, auth: false, signal: signal(), query });
       }
       const unique = { nonce, enforce_nonce: true } satisfies RESTPostAPIChannelMessageJSONBody;
       const send = (reply: Pick<RESTPostAPIChannelMessageJSONBody, 'message_reference'>) =>
-        rest.post(Routes.channelMessages(place.channelId), {
+        sent(rest, {
+          ...post(Routes.channelMessages(place.channelId)),
           body: { ...body, ...unique, ...reply },
           files,
           signal: signal(),
         });
-      if (!replyTo) return posted(await send({}));
+      if (!replyTo) return send({});
       try {
-        return posted(await send({ message_reference: { message_id: replyTo, fail_if_not_exists: false } }));
+        return await send({ message_reference: { message_id: replyTo, fail_if_not_exists: false } });
       } catch (error) {
         // It may not see what it would answer. Said by itself is better than not at all.
         if (!isRefusal(error, Refusal.CannotReplyWithoutPermissionToReadMessageHistory)) throw error;
-        return posted(await send({}));
+        return send({});
       }
     },
 
@@ -129,9 +147,9 @@ export function openDiscord(rest: REST): Discord {
       const options = { ...requestOf(content), signal: signal() };
       if (place.by === 'token') {
         const route = Routes.webhookMessage(applicationId, place.token, messageId);
-        return posted(await rest.patch(route, { ...options, auth: false }));
+        return sent(rest, { ...patch(route), ...options, auth: false });
       }
-      return posted(await rest.patch(Routes.channelMessage(place.channelId, messageId), options));
+      return sent(rest, { ...patch(Routes.channelMessage(place.channelId, messageId)), ...options });
     },
 
     async find(channelId, containerId) {
@@ -206,6 +224,21 @@ export function openDiscord(rest: REST): Discord {
 
 function isRefusal(error: unknown, code: Refusal): boolean {
   return error instanceof DiscordAPIError && error.code === code;
+}
+
+const post = (fullRoute: InternalRequest['fullRoute']) => ({ fullRoute, method: RequestMethod.Post });
+const patch = (fullRoute: InternalRequest['fullRoute']) => ({ fullRoute, method: RequestMethod.Patch });
+
+async function sent(rest: REST, request: InternalRequest): Promise<Sent> {
+  const answer = await rest.queueRequest(request);
+  const { headers } = answer;
+  // A token is limited by itself, whatever channel it is for.
+  const isLast = request.auth !== false && headers.get('x-ratelimit-remaining') === '0';
+  const resetS = Number(headers.get('x-ratelimit-reset-after'));
+  return {
+    ...posted(await parseResponse(answer)),
+    pauseMs: isLast ? Math.ceil(resetS * 1_000) + LIMIT_MARGIN_MS : 0,
+  };
 }
 
 function posted(answer: unknown): Posted {

@@ -18,8 +18,8 @@ import { backoffMs, reviewPauseMs } from './pauses.ts';
 /** How often something that Discord refuses is tried: by then the rows or the program may have changed. */
 const REFUSED_MAX = 6;
 
-/** @returns whether it can be done at once in another way */
-export async function failed(delivery: Delivery, error: unknown, discord: Discord): Promise<boolean> {
+/** Puts it off, or finds another way for it. */
+export async function failed(delivery: Delivery, error: unknown, discord: Discord): Promise<void> {
   const fault = faultOf(error);
   const { kind, code } = fault;
   const { attempts } = delivery;
@@ -38,16 +38,15 @@ export async function failed(delivery: Delivery, error: unknown, discord: Discor
   }
 }
 
-async function later(delivery: Delivery, { kind, code, retryAfterMs = 0 }: Fault): Promise<false> {
+async function later(delivery: Delivery, { kind, code, retryAfterMs = 0 }: Fault): Promise<void> {
   const notBefore = new Date(Date.now() + Math.max(backoffMs(delivery), retryAfterMs));
   // What it was thought to have may be why it was refused: the next try sends all.
   const files = kind === 'refused' ? { files: [] } : {};
   await changeClaimed(delivery, { lastError: code, notBefore, ...files });
-  return false;
 }
 
 /** Posting would open the thread by itself, an edit does not. One that moderators locked stays closed. */
-async function reopen(delivery: Delivery, fault: Fault, discord: Discord): Promise<boolean> {
+async function reopen(delivery: Delivery, fault: Fault, discord: Discord): Promise<void> {
   const { channelId, attempts } = delivery;
   if (!channelId || attempts >= REFUSED_MAX) return elsewhere(delivery, fault.code, discord);
   try {
@@ -56,32 +55,31 @@ async function reopen(delivery: Delivery, fault: Fault, discord: Discord): Promi
     const refusal = faultOf(error);
     return refusal.kind === 'unknown' ? later(delivery, refusal) : elsewhere(delivery, fault.code, discord);
   }
-  return changeClaimed(delivery, { notBefore: new Date() });
+  await changeClaimed(delivery, { notBefore: new Date() });
 }
 
-async function elsewhere(delivery: Delivery, code: string, discord: Discord): Promise<boolean> {
+async function elsewhere(delivery: Delivery, code: string, discord: Discord): Promise<void> {
   const forModerators = delivery.kind === 'review' || delivery.kind === 'request';
   return forModerators ? keptForModerators(delivery, code) : inPerson(delivery, code, discord);
 }
 
 /** What is for moderators alone is never sent to anyone else: it waits for its channel, as long as it is to be decided. */
-async function keptForModerators(delivery: Delivery, code: string): Promise<false> {
+async function keptForModerators(delivery: Delivery, code: string): Promise<void> {
   const { reviewId, imageId } = delivery;
   const undecided = reviewId
     ? await db.review.count({ where: { id: reviewId, state: 'pending' } })
     : await db.image.count({ where: { ...awaitsGallery, id: imageId ?? '' } });
   if (!undecided) {
     await changeClaimed(delivery, { state: 'closed', lastError: code });
-    return false;
+    return;
   }
   const notBefore = new Date(Date.now() + reviewPauseMs(delivery));
   // Posted anew, wherever the review channel is by then.
   const anew = { channelId: null, messageId: null, nonce: newNonce(), attempts: 0 };
   await changeClaimed(delivery, { ...anew, lastError: code, notBefore });
-  return false;
 }
 
-async function inPerson(delivery: Delivery, code: string, discord: Discord): Promise<boolean> {
+async function inPerson(delivery: Delivery, code: string, discord: Discord): Promise<void> {
   let direct: string;
   try {
     direct = await discord.directChannel(delivery.userId);
@@ -91,15 +89,14 @@ async function inPerson(delivery: Delivery, code: string, discord: Discord): Pro
   }
   if (direct === delivery.channelId) return giveUp(delivery, code);
   const moved = { channelId: direct, messageId: null, nonce: newNonce(), attempts: 0, lastError: code };
-  return changeClaimed(delivery, { ...moved, token: null, tokenExpiresAt: null, notBefore: new Date() });
+  await changeClaimed(delivery, { ...moved, token: null, tokenExpiresAt: null, notBefore: new Date() });
 }
 
-async function giveUp(delivery: Delivery, code: string): Promise<false> {
+async function giveUp(delivery: Delivery, code: string): Promise<void> {
   await changeClaimed(delivery, {
     state: 'undelivered',
     lastError: code,
     token: null,
     tokenExpiresAt: null,
   });
-  return false;
 }

@@ -1,5 +1,5 @@
 /** What an error of a call to Discord means for the message that was to be shown. */
-import { DiscordAPIError, HTTPError } from '@discordjs/rest';
+import { DiscordAPIError, HTTPError, RateLimitError } from '@discordjs/rest';
 import { RESTJSONErrorCodes as Refusal } from 'discord-api-types/v10';
 import { NotDiscord, TokenRefused } from '#src/doors/discord.ts';
 
@@ -56,6 +56,8 @@ export function faultOf(error: unknown): Fault {
     const { status, retryAfterMs } = error;
     return { kind: status === 413 ? 'large' : 'unknown', code: `http-${status}`, retryAfterMs };
   }
+  if (error instanceof RateLimitError)
+    return { kind: 'unknown', code: 'rate-limited', retryAfterMs: error.retryAfter };
   if (error instanceof HTTPError) return { kind: 'unknown', code: `http-${error.status}` };
   // The operator's to mend, and nothing about this message.
   if (error instanceof TokenRefused) return { kind: 'unknown', code: 'token-refused' };

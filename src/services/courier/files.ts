@@ -32,16 +32,16 @@ const ROOM_MIN = 32 * 1024;
  * @param has what the message has already
  * @throws what `send` throws
  */
-export async function sendFitting(
+export async function sendFitting<P extends Posted>(
   { say, container, files, mentions }: Omit<Card, 'last'>,
   has: readonly PostedFile[],
-  send: (content: Content) => Promise<Posted>,
-): Promise<Posted> {
+  send: (content: Content) => Promise<P>,
+): Promise<P> {
   const there = new Map(has.map((file) => [subjectOf(file.name), file]));
   const kept = files.flatMap(({ name }) => there.get(subjectOf(name)) ?? []);
   const others = await load(files.filter(({ name }) => !there.has(subjectOf(name))));
 
-  const within = async (room: number): Promise<Posted> => {
+  const within = async (room: number): Promise<P> => {
     const fitting = await fitted(others, room);
     const shown = [...kept, ...fitting].map(({ name }) => name);
     try {

@@ -90,7 +90,7 @@ describe('a card', () => {
     const { messageId } = await settled(batch.id);
     const edits = () => sent.filter(({ route }) => route.endsWith(messageId!)).map(({ at }) => at);
     while (edits().length < 4) {
-      await changed(db, { batchId: batch.id });
+      (await changed(db, { batchId: batch.id }))();
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
     await drawAll(batch.id);
@@ -140,7 +140,7 @@ describe('a card', () => {
       drawn.push(edits().reduce((sum, { files }) => sum + files, 0));
       // An edit that changes no picture.
       const before = edits().length;
-      await changed(db, { batchId: batch.id });
+      (await changed(db, { batchId: batch.id }))();
       await settled(batch.id);
       expect(edits().length).toBeGreaterThan(before);
     }

@@ -46,8 +46,8 @@ export interface Sent {
 }
 
 /** A courier in this process, before a local Discord of its own; not started yet. */
-export async function openCourier() {
-  const sandbox = await startLocalDiscord();
+export async function openCourier(options: Partial<SandboxOptions> = {}) {
+  const sandbox = await startLocalDiscord(options);
   const { db } = await import('#src/doors/db.ts');
   const { startCourier } = await import('#src/services/courier/courier.ts');
   const { makeRest } = await import('#src/services/courier/discord.ts');

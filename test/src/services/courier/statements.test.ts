@@ -1,0 +1,105 @@
+/** What a message costs Postgres: how many statements, and that none of them reads a table from end to end. */
+import pg from 'pg';
+import { afterAll, afterEach, expect, it, onTestFinished, vi } from 'vitest';
+import { drawAll, openCourier, openIn } from './local.ts';
+
+const courier = await openCourier();
+const { sandbox } = courier;
+const { db } = await import('#src/doors/db.ts');
+const { changed, claimDue, refreshWaiting, wipeTokens } = await import('#src/deliveries.ts');
+const { renderCard } = await import('#src/cards/cards.ts');
+const { deliver } = await import('#src/services/courier/deliver.ts');
+const { makeRest, openDiscord } = await import('#src/services/courier/discord.ts');
+const { config } = await import('#config/env.ts');
+const discord = openDiscord(makeRest(() => {}));
+
+afterEach(courier.tidy);
+afterAll(courier.close);
+
+interface Statement {
+  readonly text: string;
+  readonly values: unknown[];
+}
+
+/** Notes every statement of this process, but for the queue's. */
+function listen(): Statement[] {
+  const heard: Statement[] = [];
+  const { query } = pg.Client.prototype;
+  const spy = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
+    this: pg.Client & { connectionParameters?: { options?: string } },
+    ...args: unknown[]
+  ) {
+    const [asked] = args as [string | Statement];
+    const { text, values = [] } = typeof asked === 'string' ? { text: asked } : asked;
+    if (!this.connectionParameters?.options?.includes('bullmq')) heard.push({ text, values: [...values] });
+    return Reflect.apply(query, this, args);
+  });
+  onTestFinished(() => spy.mockRestore());
+  return heard;
+}
+
+const claimOne = async () => {
+  const { claimed } = await claimDue(1, [], new Map());
+  return claimed[0]!;
+};
+
+it('a message costs one statement to take and one to settle, beside what its card reads', async () => {
+  const { batch } = await openIn(sandbox, { prompt: 'counted' });
+  const heard = listen();
+  const counted = async () => {
+    heard.length = 0;
+    const claimed = await claimOne();
+    expect((await deliver(claimed, discord)).caughtUp).toBe(true);
+    const all = heard.length;
+    heard.length = 0;
+    await renderCard(claimed.delivery, claimed.batch);
+    return { all, card: heard.length };
+  };
+  const post = await counted();
+  expect(post.all).toBe(post.card + 2);
+  expect(await db.batch.findUnique({ where: { id: batch.id } })).toMatchObject({
+    messageId: (await courier.deliveryOf(batch.id)).messageId,
+  });
+
+  await drawAll(batch.id);
+  const edit = await counted();
+  expect(edit.all).toBe(edit.card + 2);
+});
+
+it('none of them reads a table from end to end', async () => {
+  const { batch } = await openIn(sandbox, { prompt: 'a million pictures later' });
+  await openIn(sandbox, { prompt: 'and one that waits' });
+  // Messages of years, and what they are of: shown, and not changed any more.
+  await db.$executeRaw`
+    INSERT INTO "Batch" (id, kind, state, "ownerId", "channelId", tier, title, config, "endedAt")
+    SELECT 'b' || n, 'imagine', 'finished', ${batch.ownerId}, 'c' || n % 100, 'fast', '', '{}', now() FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Generation" (id, "batchId", index, state, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, key, coordinates)
+    SELECT 'g' || n, 'b' || n, 0, 'done', ${batch.ownerId}, 'fast', 'reference', '', '{}', 1, 64, 64, 1, 'k' || n, '{}'
+    FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Delivery" (id, kind, "batchId", "userId", "channelId", "messageId", wanted, posted, nonce, "notBefore")
+    SELECT 'd' || n, 'card', 'b' || n, ${batch.ownerId}, 'c' || n % 100, 'm' || n, 3, 3, 'n' || n, now() - interval '1 day'
+    FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`ANALYZE`;
+
+  const heard = listen();
+  await deliver(await claimOne(), discord);
+  await await changed(db, { batchId: batch.id });
+  await deliver(await claimOne(), discord);
+  await refreshWaiting(new Date(Date.now() + 60_000));
+  await wipeTokens();
+  const asked = heard.filter(({ text }) => /"Delivery"/.test(text));
+  expect(asked.length).toBeGreaterThanOrEqual(7);
+
+  const client = new pg.Client({ connectionString: config.databaseUrl });
+  await client.connect();
+  try {
+    for (const { text, values } of asked) {
+      const { rows } = await client.query(`EXPLAIN ${text}`, values);
+      expect(JSON.stringify(rows, null, 1)).not.toMatch(/Seq Scan on \\"(Delivery|Batch|Generation)/);
+    }
+  } finally {
+    await client.end();
+  }
+});
