@@ -3,6 +3,7 @@
  * something known, in one run. Ends with 1 when a goal is missed.
  */
 
+import { courier } from './courier.ts';
 import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
 import { pipeline } from './pipeline.ts';
@@ -11,7 +12,15 @@ import { sheet } from './sheet.ts';
 import { start } from './start.ts';
 import { words } from './words.ts';
 
-const benches: Readonly<Record<string, Bench>> = { portrait, pipeline, sheet, start, words, fairness };
+const benches: Readonly<Record<string, Bench>> = {
+  portrait,
+  pipeline,
+  sheet,
+  start,
+  words,
+  fairness,
+  courier,
+};
 
 const names = process.argv.slice(2);
 if (names.every((name) => Object.hasOwn(benches, name))) {
