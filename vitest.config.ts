@@ -19,6 +19,8 @@ const pure = [
   'test/pipelines/{faces,lora,photomaker}/*.test.ts',
   'test/pipelines/sdxl/{conditioning,denoise,prompt,tokenizer,vae}.test.ts',
   'test/src/{errors,lru-cache,text}.test.ts',
+  'test/src/doors/metrics.test.ts',
+  'test/src/services/metrics.test.ts',
   'test/src/backlog/{forecast,order}.test.ts',
   'test/src/cards/contact-sheet/{canvas,lettering,plan}.test.ts',
   'test/src/generations/images.test.ts',

@@ -76,10 +76,12 @@ const Env = z.object({
   WEB_HOST: z.string().min(1).default('127.0.0.1'),
   /** 0 takes a free port. */
   WEB_PORT: port.default(8080),
-  /** `/metrics` is for those who run Atelier: it has a port of its own, which others cannot reach. */
+  /** `/metrics` of each process is for those who run Atelier: it has a port of its own, which others cannot reach. */
   METRICS_HOST: z.string().min(1).default('127.0.0.1'),
-  /** 0 takes a free port. */
-  METRICS_PORT: port.default(9464),
+  /** Without it a process takes 9464 or the next that is free; 0 takes any that is. */
+  METRICS_PORT: optional(port),
+  /** A collector of OpenTelemetry's (OTLP as JSON by HTTP), without `/v1/traces`. Without it nothing is traced. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: optional(z.url({ protocol: /^https?$/ })),
   /** What links in Discord begin with; the web service's own address when left out. */
   PUBLIC_URL: optional(z.url({ protocol: /^https?$/ })),
 
@@ -125,6 +127,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
     onnxThreads: data.ONNX_THREADS,
     web: Object.freeze({ host: data.WEB_HOST, port: data.WEB_PORT, publicUrl: data.PUBLIC_URL }),
     metrics: Object.freeze({ host: data.METRICS_HOST, port: data.METRICS_PORT }),
+    traces: Object.freeze({ endpoint: data.OTEL_EXPORTER_OTLP_ENDPOINT }),
     mecene: Object.freeze({
       model: data.MECENE_MODEL,
       modelName: data.MECENE_MODEL_NAME,

@@ -72,6 +72,9 @@ function facts(error: unknown): unknown {
   return cause === undefined ? known : { ...known, cause: facts(cause) };
 }
 
+/** What every line says that is logged here. */
+export const contextNow = (): Readonly<Record<string, unknown>> => context.getStore() ?? {};
+
 export function withContext<T>(fields: Record<string, unknown>, run: () => T): T {
   return context.run({ ...context.getStore(), ...fields }, run);
 }

@@ -56,6 +56,7 @@ describe('the environment', () => {
     ['ONNX_THREADS', '-7'],
     ['WEB_PORT', '70000'],
     ['METRICS_PORT', 'any-port'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector-of-mine'],
     ['PUBLIC_URL', 'gallery-of-mine'],
     ['MECENE_MODEL', 'oracle'],
     ['MECENE_BASE_URL', 'oracle-of-mine'],
@@ -76,7 +77,11 @@ describe('the environment', () => {
   });
 
   it('keeps metrics to this machine unless told otherwise', () => {
-    expect(parseConfig({}).metrics).toEqual({ host: '127.0.0.1', port: 9464 });
+    expect(parseConfig({}).metrics).toEqual({ host: '127.0.0.1', port: undefined });
+  });
+
+  it('traces nothing unless told where to', () => {
+    expect(parseConfig({ OTEL_EXPORTER_OTLP_ENDPOINT: '' }).traces).toEqual({ endpoint: undefined });
   });
 
   it('is told by name what a part cannot work without', () => {
