@@ -238,6 +238,13 @@ export async function claimDue(
   return { claimed, sawAll, nextAt };
 }
 
+/** How many rows do not show yet what they shall. */
+export async function countDue(): Promise<number> {
+  const [row] = await db.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM "Delivery" d WHERE ${isWanted}`;
+  return row?.count ?? 0;
+}
+
 interface ClaimRow {
   readonly nextAt: Date | null;
   readonly sawAll: boolean;

@@ -6,13 +6,14 @@
  *          └── Postgres
  */
 import { join } from 'node:path';
+import { config } from '#config/env.ts';
 import type { Sandbox } from './discord/sandbox.ts';
 import { openLogFiles } from './log-files.ts';
 import { type MachineOptions, prepareMachine } from './machine.ts';
 import { print, printWhile } from './print.ts';
 import { serviceProcess } from './processes.ts';
 
-const PROCESSES = [['worker'], ['courier', 'mecene', 'web', 'bot']];
+const PROCESSES = [['courier', 'mecene', 'web', 'bot'], ['worker']];
 
 export interface Everything {
   readonly webUrl: string;
@@ -27,8 +28,14 @@ export async function startEverything(options: MachineOptions = {}): Promise<Eve
   const { dir, env, webUrl, sandbox } = machine;
   const logDir = join(dir, 'logs');
   const logs = await openLogFiles(logDir, PROCESSES.flat());
-  const processes = PROCESSES.map((names) =>
-    serviceProcess(names, { env, print, onLine: (line) => logs.write(names, line) }),
+  const { port } = config.metrics;
+  const processes = PROCESSES.map((names, i) =>
+    serviceProcess(names, {
+      // The first has the port that was set, the second the next.
+      env: port ? { ...env, METRICS_PORT: String(port + i) } : env,
+      print,
+      onLine: (line) => logs.write(names, line),
+    }),
   );
   // Services first and side by side; then what they stand on.
   const close = async () => {

@@ -57,11 +57,10 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
     if (number > 1) print(`Another instance runs here: this one keeps its data in ${relative('', dir)}/`);
 
     const local = !config.discord.token;
-    const [databaseUrl, discord, web, metricsPort] = await all([
+    const [databaseUrl, discord, web] = await all([
       openDatabase(dir, closers),
       local ? localDiscord(dir, checked, closers) : undefined,
       addressOfWeb(local, number),
-      portOfMetrics(local, number),
       printWhile(`Preparing the bundle ${config.bundle}`, ensureBundle(config.bundle, dir)),
       reachRedis(),
     ]);
@@ -76,7 +75,8 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
         DATA_DIR: dir,
         PUBLIC_URL: webUrl,
         WEB_PORT: web.port,
-        METRICS_PORT: metricsPort,
+        // Each process takes one that is free: several can't have the same.
+        METRICS_PORT: config.metrics.port === 0 ? '0' : '',
         ...discord?.env,
       },
     };
@@ -142,12 +142,6 @@ async function localToken(dir: string): Promise<string> {
   await mkdir(dir, { recursive: true });
   await writeFile(file, token, { mode: 0o600 });
   return token;
-}
-
-/** In the demo the next free one stands for a taken one, as for the gallery. */
-async function portOfMetrics(local: boolean, instance: number): Promise<string> {
-  const { host, port } = config.metrics;
-  return String(local && port ? await freePort(port + instance - 1, host) : port);
 }
 
 /**

@@ -173,6 +173,23 @@ export async function readFlows(bundle: string): Promise<{ clock: Clock; flows: 
   };
 }
 
+/** What waits in each tier of each bundle, by the index of what waits alone. */
+export async function waitingNow(): Promise<
+  {
+    readonly bundle: string;
+    readonly tier: string;
+    readonly pictures: number;
+    readonly people: number;
+    /** since whoever waits longest has waited for a turn */
+    readonly seconds: number;
+  }[]
+> {
+  return db.$queryRaw`
+    SELECT bundle, tier, sum(waiting)::int AS pictures, count(DISTINCT "userId")::int AS people,
+      extract(epoch FROM now() - min(since))::float8 AS seconds
+    FROM "Flow" WHERE waiting > 0 GROUP BY bundle, tier ORDER BY bundle, tier`;
+}
+
 /** For the statement that gives a turn: returns a row, or none when another turn was given since the look. */
 export function moveClock(
   bundle: string,

@@ -90,6 +90,7 @@ it('starts several services in one process, names each in its lines, and closes 
   expect(await once(child, 'close')).toEqual([0, null]);
   const lines = text.trim().split('\n');
   expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { service: 'mecene web', msg: 'metrics are told', port: expect.any(Number) },
     ...['mecene', 'web'].map((service) => expect.objectContaining({ service })),
     { service: 'mecene web', reason: 'SIGTERM', msg: 'closing' },
   ]);

@@ -1,9 +1,32 @@
-/** What a shard tells its supervisor. */
+/** What a process of shards and its supervisor tell each other. */
 import { GatewayCloseCodes } from 'discord.js';
 import { z } from 'zod';
 
 export const ShardMessage = z.union([z.object({ ready: z.literal(true) }), z.object({ fatal: z.int() })]);
 export type ShardMessage = z.output<typeof ShardMessage>;
+
+/** The supervisor asks what there is to tell Prometheus. */
+export const MetricsAsk = z.object({ metricsAsked: z.int() });
+/** By the number of the question. */
+export const MetricsAnswer = z.object({
+  metricsAsked: z.int(),
+  families: z.array(
+    z.looseObject({
+      name: z.string(),
+      help: z.string(),
+      values: z.array(
+        // A mean of nothing is NaN, which JSON has not.
+        z.looseObject({
+          value: z
+            .number()
+            .nullable()
+            .transform((value) => value ?? Number.NaN),
+          labels: z.record(z.string(), z.union([z.string(), z.number()])),
+        }),
+      ),
+    }),
+  ),
+});
 
 /** Close codes after which connecting again would give the same, as sentences for the operator. */
 const FATAL: ReadonlyMap<number, string> = new Map([

@@ -14,11 +14,13 @@ import { type APIGatewayBotInfo, GatewayCloseCodes, REST, Routes } from 'discord
 import { config, required } from '#config/env.ts';
 import { askDiscord, TokenRefused } from '#src/doors/discord.ts';
 import { log } from '#src/doors/log.ts';
+import { tellAlso } from '#src/doors/metrics.ts';
 import { FIRST_PAUSE_MS, restarts } from '../restarts.ts';
 import { endProcess } from '../run.ts';
 import { untilDiscordAnswers } from './patience.ts';
 import { ShardMessage, sentenceOf } from './protocol.ts';
 import { registerCommands } from './register.ts';
+import { metricsOf } from './shard-metrics.ts';
 
 const SHARD = fileURLToPath(new URL('./shard.ts', import.meta.url));
 const SHARDS_PER_PROCESS = 16;
@@ -82,7 +84,9 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
       },
     }),
   );
+  const stopTelling = processes.map(({ child }) => tellAlso(() => metricsOf(child())));
   const close = async () => {
+    for (const stop of stopTelling) stop();
     closing.abort();
     await Promise.all(processes.map(({ ended }) => ended));
   };
@@ -96,7 +100,7 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   isReady = true;
   return {
     get pids() {
-      return processes.map(({ pid }) => pid());
+      return processes.map(({ child }) => child()?.pid);
     },
     close,
   };
@@ -148,7 +152,7 @@ function keepAlive({ shards, pauseMs, closing, start, onFatal }: KeptProcess) {
       await sleep(restart.pauseMs, undefined, { signal: closing }).catch(() => {});
     }
   })();
-  return { ready, ended, pid: () => child?.pid };
+  return { ready, ended, child: () => child };
 }
 
 /** How it ended: a signal's name or an exit code. When `closing` comes first, it is asked to end, then made to. */

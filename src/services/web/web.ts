@@ -21,7 +21,7 @@ import { log } from '#src/doors/log.ts';
 import { isAway } from '#src/doors/postgres.ts';
 import { clearTakenDown, findPublished, listPublished, neighbours } from '#src/gallery.ts';
 import { allTerms, termsOf } from './bundle-terms.ts';
-import { startMetrics } from './metrics.ts';
+import { tellGauges } from './gauges.ts';
 import { aboutPage, errorPage, galleryPage, type Page, photoPage, readCursor } from './pages.ts';
 import { etagOf, MIME, makeVariants, parseVariant } from './variants.ts';
 
@@ -54,8 +54,7 @@ export async function startWeb({
 }: {
   host?: string;
   port?: number;
-} = {}): Promise<{ url: string; metricsPort: number; close(): Promise<void> }> {
-  const metrics = await startMetrics(config.metrics);
+} = {}): Promise<{ url: string; close(): Promise<void> }> {
   const variants = makeVariants();
   // `return503OnClosing` would answer requests in hand with 503 while we close.
   const app = fastify({
@@ -148,20 +147,17 @@ export async function startWeb({
     clearing = clearTakenDown().catch((error: unknown) => log.warn({ err: error }, 'clearing the gallery'));
   }, CLEAR_EVERY_MS);
 
-  const address = await app.listen({ host, port }).catch(async (error: unknown) => {
-    await metrics.close();
-    throw error;
-  });
+  const address = await app.listen({ host, port });
+  const stopTelling = tellGauges();
   // A person clicks it: "0.0.0.0" and "[::]" lead nowhere in some browsers.
   const url = address.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
   log.info({ url }, 'web is ready');
   return {
     url,
-    metricsPort: metrics.port,
     async close() {
+      stopTelling();
       clearInterval(timer);
       await clearing;
-      await metrics.close();
       await app.close();
     },
   };

@@ -1,0 +1,161 @@
+/** What the web service tells of all services together: read off rows, by indexes alone, and seldom. */
+import pg from 'pg';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { config } from '#config/env.ts';
+import { waitingNow } from '#src/backlog/flows.ts';
+import { openBatch } from '#src/batches/batches.ts';
+import { changed, countDue } from '#src/deliveries.ts';
+import { db } from '#src/doors/db.ts';
+import { metricsText } from '#src/doors/metrics.ts';
+import { countMissing } from '#src/generations/images.ts';
+import { tellGauges } from '#src/services/web/gauges.ts';
+import { readScrape } from '#test/support/prometheus.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { makePicture } from './pictures.ts';
+
+let stop = () => {};
+beforeEach(async () => {
+  stop = tellGauges(0);
+  await db.flow.deleteMany();
+});
+afterEach(() => stop());
+
+const lines = async () => (await metricsText()).split('\n').filter((line) => line && !line.startsWith('#'));
+const told = async () => readScrape(await metricsText());
+
+it('say which execution provider runs each network, of workers that are alive', async () => {
+  const gpu = [
+    { provider: 'cuda', nodes: 2_400 },
+    { provider: 'cpu', nodes: 12 },
+  ];
+  const session = (network: string, loadSeconds: number, used: object[]) => ({
+    network,
+    loadSeconds,
+    used,
+    providers: ['cuda', 'cpu'],
+  });
+  const worker = { bundleHash: 'h', bundle: 'sdxl' };
+  await db.worker.createMany({
+    data: [
+      { ...worker, id: 'one', sessions: [session('unet', 2, gpu), session('vaeDecoder', 0.5, [])] },
+      { ...worker, id: 'two', sessions: [session('unet', 3.5, gpu.slice(1))] },
+      { ...worker, id: 'older', sessions: 'of another version', aside: 'storage_full' },
+      { ...worker, id: 'lost', seenAt: new Date(0), sessions: [session('unet', 99, gpu)] },
+    ],
+  });
+  expect(await lines()).toEqual([
+    'atelier_workers{bundle="sdxl"} 3',
+    'atelier_workers_aside{bundle="sdxl",reason="storage_full"} 1',
+    'atelier_session_provider{bundle="sdxl",network="unet",provider="cuda"} 1',
+    'atelier_session_provider{bundle="sdxl",network="unet",provider="cpu"} 2',
+    'atelier_session_nodes{bundle="sdxl",network="unet",provider="cuda"} 2400',
+    'atelier_session_nodes{bundle="sdxl",network="unet",provider="cpu"} 12',
+    'atelier_session_load_seconds{bundle="sdxl",network="unet"} 3.5',
+    'atelier_session_load_seconds{bundle="sdxl",network="vaeDecoder"} 0.5',
+    'atelier_pictures_without_bytes 0',
+    'atelier_deliveries_due 0',
+  ]);
+  await db.worker.deleteMany();
+  expect((await told()).values('atelier_workers')).toEqual([]);
+});
+
+it('say how many pictures storage has no bytes of', async () => {
+  await makePicture(1, { missingAt: new Date() });
+  expect((await told()).values('atelier_pictures_without_bytes')).toEqual([1]);
+});
+
+it('say who waits in each tier, how many pictures and for how long, and which messages are due', async () => {
+  const ada = actor();
+  const cells = (...seeds: number[]) => seeds.map((seed) => cell({ prompt: 'waiting', seed }));
+  await openBatch(origin({ actor: ada }), request(cells(1, 2)));
+  await openBatch(origin({ actor: ada }), request(cells(3), { tier: 'relax' }));
+  const { batch } = await openBatch(origin(), request(cells(4)));
+  await db.flow.updateMany({ where: { userId: ada.id }, data: { since: new Date(Date.now() - 60_000) } });
+  const { values } = await told();
+  const fast = { bundle: 'reference', tier: 'fast' };
+  expect(values('atelier_waiting_pictures', fast)).toEqual([3]);
+  expect(values('atelier_waiting_people', fast)).toEqual([2]);
+  expect(values('atelier_waiting_pictures', { ...fast, tier: 'relax' })).toEqual([1]);
+  expect(values('atelier_longest_wait_seconds', fast)[0]).toBeCloseTo(60, -1);
+  expect(values('atelier_deliveries_due')).toEqual([3]);
+
+  const { wantedAt } = await db.delivery.findFirstOrThrow({ where: { batchId: batch.id } });
+  await db.delivery.updateMany({ where: { batchId: batch.id }, data: { posted: 1, wantedAt: new Date(0) } });
+  expect((await told()).values('atelier_deliveries_due')).toEqual([2]);
+  // Whoever raises what is wanted, Postgres notes when.
+  await changed(db, { batchId: batch.id });
+  const again = await db.delivery.findFirstOrThrow({ where: { batchId: batch.id } });
+  expect(again.wantedAt.getTime()).toBeGreaterThanOrEqual(wantedAt.getTime());
+  expect((await told()).values('atelier_deliveries_due')).toEqual([3]);
+});
+
+it('are read again only after a while, and gone while Postgres is away', async () => {
+  stop();
+  stop = tellGauges(60_000);
+  const before = (await told()).values('atelier_pictures_without_bytes');
+  const count = vi.spyOn(db.image, 'count');
+  expect((await told()).values('atelier_pictures_without_bytes')).toEqual(before);
+  expect(count).not.toHaveBeenCalled();
+  count.mockRestore();
+  stop();
+
+  stop = tellGauges(0);
+  const broken = vi.spyOn(pg.Pool.prototype, 'connect').mockImplementation((done?: unknown) => {
+    const error = new Error('Postgres does not answer');
+    if (typeof done === 'function') done(error, undefined, () => {});
+    else return Promise.reject(error);
+    return undefined;
+  });
+  try {
+    expect((await told()).values('atelier_deliveries_due')).toEqual([]);
+  } finally {
+    broken.mockRestore();
+  }
+  expect((await told()).values('atelier_deliveries_due')).toHaveLength(1);
+});
+
+it('no statement of theirs reads a table from end to end, however much there was', async () => {
+  const { batch, userId } = await openBatch(origin(), request([cell({ seed: 9 })])).then(({ batch }) => ({
+    batch,
+    userId: batch.ownerId,
+  }));
+  await db.$executeRaw`
+    INSERT INTO "Flow" (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
+    SELECT 'reference', 'fast', 'u' || n, '', '', 0, 0, 0, now() FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Delivery" (id, kind, "batchId", "userId", wanted, posted, nonce)
+    SELECT 'd' || n, 'card', ${batch.id}, ${userId}, 3, 3, 'n' || n FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Generation" (id, "batchId", index, state, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, key, coordinates)
+    SELECT 'g' || n, ${batch.id}, n, 'done', ${userId}, 'fast', 'reference', '', '{}', 1, 64, 64, 1, 'k' || n, '{}'
+    FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Image" (id, "generationId", key, "bundleHash", "storageKey", sha256, width, height, bytes, thumbhash, verdict)
+    SELECT 'i' || n, 'g' || n, 'k' || n, 'h', 's' || n, '', 64, 64, 1, '', 'clear' FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`ANALYZE`;
+
+  const heard: { text: string; values: unknown[] }[] = [];
+  const { query } = pg.Client.prototype;
+  const spy = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
+    this: pg.Client,
+    ...args: unknown[]
+  ) {
+    const [asked] = args as [string | { text: string; values?: unknown[] }];
+    if (typeof asked !== 'string') heard.push({ text: asked.text, values: [...(asked.values ?? [])] });
+    return Reflect.apply(query, this, args);
+  });
+  await Promise.all([waitingNow(), countDue(), countMissing()]);
+  spy.mockRestore();
+  expect(heard).toHaveLength(3);
+
+  const client = new pg.Client({ connectionString: config.databaseUrl });
+  await client.connect();
+  try {
+    for (const { text, values } of heard) {
+      const { rows } = await client.query(`EXPLAIN ${text}`, values);
+      expect(JSON.stringify(rows, null, 1)).not.toContain('Seq Scan');
+    }
+  } finally {
+    await client.end();
+  }
+});
