@@ -25,7 +25,13 @@ if (names.length && names.every(isName)) {
 
 /** Side by side; every line that one of them logs says its name. */
 async function startTogether(wanted: readonly Name[]): Promise<Service> {
-  const { log, withContext } = await import('./doors/log.ts');
+  const [{ log, withContext }, { openTraces }, { serveMetrics }] = await Promise.all([
+    import('./doors/log.ts'),
+    import('./doors/traces.ts'),
+    import('./services/metrics.ts'),
+  ]);
+  const closeTraces = await openTraces(wanted);
+  const metrics = await serveMetrics(wanted);
   const started: readonly Service[] = await Promise.all(
     wanted.map((name) => withContext({ service: name }, services[name])),
   );
@@ -40,6 +46,7 @@ async function startTogether(wanted: readonly Name[]): Promise<Service> {
       ]);
       await closeQueues();
       await closeDb();
+      await Promise.all([closeTraces(), metrics.close()]);
       for (const one of closed) if (one.status === 'rejected') throw one.reason;
     },
   };

@@ -17,6 +17,9 @@ import { type Place, placeOf } from '#src/backlog/place.ts';
 import { hashOf } from '#src/canonical.ts';
 import { addDelivery, hastenCard, together, type Wake } from '#src/deliveries.ts';
 import { type Batch, type BatchKind, db, isDuplicate, Prisma, type Transaction } from '#src/doors/db.ts';
+import { log } from '#src/doors/log.ts';
+import { metrics } from '#src/doors/metrics.ts';
+import { note, span, traceparent } from '#src/doors/traces.ts';
 import { UserError } from '#src/errors.ts';
 import { mustStayUsable } from '#src/faces.ts';
 import { createGenerations } from '#src/generations/generations.ts';
@@ -48,11 +51,16 @@ export interface Opened {
  * @throws {UserError} `batch_limit`, `waiting_limit`, `tier_full`, `tokens_short`, `blocked_until`, `folder_empty`,
  *                     `lora_unknown`, `plan_changed`
  */
-export async function openBatch(
+export function openBatch(
   origin: Origin,
   request: BatchRequest,
   plannedId: string | null = null,
 ): Promise<Opened> {
+  const { kind, tier, cells } = request;
+  return span('accept', { kind, tier, pictures: cells.length }, () => open(origin, request, plannedId));
+}
+
+async function open(origin: Origin, request: BatchRequest, plannedId: string | null): Promise<Opened> {
   await admitUser(origin.actor);
   const cells = await priceCells(request.cells, request.tier);
   const { batch, wake } = await db
@@ -63,7 +71,11 @@ export async function openBatch(
       return { batch: first, wake: null };
     });
   wake?.();
-  return { batch, place: await placeOf(batch.id) };
+  const { id: batchId, charged } = batch;
+  note({ batchId });
+  log.info({ batchId, charged, pictures: cells.length, again: wake === null }, 'accepted');
+  if (wake) metrics.tokens({ reason: 'charge' }, charged);
+  return { batch, place: await placeOf(batchId) };
 }
 
 async function accept(
@@ -83,7 +95,12 @@ async function accept(
   await mustFit(tx, config.bundle, request.tier, actor.id);
 
   const price = cells.reduce((sum, cell) => sum + cell.price, 0);
-  const opening = { state: 'open', charged: price, openedAt: new Date() } as const;
+  const opening = {
+    state: 'open',
+    charged: price,
+    openedAt: new Date(),
+    traceparent: traceparent(),
+  } as const;
   const batch = plannedId
     ? await openPlan(tx, plannedId, request, opening)
     : await createBatch(tx, origin, request, { ...opening, config: { asked: request.asked } });
@@ -141,7 +158,10 @@ export async function createBatch(
   tx: Transaction,
   { actor, channelId, channelLocale, botInside, interactionId }: Origin,
   { kind, title, tier, production }: BatchRequest,
-  more: Pick<Prisma.BatchUncheckedCreateInput, 'state' | 'config' | 'planHash' | 'charged' | 'openedAt'>,
+  more: Pick<
+    Prisma.BatchUncheckedCreateInput,
+    'state' | 'config' | 'planHash' | 'charged' | 'openedAt' | 'traceparent'
+  >,
 ): Promise<Batch> {
   return tx.batch.create({
     data: {
@@ -204,7 +224,7 @@ export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<
   await tx.batch.updateMany({ where: { id: batchId, state: 'open' }, data: { state: 'finished' } });
   if (batch.kind === 'imagine') {
     await hastenCard(tx, batchId);
-    return nothing;
+    return () => tellKept(batch);
   }
   const status = await tx.delivery.findFirst({ where: { batchId, kind: 'status' } });
   const to = {
@@ -215,14 +235,29 @@ export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<
     tokenExpiresAt: status?.tokenExpiresAt ?? null,
   };
   return together(
+    () => tellKept(batch),
     await addDelivery(tx, { ...to, kind: 'pictures' }),
     await addDelivery(tx, { ...to, kind: 'manifest' }),
   );
 }
 
-/** For a statement: keeps where its card is. */
-export function keepCardMessage(id: string, messageId: string, condition: Prisma.Sql): Prisma.Sql {
-  return Prisma.sql`UPDATE "Batch" SET "messageId" = ${messageId} WHERE id = ${id} AND ${condition}`;
+/** How well what people were told of one that has ended was kept. One that was stopped was not meant. */
+function tellKept({ state, tier, openedAt, promisedAt, endedAt }: Batch): void {
+  if (state !== 'open' || !openedAt || !promisedAt || !endedAt) return;
+  const told = promisedAt.getTime() - openedAt.getTime();
+  if (told > 0) metrics.estimated({ tier }, (endedAt.getTime() - openedAt.getTime()) / told);
+}
+
+/** For a statement: keeps where its card is, and when that said that all would be ready. */
+export function keepCardMessage(
+  id: string,
+  messageId: string,
+  readyAt: Date | null,
+  condition: Prisma.Sql,
+): Prisma.Sql {
+  return Prisma.sql`
+    UPDATE "Batch" SET "messageId" = ${messageId}, "promisedAt" = coalesce("promisedAt", ${readyAt}::timestamptz)
+    WHERE id = ${id} AND ${condition}`;
 }
 
 /** Keeps the thread that was started from its card; the first one counts. */

@@ -12,6 +12,8 @@ import {
   type Transaction,
   type Verdict,
 } from '#src/doors/db.ts';
+import { log, withContext } from '#src/doors/log.ts';
+import { metrics } from '#src/doors/metrics.ts';
 import { getFile, isMissing } from '#src/doors/storage.ts';
 import { type Failure, UserError } from '#src/errors.ts';
 import { stayUsable } from '#src/faces.ts';
@@ -133,13 +135,16 @@ async function finish(
     return together(...wakes, await ended(tx, drawing.batchId, reused ? [drawing] : []));
   });
   wake?.();
+  if (wake) metrics.ended({ tier: drawing.tier, outcome: reused ? 'copied' : 'drawn' });
   return wake !== null;
 }
 
 /** What follows when generations of a batch have ended. @param undrawn those of them whose tokens come back */
 async function ended(tx: Transaction, batchId: string, undrawn: readonly Generation[]): Promise<Wake> {
   await refund(tx, undrawn);
-  return together(await changed(tx, { batchId }), await endBatchIfDone(tx, batchId));
+  const tokens = undrawn.reduce((sum, { price }) => sum + price, 0);
+  const tell = () => metrics.tokens({ reason: 'refund' }, tokens);
+  return together(tell, await changed(tx, { batchId }), await endBatchIfDone(tx, batchId));
 }
 
 /** Ends it without a picture and gives its tokens back. */
@@ -222,7 +227,7 @@ export async function endWithFace(
 export async function putDown(workerId: string, inHand: ReadonlySet<string>): Promise<number> {
   const said = await db.generation.findMany({
     where: { workerId, state: 'running' },
-    select: { id: true, attempts: true },
+    select: { id: true, batchId: true, attempts: true },
   });
   return giveUp(said.filter(({ id }) => !inHand.has(id)).map((one) => ({ ...one, workerId })));
 }
@@ -230,22 +235,27 @@ export async function putDown(workerId: string, inHand: ReadonlySet<string>): Pr
 /** Puts back what lost workers had. @param by the worker that asks; its own are its own affair */
 export async function rescueOrphans(by: string): Promise<number> {
   const lost = await db.$queryRaw<Orphan[]>`
-    SELECT g.id, g."workerId", g.attempts FROM "Generation" g LEFT JOIN "Worker" w ON w.id = g."workerId"
+    SELECT g.id, g."batchId", g."workerId", g.attempts FROM "Generation" g LEFT JOIN "Worker" w ON w.id = g."workerId"
     WHERE g.state = 'running' AND g."workerId" <> ${by} AND ${isAlive} IS NOT TRUE`;
   return giveUp(lost);
 }
 
 interface Orphan {
   readonly id: string;
+  readonly batchId: string;
   readonly workerId: string;
   readonly attempts: number;
 }
 
 /** Back into the backlog, or failed when it was taken too often. Returns how many. */
 async function giveUp(orphans: readonly Orphan[]): Promise<number> {
-  for (const { id, workerId, attempts } of orphans) {
-    if (attempts >= MAX_TAKEN) await failGeneration(id, workerId, 'internal');
-    else await handBack(id, workerId);
+  for (const { id, batchId, workerId, attempts } of orphans) {
+    await withContext({ generationId: id, batchId }, async () => {
+      const isGivenUp = attempts >= MAX_TAKEN;
+      if (isGivenUp) await failGeneration(id, workerId, 'internal');
+      else await handBack(id, workerId);
+      log.info({ from: workerId, attempts }, isGivenUp ? 'taken too often: given up' : 'put back');
+    });
   }
   return orphans.length;
 }

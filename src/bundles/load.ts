@@ -26,7 +26,10 @@ export interface LoadOptions extends SessionOptions {
 }
 
 /** What it takes to open a network; everything else that was read of its file is let go. */
-type Openable = Pick<NetworkFile, 'role' | 'path' | 'renamed'>;
+type Openable = Pick<NetworkFile, 'role' | 'path' | 'renamed'> & {
+  /** of its files */
+  readonly bytes: number;
+};
 
 /** A bundle, and what `withLoras` needs to open some of its networks anew. */
 export type LoadedBundle = PortraitBundle & {
@@ -34,6 +37,8 @@ export type LoadedBundle = PortraitBundle & {
   readonly networks: readonly Openable[];
   /** every file that a picture depends on */
   readonly files: readonly string[];
+  /** of its networks' files: about what they take in memory */
+  readonly bytes: number;
 };
 
 /** @throws {Error} naming the bundle and every file, input, output and setting at fault */
@@ -58,6 +63,10 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
 
   const { idTokens, idFuse, idEncoder, upscaler = null, ...others } = sessions;
   const [tokenizer, tokenizer2] = tokenizers;
+  const openable = networks.map(({ role, path, renamed, size, data }): Openable => {
+    const sizes = [size, ...data.map((file) => file.size)];
+    return { role, path, renamed, bytes: sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0) };
+  });
   return {
     // The manifest has each of them, so each was opened.
     ...(others as Record<Exclude<Role, 'idTokens' | 'idFuse' | 'idEncoder' | 'upscaler'>, Session>),
@@ -75,7 +84,8 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
     detailSide: manifest.detailSide,
     manifest,
     files,
-    networks: networks.map(({ role, path, renamed }) => ({ role, path, renamed })),
+    networks: openable,
+    bytes: openable.reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }
 
@@ -94,16 +104,20 @@ export async function withLoras(
   bundle: LoadedBundle,
   loras: readonly LoraChoice[],
   options: SessionOptions = {},
-): Promise<{ bundle: PortraitBundle; close(): Promise<void> }> {
+): Promise<{ bundle: PortraitBundle; readonly bytes: number; close(): Promise<void> }> {
   const merged = await mergedNetworks(dir, loras);
-  if (!merged) return { bundle, close: async () => {} };
+  if (!merged) return { bundle, bytes: 0, close: async () => {} };
   const opened: Partial<Record<LoraTarget, OpenSession>> = {};
+  let bytes = 0;
   for (const target of merged.targets) {
     const network = bundle.networks.find(({ role }) => role === target);
-    if (network) opened[target] = await openNetwork(merged.dir, network, options);
+    if (!network) continue;
+    opened[target] = await openNetwork(merged.dir, network, options);
+    bytes += network.bytes;
   }
   return {
     bundle: { ...bundle, ...opened },
+    bytes,
     async close() {
       for (const session of Object.values(opened)) await session.close();
     },
@@ -113,7 +127,7 @@ export async function withLoras(
 /** A network under the names that pipelines know. @throws {Error} of onnxruntime */
 export async function openNetwork(
   dir: string,
-  { role, path, renamed }: Openable,
+  { role, path, renamed }: Omit<Openable, 'bytes'>,
   options: SessionOptions,
 ): Promise<OpenSession> {
   return underOurNames(await openSession(join(dir, path), { network: role, ...options }), renamed);

@@ -34,11 +34,12 @@ export async function imagineCard(batch: Batch): Promise<Card> {
   const pictures = await picturesOf(batch.id);
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const files = pictureFiles(say, shown.slice(0, PICTURES_PAGE));
+  const { lines, readyAt } = await progressOf(say, batch, pictures);
   return card(
     say,
     accentOf(batch, pictures),
     [
-      text(`> ${promptOf(say, pictures)}`, await progressLine(say, batch, pictures), orderLine(say, shown)),
+      text(`> ${promptOf(say, pictures)}`, ...lines, orderLine(say, shown)),
       gallery(files),
       ...(pictures.length === 1 ? rowsOfOne(say, batch, shown) : rowsOfSeveral(say, batch, shown)),
       batch.endedAt || batch.state === 'cancelled'
@@ -46,7 +47,7 @@ export async function imagineCard(batch: Batch): Promise<Card> {
         : row(button('batch.cancel', batch.id, say('Cancel'), ButtonStyle.Danger)),
       text(...offerLines(batch, pictures), factsLine(say, batch, pictures)),
     ],
-    { files },
+    { files, readyAt },
   );
 }
 
@@ -58,7 +59,11 @@ function promptOf(say: Say, pictures: readonly Picture[]): string {
 }
 
 /** How far a batch without axes is: what is being drawn or waits, or what became of it. */
-async function progressLine(say: Say, batch: Batch, pictures: readonly Picture[]): Promise<string> {
+async function progressOf(
+  say: Say,
+  batch: Batch,
+  pictures: readonly Picture[],
+): Promise<{ readonly lines: readonly string[]; readonly readyAt: Date | null }> {
   const of = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state);
   const [only] = pictures.length === 1 ? pictures : [];
   /** Says of several how many they are. */
@@ -84,8 +89,8 @@ async function progressLine(say: Say, batch: Batch, pictures: readonly Picture[]
       : say('Waiting, #{place} in line', { place: place.ahead + 1 });
     lines.push(said(waiting, sentence));
   }
-  if (place.readyMs > 0)
-    lines.push(say('Ready about {when}', { when: relative(new Date(Date.now() + place.readyMs)) }));
+  const readyAt = place.readyMs > 0 ? new Date(Date.now() + place.readyMs) : null;
+  if (readyAt) lines.push(say('Ready about {when}', { when: relative(readyAt) }));
   if (held.length) lines.push(said(held, await heldSentence(say, batch)));
   if (failed.length) {
     const sentences = new Set(failed.map(({ failure }) => failureSentence(say, failure)));
@@ -106,7 +111,7 @@ async function progressLine(say: Say, batch: Batch, pictures: readonly Picture[]
     const kept = only && isRejected(only);
     lines.push(said(gone, kept ? say('Kept back by the moderators.') : say('Deleted.')));
   }
-  return lines.join('\n');
+  return { lines, readyAt };
 }
 
 function factsLine(say: Say, batch: Batch, pictures: readonly Picture[]): string {

@@ -39,6 +39,8 @@ export interface Card {
   readonly mentions: readonly string[];
   /** nothing will change any more */
   readonly last: boolean;
+  /** when it says that all will be ready; null: it does not say */
+  readonly readyAt: Date | null;
 }
 
 /** Colours of Discord's own palette. */
@@ -60,11 +62,11 @@ export function card(
   say: Say,
   accent: number,
   components: readonly (APIComponentInContainer | null)[],
-  { files = [], mentions = [], last = false }: Partial<Omit<Card, 'say' | 'container'>> = {},
+  { files = [], mentions = [], last = false, readyAt = null }: Partial<Omit<Card, 'say' | 'container'>> = {},
 ): Card {
   const present = components.filter((one) => one !== null);
   const container = { type: ComponentType.Container, accent_color: accent, components: present } as const;
-  return { say, container, files, mentions, last };
+  return { say, container, files, mentions, last, readyAt };
 }
 
 /** Markdown of ours. A person's words inside it come through `plain`. */

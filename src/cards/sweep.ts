@@ -34,6 +34,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
   const axes = [...rows, ...columns].map(
     ({ name, labels }) => `${plain(name.replaceAll('_', ' '), 40)} (${labels.length})`,
   );
+  const { counts, readyAt } = await countsOf(say, batch, pictures);
   const lines = [
     `### ${plain(batch.title, TITLE_SHOWN)}`,
     [
@@ -42,7 +43,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
         : say('Face test, {count, plural, one {# picture} other {# pictures}}', { count: pictures.length }),
       ...(axes.length ? [axes.join(' × ')] : []),
     ].join(': '),
-    await countsLine(say, batch, pictures),
+    counts,
     batch.threadId && say('All of it in {thread}.', { thread: `<#${batch.threadId}>` }),
   ];
   const ended = batch.endedAt !== null && pictures.some((picture) => stateOf(picture) === 'done');
@@ -56,7 +57,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
       endingRow(say, batch),
       factsLine(say, batch, say('Asked by {who}', { who: `<@${batch.ownerId}>` })),
     ],
-    { files: sheet ? [sheet] : [] },
+    { files: sheet ? [sheet] : [], readyAt },
   );
 }
 
@@ -81,7 +82,7 @@ export async function statusCard(batch: Batch, wantedPage: number): Promise<Card
         `### ${plain(batch.title, TITLE_SHOWN)}`,
         batch.endedAt === null &&
           `${bar(ended / Math.max(1, pictures.length))} ${say('{ended, number} of {total, number}', { ended, total: pictures.length })}`,
-        await countsLine(say, batch, pictures),
+        (await countsOf(say, batch, pictures)).counts,
         ...failureLines(say, pictures),
       ),
       gallery(files),
@@ -118,7 +119,11 @@ function factsLine(say: Say, { tier, production }: Batch, first: string): APICom
 }
 
 /** All states of a batch with many pictures, on one line. */
-async function countsLine(say: Say, batch: Batch, pictures: readonly Picture[]): Promise<string> {
+async function countsOf(
+  say: Say,
+  batch: Batch,
+  pictures: readonly Picture[],
+): Promise<{ readonly counts: string; readonly readyAt: Date | null }> {
   const count = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state).length;
   const going = count('waiting') + count('running');
   const counted = (state: SheetCellState) => some(count(state), countOf(say, state, count(state)));
@@ -137,11 +142,12 @@ async function countsLine(say: Say, batch: Batch, pictures: readonly Picture[]):
     ...counted('gone'),
     ...some(reused.length, say('{count, number} reused, free', { count: reused.length })),
   ];
+  let readyAt: Date | null = null;
   if (going && batch.state !== 'cancelled') {
-    const { readyMs } = await placeOf(batch.id);
-    parts.push(say('ready about {when}', { when: relative(new Date(Date.now() + readyMs)) }));
+    readyAt = new Date(Date.now() + (await placeOf(batch.id)).readyMs);
+    parts.push(say('ready about {when}', { when: relative(readyAt) }));
   }
-  return parts.filter(Boolean).join(' · ');
+  return { counts: parts.filter(Boolean).join(' · '), readyAt };
 }
 
 const stateWords: Readonly<Record<Batch['state'], string>> = {

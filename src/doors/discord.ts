@@ -4,6 +4,7 @@
  */
 import type { RESTOptions } from '@discordjs/rest';
 import { makeRequest } from '@discordjs/rest/undiciRequest';
+import { metrics } from './metrics.ts';
 
 export type MakeRequest = RESTOptions['makeRequest'];
 
@@ -45,11 +46,46 @@ const RETRY_AFTER_MAX_MS = 3_600_000;
 /** until when a wall before Discord lets nobody through */
 let walledUntil = 0;
 
+const SCOPES: ReadonlySet<string | null> = new Set(['user', 'shared', 'global']);
+
 /** @throws {NotDiscord | TokenRefused} and what the connection throws */
 export const askDiscord: MakeRequest = async (url, init) => {
   const waitMs = walledUntil - Date.now();
   if (waitMs > 0) throw new NotDiscord(429, waitMs);
 
+  const askedAt = performance.now();
+  let status: number | 'none' = 'none';
+  try {
+    const answer = await ask(url, init);
+    ({ status } = answer);
+    const scope = answer.headers.get('x-ratelimit-scope');
+    if (status === 429) metrics.limited({ scope: scope && SCOPES.has(scope) ? scope : 'other' });
+    return answer;
+  } catch (error) {
+    if (error instanceof NotDiscord || error instanceof TokenRefused) ({ status } = error);
+    if (status === 429) metrics.limited({ scope: 'wall' });
+    throw error;
+  } finally {
+    const method = init.method ?? 'GET';
+    metrics.request({ method, route: routeOf(url), status }, (performance.now() - askedAt) / 1_000);
+  }
+};
+
+/** `/channels/:id/messages/:id`: ids and tokens are no one's business, and there are too many. */
+export function routeOf(url: string): string {
+  const parts = new URL(url).pathname
+    .replace(/^.*?\/v\d+\//, '')
+    .replaceAll('%40', '@')
+    .split('/');
+  const isToken = (i: number) => i === 2 && (parts[0] === 'webhooks' || parts[0] === 'interactions');
+  const named = parts.map((part, i) => {
+    if (/^\d+$/.test(part)) return ':id';
+    return isToken(i) ? ':token' : /^[a-z@_-]{1,20}$/.test(part) ? part : ':other';
+  });
+  return `/${named.join('/')}`;
+}
+
+const ask: MakeRequest = async (url, init) => {
   const { body, headers, bytes } = await inOnePiece(init);
   const late = AbortSignal.timeout(ANSWER_WITHIN_MS + Math.ceil(bytes / SLOWEST_BYTES_PER_MS));
   const signal = AbortSignal.any(init.signal ? [init.signal, late] : [late]);

@@ -15,6 +15,7 @@ import { z } from 'zod';
 import { type Config, config, required } from '#config/env.ts';
 import { type Bull, type BullHandler, type BullQueue, bullOnPostgres, bullOnRedis } from './bull.ts';
 import { log, withContext } from './log.ts';
+import { metrics } from './metrics.ts';
 
 export { UnrecoverableError };
 
@@ -213,15 +214,22 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
     work(kind, handle, { concurrency = 1, lockMs = 30_000, bundle } = {}) {
       const name = nameOf(kind, bundle);
       const run: BullHandler = async (job, _token, signal) => {
-        await withContext({ job: job.id, queue: name }, async () => {
-          const payload = taken(kind, job.data);
-          const attempt = job.attemptsMade + 1;
-          await handle(payload, {
-            signal: signal ?? new AbortController().signal,
-            attempt,
-            lastAttempt: attempt >= (job.opts.attempts ?? 1),
+        const takenAt = performance.now();
+        let outcome = 'failed';
+        try {
+          await withContext({ job: job.id, queue: name }, async () => {
+            const payload = taken(kind, job.data);
+            const attempt = job.attemptsMade + 1;
+            await handle(payload, {
+              signal: signal ?? new AbortController().signal,
+              attempt,
+              lastAttempt: attempt >= (job.opts.attempts ?? 1),
+            });
           });
-        });
+          outcome = 'done';
+        } finally {
+          metrics.job({ kind, outcome }, (performance.now() - takenAt) / 1_000);
+        }
       };
       const worker = keepWorking(bull, name, run, { concurrency, lockMs });
       workers.add(worker);

@@ -12,9 +12,11 @@
  */
 import { giveFlows, joinFlows, type Look, leaveFlows, moveClock } from '#src/backlog/flows.ts';
 import type { Turn } from '#src/backlog/order.ts';
-import { changed, raiseCards, type Wake, wakeCourier } from '#src/deliveries.ts';
+import { changed, raiseCards, together, type Wake, wakeCourier } from '#src/deliveries.ts';
 import { type Batch, db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
+import { metrics } from '#src/doors/metrics.ts';
 import { queues } from '#src/doors/queue.ts';
+import { inTrace, pastSpan } from '#src/doors/traces.ts';
 import type { Failure } from '#src/errors.ts';
 
 /** How often a generation is tried before it fails as `internal`. */
@@ -25,7 +27,7 @@ const CREATED_AT_ONCE = 40;
 
 /** A generation that a worker has, with what it has to know of its batch. */
 export type Drawing = Generation & {
-  readonly batch: Pick<Batch, 'guildId' | 'botInside' | 'production' | 'createdAt'>;
+  readonly batch: Pick<Batch, 'guildId' | 'botInside' | 'production' | 'createdAt' | 'traceparent'>;
 };
 
 /** No columns of a generation where none was taken. */
@@ -107,19 +109,38 @@ export async function takeTurn(
       RETURNING *),
     flows AS (${giveFlows(bundle, given, taken)}),
     shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM taken`)})
-    SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt",
+    SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt", b.traceparent,
       (SELECT count(*)::int FROM clock) AS moved, (SELECT array_agg(id) FROM shown) AS shown
     FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"`;
   const [first] = rows;
   if (!first?.moved) return null;
   wakeCourier(first.shown ?? []);
   const drawings = rows.flatMap((row): Drawing[] => {
-    const { moved: _, shown: __, guildId, botInside, production, createdAt, ...generation } = row;
+    const {
+      moved: _,
+      shown: __,
+      guildId,
+      botInside,
+      production,
+      createdAt,
+      traceparent,
+      ...generation
+    } = row;
     return generation.id === null
       ? []
-      : [{ ...generation, batch: { guildId, botInside, production, createdAt } }];
+      : [{ ...generation, batch: { guildId, botInside, production, createdAt, traceparent } }];
   });
+  for (const drawing of drawings) tellBegun(drawing);
   return drawings.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+}
+
+/** Of one that was handed back it was told before. */
+function tellBegun({ id, tier, queuedAt, startedAt, attempts, batch }: Drawing): void {
+  if (attempts > 1 || !startedAt) return;
+  metrics.waited({ tier }, (startedAt.getTime() - queuedAt.getTime()) / 1_000);
+  inTrace(batch.traceparent, () =>
+    pastSpan('wait', queuedAt.getTime(), startedAt.getTime(), { generationId: id, tier }),
+  );
 }
 
 /**
@@ -174,7 +195,14 @@ export async function markEnded(
     tx,
     ended.filter(({ workerId, twinId }) => workerId === null && twinId === null),
   );
-  return { ended, wake: await releaseTwins(tx, ended) };
+  return { ended, wake: together(await releaseTwins(tx, ended), () => tellEnded(ended, end)) };
+}
+
+function tellEnded(ended: readonly Generation[], end: EndWithout): void {
+  for (const { tier } of ended) {
+    metrics.ended({ tier, outcome: end.state });
+    if (end.state === 'failed') metrics.failed({ cause: end.failure });
+  }
 }
 
 /** Those that waited for one of these to end are in the backlog from now on. */

@@ -23,10 +23,11 @@ import {
 import type { Answer, PressHandler } from '#commands/command.ts';
 import { messageCommands, presses, slashCommands } from '#commands/index.ts';
 import { originOf, sayTo } from '#commands/origin.ts';
-import { parseCustomId } from '#src/custom-ids.ts';
+import { actions, parseCustomId } from '#src/custom-ids.ts';
 import { log, withContext } from '#src/doors/log.ts';
+import { metrics } from '#src/doors/metrics.ts';
+import { note, trace } from '#src/doors/traces.ts';
 import { explain, UserError } from '#src/errors.ts';
-import type { Say } from '#src/say.ts';
 
 /** Discord shows nothing after 3 s, and a list that comes late is of no use. */
 const SUGGEST_WITHIN_MS = 1_500;
@@ -37,21 +38,67 @@ const CONTENT_MAX = 2_000;
 type Pressed = MessageComponentInteraction | ModalSubmitInteraction;
 type Typed = ChatInputCommandInteraction | MessageContextMenuCommandInteraction;
 
+type Outcome = 'done' | 'suggested' | 'refused' | 'failed' | 'unanswered';
+/** What was told instead of a result. */
+const wrong = new WeakMap<BaseInteraction, 'refused' | 'failed'>();
+
 /** Never rejects: whatever goes wrong is told to the person, or where that can't be, logged. */
 export async function dispatch(interaction: Interaction): Promise<void> {
-  await withContext({ interactionId: interaction.id, guildId: interaction.guildId }, async () => {
+  const { id: interactionId, guildId, type } = interaction;
+  const command = commandOf(interaction);
+  await withContext({ interactionId, guildId, command, ...subjectOf(interaction) }, async () => {
     const startedAt = performance.now();
-    try {
-      if (interaction.isAutocomplete()) await suggest(interaction);
-      else if (interaction.isChatInputCommand()) await runCommand(interaction);
-      else if (interaction.isMessageContextMenuCommand()) await runMessageCommand(interaction);
-      else if (interaction.isMessageComponent() || interaction.isModalSubmit()) await runPress(interaction);
-    } catch (error) {
-      // Discord itself did not take our answer: too late, or out of reach. There is nobody to tell.
-      log.warn({ err: error }, 'interaction not answered');
-    }
-    log.debug({ type: interaction.type, ms: Math.round(performance.now() - startedAt) }, 'interaction');
+    // What somebody gets while they type is no story.
+    const answer = interaction.isAutocomplete()
+      ? await tried(interaction)
+      : await trace('interaction', { command }, () => tried(interaction));
+    metrics.interaction({ command, answer });
+    log.debug({ type, answer, ms: Math.round(performance.now() - startedAt) }, 'interaction');
   });
+}
+
+async function tried(interaction: Interaction): Promise<Outcome> {
+  let answer: Outcome;
+  try {
+    if (interaction.isAutocomplete()) {
+      await suggest(interaction);
+      return 'suggested';
+    }
+    if (interaction.isChatInputCommand()) await runCommand(interaction);
+    else if (interaction.isMessageContextMenuCommand()) await runMessageCommand(interaction);
+    else if (interaction.isMessageComponent() || interaction.isModalSubmit()) await runPress(interaction);
+    answer = wrong.get(interaction) ?? 'done';
+  } catch (error) {
+    // Discord itself did not take our answer: too late, or out of reach. There is nobody to tell.
+    log.warn({ err: error }, 'interaction not answered');
+    answer = 'unanswered';
+  }
+  note({ answer });
+  return answer;
+}
+
+/** What was typed or pressed, in a word of ours: what is forged, or of another version, is `unknown`. */
+function commandOf(interaction: Interaction): string {
+  if (interaction.isMessageComponent() || interaction.isModalSubmit())
+    return parseCustomId(interaction.customId)?.action ?? 'unknown';
+  const { commandName } = interaction;
+  if (interaction.isMessageContextMenuCommand())
+    return messageCommands.has(commandName) ? commandName : 'unknown';
+  return slashCommands.has(commandName) ? commandName : 'unknown';
+}
+
+/** For the log: the batch or picture of a button. */
+function subjectOf(interaction: Interaction): Record<string, string> {
+  if (!interaction.isMessageComponent() && !interaction.isModalSubmit()) return {};
+  const parsed = parseCustomId(interaction.customId);
+  if (!parsed) return {};
+  const kind = actions[parsed.action];
+  return kind === 'batch' || kind === 'generation' ? { [`${kind}Id`]: parsed.id } : {};
+}
+
+/** Discord has our first answer. */
+function acknowledged({ createdTimestamp }: BaseInteraction, by: 'reply' | 'update' | 'form' | 'choices') {
+  metrics.acknowledged({ by }, (Date.now() - createdTimestamp) / 1_000);
 }
 
 async function runCommand(interaction: ChatInputCommandInteraction): Promise<void> {
@@ -60,9 +107,9 @@ async function runCommand(interaction: ChatInputCommandInteraction): Promise<voi
   try {
     form = command?.form?.(interaction);
   } catch (error) {
-    return void (await interaction.reply(below(interaction, error)));
+    return refuse(interaction, error);
   }
-  if (form) return void (await interaction.showModal(form));
+  if (form) return showForm(interaction, form);
   await answer(interaction, 'reply', async () => {
     if (!command) throw new UserError('command_old', {});
     return command.run(interaction, originOf(interaction));
@@ -82,7 +129,7 @@ async function runPress(interaction: Pressed): Promise<void> {
   const handler: PressHandler | undefined = parsed ? presses[parsed.action] : undefined;
   // A form can't open another form, whatever a forged custom id says.
   if (!parsed || !handler || (handler.answers === 'form' && !interaction.isMessageComponent())) {
-    return void (await interaction.reply(below(interaction, new UserError('card_old', {}))));
+    return refuse(interaction, new UserError('card_old', {}));
   }
   const values = interaction.isStringSelectMenu() ? interaction.values : [];
   const press = { ...parsed, values, interaction, origin: originOf(interaction) };
@@ -96,9 +143,14 @@ async function openForm(interaction: MessageComponentInteraction, make: () => Pr
   try {
     form = await make();
   } catch (error) {
-    return void (await interaction.reply(below(interaction, error)));
+    return refuse(interaction, error);
   }
+  await showForm(interaction, form);
+}
+
+async function showForm(interaction: Typed | MessageComponentInteraction, form: ModalBuilder): Promise<void> {
   await interaction.showModal(form);
+  acknowledged(interaction, 'form');
 }
 
 /** Acknowledges, works, and shows what came of it. A message whose button failed stays as it is. */
@@ -113,7 +165,7 @@ async function answer(
     outcome = await work();
   } catch (error) {
     if (how === 'update') return void (await interaction.followUp(below(interaction, error)));
-    outcome = sentenceFor(sayTo(interaction), error);
+    outcome = sentenceFor(interaction, error);
   }
   if (outcome !== null) await interaction.editReply(whole(outcome));
 }
@@ -129,6 +181,7 @@ async function acknowledge(interaction: Typed | Pressed, how: 'reply' | 'update'
     // follows happens once all the same, by the interaction's id and by the conditions of each update.
     interaction.deferred = true;
   }
+  acknowledged(interaction, how);
 }
 
 async function suggest(interaction: AutocompleteInteraction): Promise<void> {
@@ -144,17 +197,24 @@ async function suggest(interaction: AutocompleteInteraction): Promise<void> {
   const choices = await Promise.race([found, late]);
   clearTimeout(timer);
   await interaction.respond(choices.slice(0, SUGGESTIONS_MAX));
+  acknowledged(interaction, 'choices');
+}
+
+async function refuse(interaction: Typed | Pressed, error: unknown): Promise<void> {
+  await interaction.reply(below(interaction, error));
+  acknowledged(interaction, 'reply');
 }
 
 /** A message of its own, for the person who pressed alone. */
 function below(interaction: BaseInteraction, error: unknown) {
-  return { content: clip(sentenceFor(sayTo(interaction), error)), flags: MessageFlags.Ephemeral } as const;
+  return { content: clip(sentenceFor(interaction, error)), flags: MessageFlags.Ephemeral } as const;
 }
 
 /** When discord.js throws over an option, the person's client still shows the command as it once was. */
-function sentenceFor(say: Say, error: unknown): string {
+function sentenceFor(interaction: BaseInteraction, error: unknown): string {
   const isOld = error instanceof DiscordjsTypeError && error.code.startsWith('CommandInteractionOption');
-  return explain(say, isOld ? new UserError('command_old', {}, { cause: error }) : error);
+  wrong.set(interaction, isOld || error instanceof UserError ? 'refused' : 'failed');
+  return explain(sayTo(interaction), isOld ? new UserError('command_old', {}, { cause: error }) : error);
 }
 
 /** An answer takes the place of all that was there. */

@@ -18,13 +18,16 @@ import { config, required } from '#config/env.ts';
 import { closeDb } from '#src/doors/db.ts';
 import { askDiscord } from '#src/doors/discord.ts';
 import { log, withContext } from '#src/doors/log.ts';
+import { beforeTelling, metrics } from '#src/doors/metrics.ts';
 import { closeQueues } from '#src/doors/queue.ts';
+import { openTraces } from '#src/doors/traces.ts';
 import { meetGuild } from '#src/guilds.ts';
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from '../restarts.ts';
 import { endProcess, run, type Service } from '../run.ts';
 import { dispatch } from './dispatch.ts';
 import { untilDiscordAnswers } from './patience.ts';
 import { isFatal, type ShardMessage } from './protocol.ts';
+import { tellSupervisor } from './shard-metrics.ts';
 
 /** Interactions in hand get so long to end. ms */
 const FINISH_WITHIN_MS = 20_000;
@@ -44,6 +47,8 @@ async function startShards(): Promise<Service> {
   const token = required(config.discord.token, 'DISCORD_TOKEN');
   const inHand = new Set<Promise<void>>();
   const stopping = new AbortController();
+  tellSupervisor(shards);
+  const closeTraces = await openTraces(['bot']);
 
   const client = await untilDiscordAnswers(async () => {
     const made = makeClient(stopping.signal, inHand);
@@ -58,6 +63,7 @@ async function startShards(): Promise<Service> {
     await isReady;
     return made;
   });
+  beforeTelling(() => metrics.ping(pingsOf(client)));
   log.info({ shards, shardCount, guilds: client.guilds.cache.size }, 'ready');
 
   return {
@@ -72,9 +78,16 @@ async function startShards(): Promise<Service> {
       await Promise.race([Promise.allSettled(inHand), late]);
       clearTimeout(timer);
       await Promise.allSettled([client.destroy(), closeQueues()]);
-      await closeDb().catch(() => {});
+      await Promise.all([closeDb().catch(() => {}), closeTraces()]);
     },
   };
+}
+
+/** s, by shard; none of one that has heard no heartbeat yet. */
+function pingsOf({ ws }: Client) {
+  return [...ws.shards.values()]
+    .filter(({ ping }) => ping >= 0)
+    .map(({ id: shard, ping }) => [{ shard }, ping / 1_000] as const);
 }
 
 /** One that is not logged in yet. A client whose login failed is of no further use. */
@@ -97,11 +110,20 @@ function makeClient(stopping: AbortSignal, inHand: Set<Promise<void>>): Client {
 
   // An "error" event without a listener ends the process.
   client.on(Events.Error, (error) => log.warn({ err: error }, 'discord client'));
-  client.on(Events.ShardError, (error, shard) => log.warn({ err: error, shard }, 'gateway'));
-  client.on(Events.ShardReconnecting, (shard) => {
-    if (!stopping.aborted) log.info({ shard }, 'reconnecting');
+  client.on(Events.ShardError, (error, shard) => {
+    metrics.gateway({ event: 'error' });
+    log.warn({ err: error, shard }, 'gateway');
   });
-  client.on(Events.ShardResume, (shard) => log.info({ shard }, 'resumed'));
+  client.on(Events.ShardReconnecting, (shard) => {
+    if (stopping.aborted) return;
+    metrics.gateway({ event: 'reconnecting' });
+    log.info({ shard }, 'reconnecting');
+  });
+  client.on(Events.ShardReady, () => metrics.gateway({ event: 'ready' }));
+  client.on(Events.ShardResume, (shard) => {
+    metrics.gateway({ event: 'resumed' });
+    log.info({ shard }, 'resumed');
+  });
   client.on(Events.ShardDisconnect, ({ code }, shard) => {
     if (!isFatal(code)) return;
     log.error({ shard, code }, 'gateway closed for good');

@@ -21,6 +21,8 @@ import { type Card, renderCard } from '#src/cards/cards.ts';
 import { CLAIM_MS, type Claimed, changeClaimed, settleDelivery } from '#src/deliveries.ts';
 import { type Batch, type Delivery, db } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
+import { metrics } from '#src/doors/metrics.ts';
+import { inTrace, pastSpan } from '#src/doors/traces.ts';
 import type { Content, Destination, Discord, Posted, Sent } from './discord.ts';
 import { failed } from './failures.ts';
 import { faultOf } from './faults.ts';
@@ -30,17 +32,32 @@ import { destinationOf, type NotYet } from './places.ts';
 
 /** Does what is due for one delivery that this process has claimed. Throws only Postgres's errors. */
 export async function deliver(claimed: Claimed, discord: Discord): Promise<Outcome> {
+  const { delivery, batch } = claimed;
+  return inTrace(batch?.traceparent, () =>
+    withContext(subjectOf(delivery), () => deliverOne(claimed, discord)),
+  );
+}
+
+/** Of a message, for the log. */
+function subjectOf({ id: deliveryId, kind, batchId, reviewId, imageId }: Delivery) {
+  return {
+    deliveryId,
+    kind,
+    ...(batchId && { batchId }),
+    ...(reviewId && { reviewId }),
+    ...(imageId && { imageId }),
+  };
+}
+
+async function deliverOne(claimed: Claimed, discord: Discord): Promise<Outcome> {
   const { delivery } = claimed;
-  const { id: deliveryId, kind, batchId } = delivery;
-  return withContext({ deliveryId, kind, batchId }, async () => {
-    const renewing = setInterval(() => void renew(delivery), CLAIM_MS / 3);
-    try {
-      return await show(claimed, discord).finally(() => clearInterval(renewing));
-    } catch (error) {
-      await failed(delivery, error, discord);
-      return { caughtUp: false, pauseMs: faultOf(error).retryAfterMs ?? 0 };
-    }
-  });
+  const renewing = setInterval(() => void renew(delivery), CLAIM_MS / 3);
+  try {
+    return await show(claimed, discord).finally(() => clearInterval(renewing));
+  } catch (error) {
+    await failed(delivery, error, discord);
+    return { caughtUp: false, pauseMs: faultOf(error).retryAfterMs ?? 0 };
+  }
 }
 
 // Claims
@@ -55,18 +72,21 @@ async function renew(delivery: Delivery): Promise<void> {
 async function notYet(delivery: Delivery, { waitMs, why }: NotYet): Promise<Outcome> {
   const notBefore = new Date(Date.now() + waitMs);
   await changeClaimed(delivery, { notBefore, attempts: delivery.attempts - 1, lastError: why });
+  metrics.delivered({ kind: delivery.kind, outcome: 'not_yet' });
   return { caughtUp: false, pauseMs: 0 };
 }
 
 // Post or edit
 
 async function show({ delivery, batch }: Claimed, discord: Discord): Promise<Outcome> {
+  const begunAt = Date.now();
   const place = await destinationOf(delivery, batch, discord);
   if ('waitMs' in place) return notYet(delivery, place);
 
   const card = await renderCard(delivery, batch);
   if (!card) {
     await changeClaimed(delivery, { state: 'closed', token: null, tokenExpiresAt: null });
+    metrics.delivered({ kind: delivery.kind, outcome: 'closed' });
     return { caughtUp: true, pauseMs: 0 };
   }
   const containerId = containerIdOf(delivery.nonce);
@@ -76,9 +96,27 @@ async function show({ delivery, batch }: Claimed, discord: Discord): Promise<Out
   const send = (content: Content) =>
     before ? discord.edit(place, before.id, content) : discord.post(place, content, delivery.nonce, replyTo);
   const sent = await sendFitting({ ...card, container }, before?.files ?? [], send);
+  tellShown(delivery, batch, before ? 'edited' : 'posted', begunAt);
   const caughtUp = await settle(delivery, sent, place, card);
   log.info({ edited: before !== null, files: sent.files.length }, 'shown');
   return { caughtUp, pauseMs: sent.pauseMs };
+}
+
+/** An edit that comes so long after the batch has ended is another story than its trace's. ms */
+const TRACED_MS = 60_000;
+
+function tellShown(
+  { id: deliveryId, kind, wantedAt }: Delivery,
+  batch: Batch | null,
+  outcome: 'posted' | 'edited',
+  begunAt: number,
+): void {
+  const now = Date.now();
+  metrics.delivered({ kind, outcome });
+  metrics.seen({ kind }, (now - wantedAt.getTime()) / 1_000);
+  // Those on the way to the end only say how far it is, and may be hundreds.
+  const isLast = batch?.endedAt && wantedAt.getTime() < batch.endedAt.getTime() + TRACED_MS;
+  if (outcome === 'posted' || isLast) pastSpan('post', begunAt, now, { deliveryId, kind, outcome });
 }
 
 /** The message as it is already: known, or made by an earlier try that did not come to tell. */
@@ -103,7 +141,7 @@ async function settle(
   delivery: Delivery,
   { id: messageId, files }: Sent,
   { channelId }: Destination,
-  { last }: Card,
+  { last, readyAt }: Card,
 ): Promise<boolean> {
   const { kind, batchId } = delivery;
   const closed = last && (kind === 'notice' || kind === 'warning');
@@ -111,7 +149,7 @@ async function settle(
   return settleDelivery(
     delivery,
     { messageId, channelId, files, closed, editAfterMs: config.editIntervalMs },
-    isNewCard ? (condition) => keepCardMessage(batchId, messageId, condition) : undefined,
+    isNewCard ? (condition) => keepCardMessage(batchId, messageId, readyAt, condition) : undefined,
   );
 }
 

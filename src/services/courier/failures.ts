@@ -10,6 +10,7 @@
 import { changeClaimed, newNonce } from '#src/deliveries.ts';
 import { type Delivery, db } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
+import { metrics } from '#src/doors/metrics.ts';
 import { awaitsGallery } from '#src/generations/images.ts';
 import type { Discord } from './discord.ts';
 import { type Fault, faultOf } from './faults.ts';
@@ -24,6 +25,7 @@ export async function failed(delivery: Delivery, error: unknown, discord: Discor
   const { kind, code } = fault;
   const { attempts } = delivery;
   log.warn({ code, fault: kind, attempts }, 'not shown');
+  metrics.delivered({ kind: delivery.kind, outcome: 'put_off' });
   switch (kind) {
     case 'unknown':
       return later(delivery, fault);
@@ -93,6 +95,7 @@ async function inPerson(delivery: Delivery, code: string, discord: Discord): Pro
 }
 
 async function giveUp(delivery: Delivery, code: string): Promise<void> {
+  metrics.delivered({ kind: delivery.kind, outcome: 'undelivered' });
   await changeClaimed(delivery, {
     state: 'undelivered',
     lastError: code,

@@ -15,6 +15,7 @@ import {
 } from '#pipelines/portrait.ts';
 import { loadBundle, withLoras } from '#src/bundles/load.ts';
 import { type LoraChoice, sayLoras } from '#src/bundles/lora-choice.ts';
+import { metrics } from '#src/doors/metrics.ts';
 import type { SessionOptions } from '#src/doors/onnx.ts';
 import type { Ask, DrawResult, FacePhotos, ThreadMessage } from './protocol.ts';
 
@@ -35,7 +36,13 @@ const identities = new Map<
   { readonly photoIds: readonly string[]; readonly identity: FaceIdentity }
 >();
 /** The bundle with the LoRAs that were asked for last. One set is kept beside the plain one, as each is a UNet in memory. */
-let merged: { readonly key: string; readonly bundle: PortraitBundle; close(): Promise<void> } | null = null;
+let merged: {
+  readonly key: string;
+  readonly bundle: PortraitBundle;
+  readonly bytes: number;
+  close(): Promise<void>;
+} | null = null;
+tellWeights();
 const aborts = new Map<number, AbortController>();
 
 port.on('message', (ask: Ask) => {
@@ -122,11 +129,22 @@ async function draw(ask: Extract<Ask, { kind: 'draw' }>, signal: AbortSignal): P
 async function bundleWith(loras: readonly LoraChoice[]): Promise<PortraitBundle> {
   if (!loras.length) return bundle;
   const key = sayLoras(loras);
-  if (merged?.key === key) return merged.bundle;
+  const isWarm = merged?.key === key;
+  metrics.warm({ what: 'loras', result: isWarm ? 'hit' : 'miss' });
+  if (merged && isWarm) return merged.bundle;
   await merged?.close();
   merged = null;
   merged = { key, ...(await withLoras(dir, bundle, loras, options)) };
+  tellWeights();
   return merged.bundle;
+}
+
+function tellWeights(): void {
+  const [base, loras] = [bundle.bytes, merged?.bytes ?? 0];
+  metrics.weights([
+    [{ what: 'bundle' }, base],
+    [{ what: 'loras' }, loras],
+  ]);
 }
 
 async function countFaces({ id, photo }: Extract<Ask, { kind: 'count-faces' }>): Promise<void> {
@@ -137,6 +155,7 @@ async function countFaces({ id, photo }: Extract<Ask, { kind: 'count-faces' }>):
 async function identityOf({ photoIds, photos }: FacePhotos): Promise<FaceIdentity> {
   const key = photoIds.join(' ');
   const known = identities.get(key);
+  metrics.warm({ what: 'face', result: known ? 'hit' : 'miss' });
   if (known) return known.identity;
   const identity = await encodeFace(bundle, await Promise.all(photos.map(decode)));
   if (identities.size >= IDENTITIES_MAX) identities.delete(identities.keys().next().value ?? '');

@@ -1,4 +1,5 @@
 /** One turn, from its rows to their ends: each drawn or copied, judged, stored; or ended without a picture. */
+import { AsyncResource } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { learnCost } from '#src/backlog/costs.ts';
@@ -13,8 +14,10 @@ import {
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import { loraHash, UnknownLoraError } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
+import { metrics } from '#src/doors/metrics.ts';
 import { isAway } from '#src/doors/postgres.ts';
 import { isFull } from '#src/doors/storage.ts';
+import { inTrace, pastSpan, span } from '#src/doors/traces.ts';
 import { failureOf, UserError } from '#src/errors.ts';
 import { type Face, faceIn } from '#src/faces.ts';
 import { type Drawing, MAX_ATTEMPTS, reportProgress } from '#src/generations/generations.ts';
@@ -68,9 +71,12 @@ export function drawTurn(
   gone: (generationId: string) => void,
 ): TurnInHand {
   const { promise: nearlyDrawn, resolve: nearly } = Promise.withResolvers<void>();
+  metrics.turn({ bundle: me.bundle }, drawings.length);
   const all = drawings.map((drawing) =>
-    withContext({ generationId: drawing.id }, () =>
-      drawOne(drawing, me, forced, nearly).finally(() => gone(drawing.id)),
+    withContext({ batchId: drawing.batchId, generationId: drawing.id }, () =>
+      inTrace(drawing.batch.traceparent, () => drawOne(drawing, me, forced, nearly)).finally(() =>
+        gone(drawing.id),
+      ),
     ),
   );
   return { nearlyDrawn, ended: Promise.all(all).finally(nearly) };
@@ -140,18 +146,23 @@ async function drawAndKeep(
   const { drawing, bundleHash, photoIds } = ready;
   if (await reuseImage(drawing, me.id, bundleHash, photoIds)) return log.info('reused');
 
-  const turn = thread.then(() => drawIn(ready, me, signal, cancelled, nearly));
+  const generationId = drawing.id;
+  const turn = thread.then(() =>
+    span('draw', { generationId, workerId: me.id }, () => drawIn(ready, me, signal, cancelled, nearly)),
+  );
   thread = turn.catch(() => {});
   const result = await turn;
   const png = Buffer.from(result.png.buffer);
-  await finishGeneration(drawing, me.id, {
-    ...result,
-    ...verdictOf(result.scores),
-    png,
-    sha256: createHash('sha256').update(png).digest('hex'),
-    bundleHash,
-    photoIds,
-  });
+  await span('store', { generationId, bytes: png.length }, () =>
+    finishGeneration(drawing, me.id, {
+      ...result,
+      ...verdictOf(result.scores),
+      png,
+      sha256: createHash('sha256').update(png).digest('hex'),
+      bundleHash,
+      photoIds,
+    }),
+  );
   log.info({ timings: result.timings }, 'drawn');
   const { bundle, width, height, steps } = drawing;
   const gpuMs = Object.values(result.timings).reduce((sum, ms) => sum + ms, 0);
@@ -169,14 +180,27 @@ async function drawIn(
   const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
     if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
   });
-  return me.artist.draw(request, face, loras, {
+  const result = await me.artist.draw(request, face, loras, {
     signal,
-    onProgress(progress) {
+    // The thread tells it, and knows nothing of the context that the log has here.
+    onProgress: AsyncResource.bind((progress: number) => {
       report(progress);
       const leftMs = ((performance.now() - begunAt) / progress) * (1 - progress);
       if (progress > TELLING && leftMs < NEARLY_MS) nearly();
-    },
+    }),
   });
+  tellStages(me.bundle, Date.now() - (performance.now() - begunAt), result.timings);
+  return result;
+}
+
+/** As spans one after the other: the thread says how long each took. @param begunAt ms since the epoch */
+function tellStages(bundle: string, begunAt: number, timings: DrawResult['timings']): void {
+  let at = begunAt;
+  for (const [stage, ms] of Object.entries(timings)) {
+    metrics.stage({ bundle, stage }, ms / 1_000);
+    pastSpan(stage, at, at + ms);
+    at += ms;
+  }
 }
 
 /**

@@ -2,6 +2,7 @@
  * Keeps the draw thread at work. While one turn is drawn the next is taken, shortly before the thread is free, and made ready; what
  * was drawn is stored beside it. So the network never waits for us, and who is next is chosen as late as can be.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { tierRules } from '#config/tiers.ts';
 import { lookAtBacklog } from '#src/backlog/flows.ts';
 import { nextTurn, type Warm } from '#src/backlog/order.ts';
@@ -50,7 +51,8 @@ export function openStudio(me: Me, warm: () => Warm, inHand: Set<string>): Studi
     return [];
   }
 
-  async function run(): Promise<void> {
+  /** Whichever job woke it, what is drawn is not that job's: the log says so by the context. */
+  const run = AsyncResource.bind(async (): Promise<void> => {
     for (;;) {
       const drawings = await take();
       if (!drawings.length) break;
@@ -61,7 +63,7 @@ export function openStudio(me: Me, warm: () => Warm, inHand: Set<string>): Studi
       if (ends.size >= TURNS_MAX) await Promise.race(ends);
     }
     await Promise.all(ends);
-  }
+  });
 
   return {
     drain() {

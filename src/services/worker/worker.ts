@@ -15,7 +15,7 @@ import { forgetFlows, recountFlows } from '#src/backlog/flows.ts';
 import { handBack } from '#src/batches/ending.ts';
 import { bundleHash } from '#src/bundles/inspect.ts';
 import { listLoras } from '#src/bundles/loras.ts';
-import { log } from '#src/doors/log.ts';
+import { log, withContext } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
 import { isAway } from '#src/doors/postgres.ts';
 import { connectQueues, type Queues, type QueueWorker } from '#src/doors/queue.ts';
@@ -107,9 +107,11 @@ export async function startWorker(
   await untilBack(enter);
   const stopHolding = holdLease(id, inHand, enter);
   takePictures();
-  const faceChecks = queues.work('face-check', ({ photoId }) => checkOne(photoId, artist), {
-    lockMs: LOCK_MS,
-  });
+  const faceChecks = queues.work(
+    'face-check',
+    ({ photoId }) => withContext({ photoId }, () => checkOne(photoId, artist)),
+    { lockMs: LOCK_MS },
+  );
 
   const stopping = [
     repeat(LOOK_EVERY_MS, async () => studio?.drain()),

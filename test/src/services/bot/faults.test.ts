@@ -4,6 +4,7 @@ import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { filesOf } from '#infra/local/discord/person.ts';
 import { drawn } from '#test/support/drawn.ts';
+import { readScrape } from '#test/support/prometheus.ts';
 import type { LocalBot, Typist } from './local-bot.ts';
 
 let local: LocalBot;
@@ -84,6 +85,13 @@ describe('an interaction', () => {
     for (const how of [{ reconnect: true }, { invalidSession: 'final' }] as const) {
       local.sandbox.misbehave(how);
       for (const guild of [0, 1] as const) await isAnswered(await local.as('member', 'portraits', guild));
+    }
+    const { metricsText } = await import('#src/doors/metrics.ts');
+    const { values } = readScrape(await metricsText());
+    // Each shard has a process of its own here.
+    for (const shards of ['0-0', '1-1']) {
+      const [reconnecting] = values('atelier_gateway_events_total', { event: 'reconnecting', shards });
+      expect(reconnecting).toBeGreaterThanOrEqual(2);
     }
   });
 });
