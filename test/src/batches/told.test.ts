@@ -1,0 +1,102 @@
+/** What becomes of batches, as it is told to Prometheus: once it is committed, and once. */
+import { afterEach, expect, it } from 'vitest';
+import { openBatch } from '#src/batches/batches.ts';
+import { abandonGeneration, endBatch, failGeneration, handBack } from '#src/batches/ending.ts';
+import { type Batch, db } from '#src/doors/db.ts';
+import { metricsText } from '#src/doors/metrics.ts';
+import { readScrape } from '#test/support/prometheus.ts';
+import { cell, origin, request } from '#test/support/requests.ts';
+import { startGeneration } from '#test/support/taking.ts';
+
+const worker = 'w1';
+let before = readScrape('');
+const scrape = async () => readScrape(await metricsText());
+afterEach(async () => {
+  before = await scrape();
+});
+/** By how much it rose in this test. */
+async function rise(name: string, labels: Record<string, string> = {}): Promise<number> {
+  const of = ({ values }: typeof before) => values(name, labels).reduce((sum, value) => sum + value, 0);
+  return of(await scrape()) - of(before);
+}
+
+let seed = 0;
+const open = async (count: number) => {
+  const cells = Array.from({ length: count }, () => cell({ prompt: 'told', seed: ++seed }));
+  const { batch } = await openBatch(origin(), request(cells));
+  return { batch, ids: await idsOf(batch) };
+};
+const idsOf = async ({ id: batchId }: Batch) =>
+  (await db.generation.findMany({ where: { batchId }, orderBy: { index: 'asc' } })).map(({ id }) => id);
+
+it('tokens are counted when they are taken and when they come back, and a picture that fails with its cause', async () => {
+  const { batch, ids } = await open(2);
+  expect(await rise('atelier_tokens_total', { reason: 'charge' })).toBe(batch.charged);
+  for (const id of ids) await startGeneration(id, worker);
+  await failGeneration(ids[0]!, worker, 'storage_full');
+  expect(await rise('atelier_failures_total', { cause: 'storage_full' })).toBe(1);
+  expect(await rise('atelier_pictures_total', { tier: 'fast', outcome: 'failed' })).toBe(1);
+  expect(await rise('atelier_tokens_total', { reason: 'refund' })).toBe(batch.charged / 2);
+
+  // Said again, or by somebody else, it changes nothing.
+  await failGeneration(ids[0]!, worker, 'internal');
+  await failGeneration(ids[1]!, 'another', 'internal');
+  expect(await rise('atelier_failures_total')).toBe(1);
+  await abandonGeneration(ids[1]!, worker);
+  expect(await rise('atelier_pictures_total', { outcome: 'cancelled' })).toBe(1);
+  expect(await rise('atelier_tokens_total', { reason: 'refund' })).toBe(batch.charged);
+});
+
+it('a batch that is cancelled while it waits ends all of its pictures', async () => {
+  const { batch } = await open(3);
+  await endBatch(batch.id, 'cancelled');
+  expect(await rise('atelier_pictures_total', { tier: 'fast', outcome: 'cancelled' })).toBe(3);
+  expect(await rise('atelier_failures_total')).toBe(0);
+  expect(await rise('atelier_tokens_total', { reason: 'refund' })).toBe(batch.charged);
+});
+
+it('what an interaction asks for is counted once, though it comes twice', async () => {
+  const asked = origin();
+  const cells = [cell({ prompt: 'told', seed: ++seed })];
+  const { batch } = await openBatch(asked, request(cells));
+  await openBatch(asked, request(cells));
+  expect(await rise('atelier_tokens_total', { reason: 'charge' })).toBe(batch.charged);
+});
+
+it('a picture waits until it is begun first, and not again when it was handed back', async () => {
+  const { ids } = await open(1);
+  const [id = ''] = ids;
+  await db.generation.update({ where: { id }, data: { queuedAt: new Date(Date.now() - 45_000) } });
+  await startGeneration(id, worker);
+  await handBack(id, worker);
+  await startGeneration(id, worker);
+  expect(await rise('atelier_wait_seconds_count', { tier: 'fast' })).toBe(1);
+  expect(await rise('atelier_wait_seconds_bucket', { tier: 'fast', le: '30' })).toBe(0);
+  expect(await rise('atelier_wait_seconds_bucket', { tier: 'fast', le: '60' })).toBe(1);
+  await abandonGeneration(id, worker);
+});
+
+it('an estimate is held against what came, of a batch that was not stopped', async () => {
+  const promised = async (how: (id: string) => Promise<unknown>) => {
+    const { batch, ids } = await open(1);
+    const [id = ''] = ids;
+    await startGeneration(id, worker);
+    // Asked for 60 s ago; told then that it takes 40.
+    const [openedAt, promisedAt] = [60_000, 20_000].map((ms) => new Date(Date.now() - ms));
+    await db.batch.update({
+      where: { id: batch.id },
+      data: { openedAt: openedAt!, promisedAt: promisedAt! },
+    });
+    await how(id);
+  };
+  await promised((id) => failGeneration(id, worker, 'internal'));
+  expect(await rise('atelier_estimate_ratio_count', { tier: 'fast' })).toBe(1);
+  expect(await rise('atelier_estimate_ratio_sum', { tier: 'fast' })).toBeCloseTo(1.5, 1);
+
+  await promised(async (id) => {
+    const { batchId } = await db.generation.findUniqueOrThrow({ where: { id } });
+    await endBatch(batchId, 'cancelled');
+    await abandonGeneration(id, worker);
+  });
+  expect(await rise('atelier_estimate_ratio_count')).toBe(1);
+});
