@@ -40,9 +40,8 @@ export interface PricedCell extends Cell {
   readonly loras: string;
   /** pictures of one shape go through the networks together */
   readonly shape: string;
-  /** tokens */
+  /** tokens, if it is to be drawn */
   readonly price: number;
-  readonly drawnBefore: boolean;
 }
 
 export function randomSeed(): number {
@@ -146,7 +145,6 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     const key = cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null);
     if (!keyed.has(key)) keyed.set(key, cell);
   }
-  const before = await drawnBefore([...keyed.keys()]);
   const costOf = await costs(config.bundle);
   return [...keyed].map(([key, cell]) => ({
     ...cell,
@@ -156,13 +154,12 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     costMs: costOf({ ...sizeOf(cell.parameters), steps: stepsOf(cell), face: cell.faceFolderId !== null }),
     loras: sayLoras(parseLoras(String(cell.parameters.lora ?? ''))),
     shape: shapeOf(cell),
-    drawnBefore: before.has(key),
-    price: before.has(key) ? 0 : priceOf(cell, tier),
+    price: priceOf(cell, tier),
   }));
 }
 
-/** Those of the keys whose pictures are there, drawn with the weights that workers have now. */
-async function drawnBefore(keys: readonly string[]): Promise<Set<string>> {
+/** Those of the keys whose pictures are there, drawn with the weights that workers have now: they are free. */
+export async function drawnBefore(keys: readonly string[]): Promise<Set<string>> {
   const bundleHash = await bundleHashNow(config.bundle);
   if (!bundleHash) return new Set();
   const drawn = await db.image.findMany({
