@@ -8,6 +8,7 @@ import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
 import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
+import { accept, lifecycle } from './rows.ts';
 import { sheet } from './sheet.ts';
 import { start } from './start.ts';
 import { words } from './words.ts';
@@ -20,6 +21,8 @@ const benches: Readonly<Record<string, Bench>> = {
   words,
   fairness,
   courier,
+  accept,
+  lifecycle,
 };
 
 const names = process.argv.slice(2);
