@@ -61,6 +61,18 @@ describe('a person', () => {
     expect(differs(await base('blue background', { face, gender: 'none' }), plain)).toBe(0);
     expect(differs(await base('blue background', { gender: 'man' }), plain)).toBe(0);
   });
+
+  it.each([
+    ['man', 'man img blue background'],
+    ['none', 'blue background img'],
+  ] as const)('is what the request says, %s, where the face is drawn as well', async (gender, said) => {
+    const drawn = async (prompt: string, more: Partial<PortraitRequest> = {}) =>
+      (await drawPortrait(bundle, request(prompt, { face, startMergeStep: 0, detailStrength: 0, ...more })))
+        .base;
+    const wanted = await drawn(said);
+    expect(differs(await drawn('blue background', { gender }), wanted)).toBe(0);
+    expect(differs(await drawn('blue background'), wanted)).toBeGreaterThan(1);
+  });
 });
 
 describe('a batch', () => {

@@ -6,6 +6,8 @@ import { portraitTask } from '#src/services/worker/requests/portrait.ts';
 import { cell, otherValue } from '#test/support/requests.ts';
 
 const counting = [...parameters].filter(([name]) => changesPixels(name));
+/** Of these a picture that was drawn with one value is taken for one with another. */
+const others = [...parameters].filter(([name]) => !changesPixels(name));
 
 function taskOf(values: Record<string, string | number | boolean | null> = {}) {
   const { prompt, parameters: all } = cell({}, values);
@@ -24,6 +26,10 @@ describe('a portrait’s request', () => {
 
   it.each(counting)('and so does the key of its cell, with %s', (name, parameter) => {
     expect(cellKey(cell({}, { [name]: otherValue(parameter) }), null)).not.toBe(cellKey(cell(), null));
+  });
+
+  it.each(others)('and is the same with another %s, which is in no key', (name, parameter) => {
+    expect(taskOf({ [name]: otherValue(parameter) })).toEqual(taskOf());
   });
 
   it.each(
