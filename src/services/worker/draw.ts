@@ -54,6 +54,9 @@ export interface TurnInHand {
   readonly ended: Promise<unknown>;
 }
 
+/** There is no room for it, as was seen of others since it was taken. */
+class NoRoom extends Error {}
+
 /** What is drawn, one after another. */
 let thread: Promise<unknown> = Promise.resolve();
 
@@ -99,6 +102,7 @@ async function endWithout(
   if (isCancelled) return abandonGeneration(id, me.id);
   // No fault of the picture's, and nothing can be written: the lease puts it back.
   if (isAway(error)) throw error;
+  if (error instanceof NoRoom) return handBack(id, me.id);
   if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error));
   if (isFull(error)) {
     me.room.notKept();
@@ -165,6 +169,7 @@ async function drawIn(
   cancelled: AbortController,
   nearly: () => void,
 ): Promise<DrawResult> {
+  if (me.room.isFull) throw new NoRoom();
   const begunAt = performance.now();
   const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
     if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
