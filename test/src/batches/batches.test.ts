@@ -38,8 +38,9 @@ describe('openBatch', () => {
   it('waits for no queue, nor does what ends a batch: one that never answers keeps nobody', async () => {
     const add = vi.spyOn(queues(), 'add').mockReturnValue(new Promise(() => {}));
     onTestFinished(() => add.mockRestore());
-    const { batch } = await openBatch(origin(), request());
-    expect(add).toHaveBeenCalledOnce();
+    const { batch } = await openBatch(origin(), request([cell({ prompt: 'waits for nobody' })]));
+    // One for workers and one for the courier. What comes while those are on their way waits for them.
+    expect(add.mock.calls.map(([kind]) => kind).sort()).toEqual(['delivery', 'generation']);
     expect(await endBatch(batch.id, 'stopped')).toBe(true);
     expect(add).toHaveBeenCalledTimes(2);
   });
