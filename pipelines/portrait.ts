@@ -223,7 +223,11 @@ export async function drawPortraits(
   });
 }
 
-/** What the requests of one batch must have in common: the networks see them as one tensor, at the same timesteps. */
+/**
+ * What the requests of one batch must have in common, and nothing else: the networks see them as one tensor, at the same timesteps. The
+ * weights are the bundle's: so LoRAs are one set too. Some have a face and some have none, as they come; prompts of more than 75
+ * tokens are drawn in the same call, and not in the same batch as others.
+ */
 export const SHARED = [
   'width',
   'height',

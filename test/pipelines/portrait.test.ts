@@ -14,6 +14,7 @@ import {
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import type { Session } from '#pipelines/session.ts';
 import { loadBundle } from '#src/bundles/load.ts';
+import { correlation } from '../support/correlation.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 let bundle: PortraitBundle;
@@ -311,20 +312,6 @@ describe('a weight', () => {
 });
 
 describe('previews', () => {
-  /** −1…1, of all levels of two pictures of one size. */
-  function correlation(a: Bitmap, b: Bitmap): number {
-    const mean = ({ rgb }: Bitmap) => rgb.reduce((sum, v) => sum + v, 0) / rgb.length;
-    const [ma, mb] = [mean(a), mean(b)];
-    let [ab, aa, bb] = [0, 0, 0];
-    for (let i = 0; i < a.rgb.length; i++) {
-      const [da, db] = [a.rgb[i]! - ma, b.rgb[i]! - mb];
-      ab += da * db;
-      aa += da * da;
-      bb += db * db;
-    }
-    return ab / Math.sqrt(aa * bb);
-  }
-
   it('come nearer to the picture with the steps, an eighth of its size', async () => {
     const asked: Promise<Bitmap>[] = [];
     const { base } = await drawPortrait(bundle, request('a woman in a red dress', { guidanceScale: 1 }), {
