@@ -4,6 +4,7 @@
  */
 
 import { courier } from './courier.ts';
+import { easel } from './easel.ts';
 import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
 import { pipeline } from './pipeline.ts';
@@ -16,6 +17,7 @@ import { words } from './words.ts';
 const benches: Readonly<Record<string, Bench>> = {
   portrait,
   pipeline,
+  easel,
   sheet,
   start,
   words,
