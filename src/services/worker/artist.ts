@@ -8,6 +8,7 @@ import type { FinishThreadData } from './finish-thread.ts';
 import {
   type Ask,
   BATCH_MAX,
+  type DrawnTogether,
   type DrawResult,
   type FacePhotos,
   type PictureAsk,
@@ -37,10 +38,10 @@ export interface Artist {
    *
    * @returns a promise for each, kept as soon as that picture is ready; each of them rejects alone
    */
-  drawTogether(pictures: readonly AskedPicture[], loras: readonly LoraChoice[]): Promise<DrawResult>[];
+  drawTogether(pictures: readonly AskedPicture[], loras: readonly LoraChoice[]): Promise<DrawnTogether>[];
   /** How many pictures of that size memory had room for, as far as is known: less than four after a batch was too large. */
   batchMax(size: Size): number;
-  /** Draws one portrait. `signal` ends it at its next step. */
+  /** Draws one portrait alone. */
   draw(
     request: Omit<PortraitRequest, 'face'>,
     face: FacePhotos | null,
@@ -144,7 +145,7 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
     });
   }
 
-  async function drawn(id: number, picture: AskedPicture): Promise<DrawResult> {
+  async function drawn(id: number, picture: AskedPicture): Promise<DrawnTogether> {
     const abort = () => send({ kind: 'abort', id });
     picture.signal.addEventListener('abort', abort, { once: true });
     try {
@@ -172,8 +173,9 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
     drawTogether,
     batchMax: (size) => batchMax.get(sizeOf(size)) ?? BATCH_MAX,
     async draw(request, face, loras, options) {
-      const [result] = drawTogether([{ request, face, ...options }], loras);
-      return result!;
+      const [drawn] = drawTogether([{ request, face, ...options }], loras);
+      const { batch: _, ...result } = await drawn!;
+      return result;
     },
     async countFaces(photo) {
       const id = ++last;

@@ -7,7 +7,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import sharp from 'sharp';
 import { rgbaToThumbHash } from 'thumbhash';
 import type { Bitmap } from '#pipelines/bitmap.ts';
-import type { DrawnFacts, DrawResult, Pixels, ThreadMessage } from './protocol.ts';
+import type { DrawnFacts, DrawnTogether, Pixels, ThreadMessage } from './protocol.ts';
 
 export interface FinishThreadData {
   /** to the draw thread */
@@ -45,7 +45,7 @@ async function finish(id: number, picture: Bitmap, facts: DrawnFacts): Promise<v
     .raw()
     .toBuffer({ resolveWithObject: true });
   const thumbhash = rgbaToThumbHash(small.info.width, small.info.height, small.data);
-  const result: DrawResult = {
+  const result: DrawnTogether = {
     ...facts,
     png: new Uint8Array(png),
     width,

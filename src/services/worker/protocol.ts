@@ -32,8 +32,14 @@ export type Ask =
   | { readonly kind: 'forget'; readonly id: number; readonly photoIds: readonly string[] }
   | { readonly kind: 'abort'; readonly id: number };
 
-/** What is known of a picture beside its pixels. */
-export interface DrawnFacts {
+/** What is kept of a picture. */
+export interface DrawResult {
+  readonly png: Uint8Array<ArrayBuffer>;
+  readonly width: number;
+  readonly height: number;
+  readonly thumbhash: Uint8Array<ArrayBuffer>;
+  /** of the PNG, hex */
+  readonly sha256: string;
   /** label → 0…1; null: the classifier failed */
   readonly scores: Record<string, number> | null;
   readonly likeness: number | null;
@@ -42,18 +48,15 @@ export interface DrawnFacts {
    * pictures; `others` is what a picture waited for the rest of its batch.
    */
   readonly timings: Record<string, number>;
-  /** pictures that were drawn together with it, itself included */
+}
+
+export interface DrawnTogether extends DrawResult {
+  /** pictures that were drawn together, itself included */
   readonly batch: number;
 }
 
-export interface DrawResult extends DrawnFacts {
-  readonly png: Uint8Array<ArrayBuffer>;
-  readonly width: number;
-  readonly height: number;
-  readonly thumbhash: Uint8Array<ArrayBuffer>;
-  /** of the PNG, hex */
-  readonly sha256: string;
-}
+/** What is known of a picture beside its pixels. */
+export type DrawnFacts = Pick<DrawnTogether, 'scores' | 'likeness' | 'timings' | 'batch'>;
 
 /** from the draw thread to the finish thread; pixels are transferred */
 export type Pixels =
@@ -70,7 +73,7 @@ export type ThreadMessage =
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
   /** a small WebP of what it is on the way to; a classifier has cleared it */
   | { readonly kind: 'preview'; readonly id: number; readonly webp: Uint8Array<ArrayBuffer> }
-  | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawResult }
+  | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawnTogether }
   /** more than `most` pictures of that size were too many for this machine's memory */
   | { readonly kind: 'batch-max'; readonly size: string; readonly most: number }
   | { readonly kind: 'counted'; readonly id: number; readonly faces: number }

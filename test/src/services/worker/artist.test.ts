@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { thumbHashToRGBA } from 'thumbhash';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { type Artist, type AskedPicture, startArtist } from '#src/services/worker/artist.ts';
-import type { DrawResult, FacePhotos } from '#src/services/worker/protocol.ts';
+import type { DrawnTogether, FacePhotos } from '#src/services/worker/protocol.ts';
 import { portraitRequest } from '#test/support/portrait-request.ts';
 import { portraitPhoto } from '#test/support/portraits.ts';
 
@@ -59,7 +59,7 @@ describe('pictures that are drawn together', () => {
   it('come as files: a PNG with its hash, and a thumbhash of it', async () => {
     const [{ png, sha256, width, height, thumbhash, timings }] = (await Promise.all(
       artist.drawTogether([asked('a woman, blue background')], []),
-    )) as [DrawResult];
+    )) as [DrawnTogether];
     expect(createHash('sha256').update(png).digest('hex')).toBe(sha256);
     expect(await sharp(png).metadata()).toMatchObject({ format: 'png', width, height });
     expect([width, height]).toEqual([384, 448]);
@@ -106,7 +106,7 @@ describe('pictures that are drawn together', () => {
     expect(outcomes.map((one) => (one.status === 'rejected' ? one.reason.message : one.value.batch))).toEqual(
       ['cancelled', 2, 'cancelled', 1, 'before'],
     );
-    const [, one, , other] = outcomes as PromiseFulfilledResult<DrawResult>[];
+    const [, one, , other] = outcomes as PromiseFulfilledResult<DrawnTogether>[];
     expect(one!.value.sha256).toBe(other!.value.sha256);
   });
 
