@@ -21,7 +21,7 @@ import {
 export interface AskedPicture {
   readonly request: Omit<PortraitRequest, 'face'>;
   readonly face: FacePhotos | null;
-  /** Its promise rejects at once, and it leaves at its next step; the others go on. */
+  /** It leaves at its next step, or at once where it waits, and its promise rejects; the others go on. */
   readonly signal: AbortSignal;
   /** 0…1, rising */
   readonly onProgress: (progress: number) => void;

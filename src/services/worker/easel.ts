@@ -29,7 +29,7 @@ const PREVIEW_SIDE = 96;
 export interface Easel {
   /** Draws them after all that came before. They are of one shape, see `drawTogether`. */
   draw(pictures: readonly PictureAsk[], loras: readonly LoraChoice[]): void;
-  /** Ends a picture: its promise now, its drawing at the next step. */
+  /** Ends a picture: at its next step, or now where it waits. Whoever ends the thread once all have ended does so between two runs. */
   cancel(id: number): void;
   /** Ids of the photos of all faces in memory. */
   photoIds(): readonly string[];
@@ -101,6 +101,7 @@ export function openEasel(
       for (const sitting of sittings) {
         sitting.watch.begin('face');
         try {
+          sitting.abort.signal.throwIfAborted();
           const identity = sitting.face && (await identityOf(sitting, sitting.face));
           ready.push(Object.assign(sitting, { identity }));
         } catch (error) {
@@ -234,7 +235,7 @@ export function openEasel(
       if (!sitting) return;
       const reason = new Error('cancelled');
       sitting.abort.abort(reason);
-      fail(sitting, reason);
+      if (!sitting.begun) fail(sitting, reason);
     },
     photoIds() {
       const waiting = [...here.values()].filter(({ begun }) => !begun);
