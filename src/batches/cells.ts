@@ -73,15 +73,13 @@ const SHARED = [
   'scheduler',
   'timestep_spacing',
   'steps',
-  'guidance_rescale',
-  'guidance_cutoff',
   'detail_steps',
   'detail_strength',
   'detail_size',
 ] as const;
 
 /** Equal for pictures that can go through the networks together. */
-function shapeOf({ parameters: values }: Cell): string {
+export function shapeOf({ parameters: values }: Pick<Cell, 'parameters'>): string {
   const { width, height } = sizeOf(values);
   return [`${width}x${height}`, ...SHARED.map((name) => values[name] ?? '')].join(' ');
 }

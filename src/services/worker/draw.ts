@@ -21,8 +21,8 @@ import { type Drawing, MAX_ATTEMPTS, reportProgress } from '#src/generations/gen
 import { verdictOf } from '#src/moderation/verdicts.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { everyMs } from '../timers.ts';
-import type { Artist } from './artist.ts';
-import type { DrawResult } from './protocol.ts';
+import type { Artist, AskedPicture } from './artist.ts';
+import type { DrawnTogether } from './protocol.ts';
 import { type PortraitTask, portraitTask } from './requests/portrait.ts';
 import type { Room } from './room.ts';
 
@@ -57,10 +57,8 @@ export interface TurnInHand {
 /** There is no room for it, as was seen of others since it was taken. */
 class NoRoom extends Error {}
 
-/** What is drawn, one after another. */
-let thread: Promise<unknown> = Promise.resolve();
-
 /**
+ * @param drawings of one shape and one set of LoRAs
  * @param forced ends what is drawn at its next step, and hands it back
  * @param gone told of each that has ended, or is another's by now
  */
@@ -71,40 +69,137 @@ export function drawTurn(
   gone: (generationId: string) => void,
 ): TurnInHand {
   const { promise: nearlyDrawn, resolve: nearly } = Promise.withResolvers<void>();
-  const all = drawings.map((drawing) =>
-    withContext({ generationId: drawing.id }, () =>
-      drawOne(drawing, me, forced, nearly).finally(() => gone(drawing.id)),
-    ),
-  );
-  return { nearlyDrawn, ended: Promise.all(all).finally(nearly) };
+  const pictures = drawings.map((drawing): InHand => {
+    const cancelled = new AbortController();
+    return { drawing, cancelled, signal: AbortSignal.any([forced, cancelled.signal]) };
+  });
+  /** The work of one, whose failing is its own affair. */
+  const each = (picture: InHand, work: () => Promise<void>) =>
+    withContext({ generationId: picture.drawing.id }, () =>
+      work().catch((error: unknown) => endWithout(picture, me, error, forced)),
+    );
+  const turn = async () => {
+    const ready: Ready[] = [];
+    await Promise.all(
+      pictures.map((picture) =>
+        each(picture, async () => {
+          const made = await makeReady(picture, me);
+          if (made) ready.push(made);
+        }),
+      ),
+    );
+    const drawn = me.room.isFull
+      ? []
+      : me.artist.drawTogether(askedOf(ready, me, nearly), ready[0]?.loras ?? []);
+    await Promise.all(
+      ready.map((one, i) =>
+        each(one, async () => {
+          const result = drawn[i];
+          if (!result) throw new NoRoom();
+          await keep(one, await result, me);
+        }),
+      ),
+    );
+  };
+  const ended = turn().finally(() => {
+    nearly();
+    for (const { id } of drawings) gone(id);
+  });
+  return { nearlyDrawn, ended };
 }
 
-async function drawOne(drawing: Drawing, me: Me, forced: AbortSignal, nearly: () => void): Promise<void> {
-  const cancelled = new AbortController();
+interface InHand {
+  readonly drawing: Drawing;
+  readonly cancelled: AbortController;
+  readonly signal: AbortSignal;
+}
+
+/** What is known of it before the thread is asked. */
+interface Ready extends InHand, PortraitTask {
+  readonly face: Face | null;
+  readonly bundleHash: string;
+  readonly photoIds: readonly string[];
+}
+
+/** null: it has ended, as a copy of a picture that was drawn before */
+async function makeReady(picture: InHand, me: Me): Promise<Ready | null> {
+  const asked = picture.drawing;
+  const task = portraitTask(asked);
+  const bundleHash = await hashWith(me, task.loras);
+  const face = await faceOf(asked);
+  const drawing = face ? { ...asked, key: keyWith(face, asked) } : asked;
+  const photoIds = face?.photoIds ?? [];
+  if (!(await reuseImage(drawing, me.id, bundleHash, photoIds)))
+    return { ...picture, ...task, drawing, face, bundleHash, photoIds };
+  log.info('reused');
+  return null;
+}
+
+/** @param nearly told when so little is left of them that the next turn should be taken */
+function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): AskedPicture[] {
+  let begun: { readonly at: number; readonly share: number } | null = null;
+  return ready.map(({ request, face, signal, drawing, cancelled }) => {
+    const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
+      if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
+    });
+    return {
+      request,
+      face,
+      signal,
+      onProgress(share) {
+        report(share);
+        // Others may be drawn before: their time is not this turn's.
+        begun ??= { at: performance.now(), share };
+        const done = share - begun.share;
+        const leftMs = ((performance.now() - begun.at) / done) * (1 - share);
+        if (done > TELLING && leftMs < NEARLY_MS) nearly();
+      },
+    };
+  });
+}
+
+async function keep(
+  { drawing, bundleHash, photoIds, face }: Ready,
+  { batch, ...result }: DrawnTogether,
+  me: Me,
+): Promise<void> {
+  await finishGeneration(drawing, me.id, {
+    ...result,
+    ...verdictOf(result.scores),
+    png: Buffer.from(result.png.buffer),
+    bundleHash,
+    photoIds,
+  });
+  me.room.kept();
+  log.info({ timings: result.timings, batch }, 'drawn');
+  const { bundle, width, height, steps } = drawing;
+  const ms = Object.values(result.timings).reduce((sum, one) => sum + one, 0) / batch;
+  await learnCost(bundle, { width, height, steps, face: face !== null, batch }, ms);
+}
+
+/** Of a Postgres that is away while it ends nothing is heard: the lease puts right what the row says then. */
+async function endWithout(picture: InHand, me: Me, error: unknown, forced: AbortSignal): Promise<void> {
   try {
-    await drawAndKeep(drawing, me, AbortSignal.any([forced, cancelled.signal]), cancelled, nearly);
-    me.room.kept();
-  } catch (error) {
-    // Postgres may be away while it ends: what the row says then is put right by the lease.
-    await endWithout(drawing, me, error, cancelled.signal.aborted, forced).catch((err: unknown) =>
-      log.warn({ err }, 'not ended: its row is put right later'),
-    );
+    await endFor(picture, me, error, forced);
+  } catch (err) {
+    log.warn({ err }, 'not ended: its row is put right later');
   }
 }
 
-async function endWithout(
-  { id, attempts }: Drawing,
+async function endFor(
+  { drawing: { id, attempts }, cancelled }: InHand,
   me: Me,
   error: unknown,
-  isCancelled: boolean,
   forced: AbortSignal,
 ): Promise<unknown> {
-  if (isCancelled) return abandonGeneration(id, me.id);
-  // No fault of the picture's, and nothing can be written: the lease puts it back.
+  if (cancelled.signal.aborted) return abandonGeneration(id, me.id);
+  // No fault of the picture's, and nothing can be written.
   if (isAway(error)) throw error;
   if (error instanceof NoRoom) return handBack(id, me.id);
   if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error));
   if (isFull(error)) {
+    // The rest of what was in hand when it was seen waits for room, or for another worker.
+    if (me.room.isFull) return handBack(id, me.id);
     me.room.notKept();
     return failGeneration(id, me.id, failureOf(error));
   }
@@ -115,73 +210,6 @@ async function endWithout(
   log.warn({ err: error }, 'not drawn this time');
   await sleep(PAUSE_MS * attempts, undefined, { signal: forced }).catch(() => {});
   return handBack(id, me.id);
-}
-
-/** What is known of it before the thread is asked. */
-interface Ready extends PortraitTask {
-  readonly drawing: Drawing;
-  readonly face: Face | null;
-  readonly bundleHash: string;
-  readonly photoIds: readonly string[];
-}
-
-async function makeReady(asked: Drawing, me: Me): Promise<Ready> {
-  const task = portraitTask(asked);
-  const bundleHash = await hashWith(me, task.loras);
-  const face = await faceOf(asked);
-  const drawing = face ? { ...asked, key: keyWith(face, asked) } : asked;
-  return { ...task, drawing, face, bundleHash, photoIds: face?.photoIds ?? [] };
-}
-
-async function drawAndKeep(
-  asked: Drawing,
-  me: Me,
-  signal: AbortSignal,
-  cancelled: AbortController,
-  nearly: () => void,
-): Promise<void> {
-  const ready = await makeReady(asked, me);
-  const { drawing, bundleHash, photoIds } = ready;
-  if (await reuseImage(drawing, me.id, bundleHash, photoIds)) return log.info('reused');
-
-  const turn = thread.then(() => drawIn(ready, me, signal, cancelled, nearly));
-  thread = turn.catch(() => {});
-  const result = await turn;
-  const png = Buffer.from(result.png.buffer);
-  await finishGeneration(drawing, me.id, {
-    ...result,
-    ...verdictOf(result.scores),
-    png,
-    sha256: createHash('sha256').update(png).digest('hex'),
-    bundleHash,
-    photoIds,
-  });
-  log.info({ timings: result.timings }, 'drawn');
-  const { bundle, width, height, steps } = drawing;
-  const gpuMs = Object.values(result.timings).reduce((sum, ms) => sum + ms, 0);
-  await learnCost(bundle, { width, height, steps, face: ready.face !== null }, gpuMs);
-}
-
-async function drawIn(
-  { request, face, loras, drawing }: Ready,
-  me: Me,
-  signal: AbortSignal,
-  cancelled: AbortController,
-  nearly: () => void,
-): Promise<DrawResult> {
-  if (me.room.isFull) throw new NoRoom();
-  const begunAt = performance.now();
-  const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
-    if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
-  });
-  return me.artist.draw(request, face, loras, {
-    signal,
-    onProgress(progress) {
-      report(progress);
-      const leftMs = ((performance.now() - begunAt) / progress) * (1 - progress);
-      if (progress > TELLING && leftMs < NEARLY_MS) nearly();
-    },
-  });
 }
 
 /**
