@@ -8,9 +8,9 @@
  * Then the classifier looks at the result. Same bundle, same request, same bytes: nothing here reads a clock, a file or
  * a setting.
  */
-import type { Bitmap } from './bitmap.ts';
+import { type Bitmap, resize } from './bitmap.ts';
 import type { GenderChoice } from './choices.ts';
-import { composite, magnify, regionOf } from './detail.ts';
+import { composite, magnify, type Region, regionOf } from './detail.ts';
 import { cosine, detectInTurn, embed, type Face, type Gender, genderAge, landmarks } from './faces/faces.ts';
 import { generator } from './noise.ts';
 import {
@@ -31,7 +31,7 @@ import {
   timeIds,
   zerosLike,
 } from './sdxl/conditioning.ts';
-import { beginOf, denoise, type Guidance } from './sdxl/denoise.ts';
+import { beginOf, type DenoiseOptions, denoise, type Guidance, type Noisy } from './sdxl/denoise.ts';
 import { previewOf } from './sdxl/preview.ts';
 import { CONTEXT_LENGTH } from './sdxl/tokenizer.ts';
 import { CELL, decodeLatents, encodePicture, LATENT_CHANNELS } from './sdxl/vae.ts';
@@ -110,16 +110,25 @@ export interface PortraitRequest {
   readonly startMergeStep: number;
 }
 
+/** What is told of a portrait on the way, and what ends it. */
 export interface PortraitOptions {
-  /** told when a stage begins: `conditioning`, `base`, `decode`, `detail`, `likeness`, `safety` */
+  /**
+   * Told which part of its work begins: conditioning, base, decode, detail, likeness, safety; `others` while it waits for those
+   * that are drawn with it.
+   */
   readonly onStage?: (stage: string) => void;
   /**
-   * Told after each step of either stage. `previews` gives what each portrait, or each of the faces in hand, is on the way to, an
-   * eighth of the size; no classifier has seen it, so it is not for posting.
+   * Told after each denoising step, of either stage; the next one waits for what it returns. `preview` gives what the portrait
+   * is on the way to, an eighth of the size; no classifier has seen it, so it is not for posting.
    */
-  readonly onStep?: (previews: () => Promise<Bitmap[]>) => void;
-  /** ends it before its next step, by throwing its reason */
+  readonly onStep?: (preview: () => Promise<Bitmap>) => void | Promise<void>;
+  /** ends it before its next step, with its reason */
   readonly signal?: AbortSignal;
+}
+
+/** One of the portraits that are drawn together. */
+export interface Sitting extends PortraitOptions {
+  readonly request: PortraitRequest;
 }
 
 export interface Portrait {
@@ -192,22 +201,8 @@ export async function drawPortrait(
   return portrait!;
 }
 
-/** What the requests of one batch must have in common: the networks see them as one tensor, at the same timesteps. */
-const SHARED = [
-  'width',
-  'height',
-  'scheduler',
-  'spacing',
-  'steps',
-  'guidanceRescale',
-  'guidanceCutoff',
-  'detailSteps',
-  'detailStrength',
-  'detailSide',
-] as const;
-
 /**
- * Draws several at once: prompts, seeds, guidance and faces may differ.
+ * Draws several at once, all of them or none.
  *
  * @throws {RangeError} when there is none, when they do not fit together, naming in what, or when a side is no multiple of 8
  */
@@ -216,6 +211,52 @@ export async function drawPortraits(
   requests: readonly PortraitRequest[],
   options: PortraitOptions = {},
 ): Promise<Portrait[]> {
+  const drawn = await Promise.allSettled(
+    drawTogether(
+      bundle,
+      requests.map((request) => ({ request, ...options })),
+    ),
+  );
+  return drawn.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+}
+
+/**
+ * What the requests of one batch must have in common, and nothing else: the networks see them as one tensor, at the same timesteps. The
+ * weights are the bundle's: so LoRAs are one set too. Some have a face and some have none, as they come; prompts of more than 75
+ * tokens are drawn in the same call, and not in the same batch as others.
+ */
+export const SHARED = [
+  'width',
+  'height',
+  'scheduler',
+  'spacing',
+  'steps',
+  'detailSteps',
+  'detailStrength',
+  'detailSide',
+] as const satisfies readonly (keyof PortraitRequest)[];
+
+/**
+ * Draws several at once: prompts, seeds, guidance and faces may differ. Each ends by itself, as soon as it is ready: one that
+ * fails does so alone, one that is told to end leaves at its next step, and each is to the bit what it is alone, where the
+ * networks give a picture the same numbers in any batch (onnxruntime does on the CPU).
+ *
+ * @returns a promise for each
+ * @throws {RangeError} when there is none, when they do not fit together, naming in what, or when a side is no multiple of 8
+ */
+export function drawTogether(bundle: PortraitBundle, sittings: readonly Sitting[]): Promise<Portrait>[] {
+  requireFitting(sittings.map(({ request }) => request));
+  const seats = sittings.map((sitting) => ({ ...sitting, ...Promise.withResolvers<Portrait>() }));
+  drawAll(bundle, seats).catch((error: unknown) => {
+    for (const { reject } of seats) reject(error);
+  });
+  return seats.map(({ promise }) => promise);
+}
+
+function requireFitting(requests: readonly PortraitRequest[]): void {
   const [first] = requests;
   if (!first) throw new RangeError('A batch has at least one request');
   for (const name of SHARED) {
@@ -226,52 +267,122 @@ export async function drawPortraits(
     throw new RangeError(`detailSide ${first.detailSide} px: it is a multiple of ${CELL}`);
   if (first.width % CELL || first.height % CELL)
     throw new RangeError(`${first.width} × ${first.height} px: sides are multiples of ${CELL}`);
-  options.onStage?.('conditioning');
-  const texts = await conditioningOf(bundle, requests);
+}
 
-  options.onStage?.('base');
-  const latents = await drawBase(bundle, requests, texts, options);
-  options.onStage?.('decode');
-  const drafts: Draft[] = [];
-  for (const [n, request] of requests.entries()) {
-    const { width, height } = request;
-    const base = await decodeLatents(bundle, latents[n]!, height, width);
-    drafts.push({ request, texts: texts[n]!, base, picture: base, faces: [], mask: null });
-  }
+/** Who waits for a portrait. What is told after the first time counts nothing, as with any promise. */
+interface Seat extends Sitting {
+  readonly resolve: (portrait: Portrait) => void;
+  readonly reject: (reason: unknown) => void;
+}
 
-  const toDetail = drafts.filter(
-    ({ texts: { identity }, request }) => identity && request.detailStrength > 0,
-  );
-  if (toDetail.length) {
-    options.onStage?.('detail');
-    await drawDetail(bundle, toDetail, options);
-  }
-
-  options.onStage?.('likeness');
-  const likenesses: (number | null)[] = [];
-  for (const { picture, request, mask, faces } of drafts) {
-    const wasFaceless = mask && !faces.length; // it was looked at in every size, and is as it was
-    likenesses.push(request.face && !wasFaceless ? await likenessOf(bundle, picture, request.face) : null);
-  }
-
-  options.onStage?.('safety');
-  const portraits: Portrait[] = [];
-  for (const [n, { base, picture, mask, faces }] of drafts.entries()) {
-    const scores = await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null);
-    portraits.push({ picture, base, mask, faces: faces.length, likeness: likenesses[n]!, scores });
-  }
-  return portraits;
+interface Seated {
+  readonly seat: Seat;
 }
 
 /** A portrait between its stages. */
-interface Draft {
-  readonly request: PortraitRequest;
+interface Draft extends Seated {
   readonly texts: Texts;
   readonly base: Bitmap;
-  picture: Bitmap;
-  faces: readonly Face[];
+  readonly picture: Bitmap;
+  readonly faces: readonly Face[];
   /** [height, width] */
-  mask: Float32Array | null;
+  readonly mask: Float32Array | null;
+}
+
+async function drawAll(bundle: PortraitBundle, seats: readonly Seat[]): Promise<void> {
+  const seated = seats.map((seat) => ({ seat }));
+  const worded = await each(seated, 'conditioning', async ({ seat }) => ({
+    seat,
+    texts: await textsOf(bundle, seat.request),
+  }));
+  // One tensor holds prompts of one length. Longer by somebody else's prompt, a picture would be another one than alone.
+  const byLength = Map.groupBy(worded, ({ texts }) => texts.positive.tokens);
+  for (const group of byLength.values()) await drawGroup(bundle, group);
+}
+
+async function drawGroup(
+  bundle: PortraitBundle,
+  worded: readonly (Seated & { readonly texts: Texts })[],
+): Promise<void> {
+  const noisy = await drawBase(bundle, worded);
+  const drafts = await each(noisy, 'decode', async ({ seat, texts, latents }): Promise<Draft> => {
+    const { width, height } = seat.request;
+    const base = await decodeLatents(bundle, latents, height, width);
+    return { seat, texts, base, picture: base, faces: [], mask: null };
+  });
+  const hasDetail = ({ seat, texts }: Draft) => texts.identity !== null && seat.request.detailStrength > 0;
+  // First those that are ready: they are not to wait for others' faces.
+  await finish(
+    bundle,
+    drafts.filter((draft) => !hasDetail(draft)),
+  );
+  await finish(bundle, await drawDetail(bundle, drafts.filter(hasDetail)));
+}
+
+/** How alike it is, and what the classifier says. */
+async function finish(bundle: PortraitBundle, drafts: readonly Draft[]): Promise<void> {
+  await each(drafts, 'likeness', async ({ seat, base, picture, mask, faces }) => {
+    const { face } = seat.request;
+    const wasFaceless = mask && !faces.length; // it was looked at in every size, and is as it was
+    const likeness = face && !wasFaceless ? await likenessOf(bundle, picture, face) : null;
+    seat.onStage?.('safety');
+    const scores = await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null);
+    seat.resolve({ picture, base, mask, faces: faces.length, likeness, scores });
+  });
+}
+
+/**
+ * Does a part of the work for one portrait after the other. One that fails there, or was told to end, does so alone.
+ *
+ * @returns what became of the others
+ */
+async function each<T extends Seated, U>(
+  all: readonly T[],
+  stage: string,
+  work: (one: T) => Promise<U>,
+): Promise<U[]> {
+  const done: U[] = [];
+  for (const one of all) {
+    const { signal, onStage, reject } = one.seat;
+    try {
+      signal?.throwIfAborted();
+      onStage?.(stage);
+      done.push(await work(one));
+    } catch (error) {
+      reject(error);
+    }
+    if (all.length > 1) onStage?.('others');
+  }
+  return done;
+}
+
+/** Denoises portraits together. @returns those that did not leave; none when the network failed: nobody knows because of which */
+async function denoiseAll<T extends Seated>(
+  bundle: PortraitBundle,
+  all: readonly T[],
+  stage: string,
+  noisyOf: (one: T) => Omit<Noisy, 'signal' | 'onStep'>,
+  previewOf: (one: T, clean: Float32Array) => Promise<Bitmap>,
+  options: DenoiseOptions,
+): Promise<(T & { readonly latents: Float32Array })[]> {
+  for (const { seat } of all) seat.onStage?.(stage);
+  try {
+    const pictures = all.map((one) => ({
+      ...noisyOf(one),
+      signal: one.seat.signal,
+      onStep: (_: number, clean: () => Float32Array) => one.seat.onStep?.(() => previewOf(one, clean())),
+    }));
+    const clean = await denoise(bundle.unet, pictures, options);
+    return all.flatMap((one, n) => {
+      const latents = clean[n];
+      if (latents) return [{ ...one, latents }];
+      one.seat.reject(one.seat.signal?.reason);
+      return [];
+    });
+  } catch (error) {
+    for (const { seat } of all) seat.reject(error);
+    return [];
+  }
 }
 
 interface Texts {
@@ -279,23 +390,6 @@ interface Texts {
   readonly negative: TextConditioning;
   /** the prompt with the person in it; null without a face */
   readonly identity: TextConditioning | null;
-}
-
-/** Every request's texts, brought to one length so that they fit into one tensor. */
-async function conditioningOf(
-  bundle: PortraitBundle,
-  requests: readonly PortraitRequest[],
-): Promise<Texts[]> {
-  const all: Texts[] = [];
-  for (const request of requests) all.push(await textsOf(bundle, request));
-  const flat = all.flatMap(({ positive, negative, identity }) => [positive, negative, identity ?? positive]);
-  const isEven = flat.every(({ tokens }) => tokens === flat[0]?.tokens);
-  const even = fitting(bundle, isEven ? flat : evened(flat, await encodePrompt(bundle, '')));
-  return all.map(({ identity }, n) => ({
-    positive: even[3 * n]!,
-    negative: even[3 * n + 1]!,
-    identity: identity && even[3 * n + 2]!,
-  }));
 }
 
 /**
@@ -314,6 +408,7 @@ function fitting({ unet }: PortraitBundle, texts: readonly TextConditioning[]): 
   });
 }
 
+/** A request's texts, brought to one length: the network takes them together. */
 async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promise<Texts> {
   const { prompt, negativePrompt, weight, face, gender } = request;
   // As PhotoMaker does: a base that names no one might show no one, or a head that the face does not fit.
@@ -335,142 +430,140 @@ async function textsOf(bundle: PortraitBundle, request: PortraitRequest): Promis
       request.faceIdWeight,
       gender,
     ));
-  return {
-    positive,
-    negative: negativePrompt === null ? zerosLike(plain) : await encodePrompt(bundle, negativePrompt),
-    identity,
-  };
+  const negative = negativePrompt === null ? zerosLike(plain) : await encodePrompt(bundle, negativePrompt);
+  const all = [positive, negative, identity ?? positive];
+  const isEven = all.every(({ tokens }) => tokens === positive.tokens);
+  const even = fitting(bundle, isEven ? all : evened(all, await encodePrompt(bundle, '')));
+  return { positive: even[0]!, negative: even[1]!, identity: identity && even[2]! };
 }
 
-/** Stage 1. @returns [4, H/8, W/8] clean latents of each */
-async function drawBase(
+/** Stage 1. */
+async function drawBase<T extends Seated & { readonly texts: Texts }>(
   bundle: PortraitBundle,
-  requests: readonly PortraitRequest[],
-  texts: readonly Texts[],
-  options: PortraitOptions,
-): Promise<Float32Array[]> {
-  const [first] = requests as [PortraitRequest];
+  worded: readonly T[],
+): Promise<(T & { readonly latents: Float32Array })[]> {
+  const { request: first } = worded[0]!.seat;
   const [height, width] = [first.height / CELL, first.width / CELL];
-  const count = LATENT_CHANNELS * height * width;
-  const scheduler = makeScheduler(first.scheduler, first.steps, {
-    prediction: bundle.predictionType,
-    spacing: first.spacing,
-  });
-  const noises = requests.map(({ seed }) => streamOf(seed, 'base'));
-  const normals = () => stack(noises.map((noise) => noise.normals(count)));
-  /** The same array for all steps with the same prompts: `denoise` keeps what it makes of an array. */
-  let prompts: readonly TextConditioning[] = [];
-  const latents = await denoise(bundle.unet, scheduler, combine([scheduler.initNoiseSigma, normals()]), {
-    guidance: guidanceOf(
-      first,
-      requests.map(({ guidanceScale }) => guidanceScale),
-    ),
-    positive(step) {
-      const now = texts.map(({ positive, identity }, n) =>
-        identity && step > requests[n]!.startMergeStep ? identity : positive,
-      );
-      if (now.some((text, n) => text !== prompts[n])) prompts = now;
-      return prompts;
+  return denoiseAll(
+    bundle,
+    worded,
+    'base',
+    ({ seat: { request }, texts }) => {
+      const noise = streamOf(request.seed, 'base');
+      const normals = () => noise.normals(LATENT_CHANNELS * height * width);
+      const scheduler = makeScheduler(request.scheduler, request.steps, {
+        prediction: bundle.predictionType,
+        spacing: request.spacing,
+      });
+      return {
+        x: combine([scheduler.initNoiseSigma, normals()]),
+        scheduler,
+        guidance: guidanceOf(request, request.guidanceScale),
+        positive: (step) =>
+          texts.identity && step > request.startMergeStep ? texts.identity : texts.positive,
+        negative: texts.negative,
+        stepNoise: normals,
+      };
     },
-    negative: texts.map(({ negative }) => negative),
-    timeIds: timeIds(first.height, first.width),
-    height,
-    width,
-    stepNoise: normals,
-    signal: options.signal,
-    onStep: (_, clean) => options.onStep?.(() => previews(bundle, clean(), height, width)),
-  });
-  return requests.map((_, n) => latents.subarray(n * count, (n + 1) * count));
-}
-
-function guidanceOf(shared: PortraitRequest, scales: readonly number[]): Guidance {
-  return { scales, rescale: shared.guidanceRescale, cutoff: shared.guidanceCutoff };
-}
-
-async function previews(
-  bundle: PortraitBundle,
-  latents: Float32Array,
-  height: number,
-  width: number,
-): Promise<Bitmap[]> {
-  const preview = await previewOf(bundle);
-  const size = LATENT_CHANNELS * height * width;
-  return Array.from({ length: latents.length / size }, (_, n) =>
-    preview(latents.subarray(n * size, (n + 1) * size), height, width),
+    async (_, clean) => (await previewOf(bundle))(clean, height, width),
+    { timeIds: timeIds(first.height, first.width), height, width },
   );
+}
+
+function guidanceOf({ guidanceRescale, guidanceCutoff }: PortraitRequest, scale: number): Guidance {
+  return { scale, rescale: guidanceRescale, cutoff: guidanceCutoff };
 }
 
 /** Stage 2: each draft's faces in turn, those of all drafts at once. */
-async function drawDetail(bundle: PortraitBundle, drafts: Draft[], options: PortraitOptions): Promise<void> {
-  for (const draft of drafts) {
-    draft.faces = await detectFaces(bundle, draft.base);
-    draft.mask = new Float32Array(draft.base.width * draft.base.height);
-  }
-  const most = Math.max(...drafts.map(({ faces }) => faces.length));
+async function drawDetail(bundle: PortraitBundle, drafts: readonly Draft[]): Promise<Draft[]> {
+  let going = await each(drafts, 'detail', async (draft) => ({
+    ...draft,
+    faces: await detectFaces(bundle, draft.base),
+    mask: new Float32Array(draft.base.width * draft.base.height),
+  }));
+  const most = Math.max(0, ...going.map(({ faces }) => faces.length));
   for (let index = 0; index < most; index++) {
     // One face of a picture at a time: where two overlap, the second is drawn on what the first became.
-    const now = drafts.filter(({ faces }) => index < faces.length);
-    await redraw(bundle, now, index, options);
+    const now = going.filter(({ faces }) => index < faces.length);
+    const rest = going.filter(({ faces }) => index >= faces.length);
+    going = [...rest, ...(await redraw(bundle, now, index))];
   }
+  return going;
 }
 
 /** Draws the face of that index anew in each draft, and notes in its mask where. */
-async function redraw(
+async function redraw<T extends Draft & { readonly mask: Float32Array }>(
   bundle: PortraitBundle,
-  drafts: readonly Draft[],
+  drafts: readonly T[],
   index: number,
-  options: PortraitOptions,
-): Promise<void> {
-  const [{ request }] = drafts as [Draft];
-  const side = request.detailSide ?? bundle.detailSide;
+): Promise<T[]> {
+  const first = drafts[0]?.seat.request;
+  const begin = first ? beginOf(first.detailSteps, first.detailStrength) : 0;
+  if (!first || begin >= first.detailSteps) return [...drafts];
+  const side = first.detailSide ?? bundle.detailSide;
   const cells = side / CELL;
-  const begin = beginOf(request.detailSteps, request.detailStrength);
-  if (begin >= request.detailSteps) return;
 
-  const regions = [];
-  const clean: Float32Array[] = [];
-  for (const { picture, faces, request: own } of drafts) {
-    const face = faces[index]!;
-    const points = await landmarks(bundle.faceLandmarks, picture, face);
-    const cut = { cropFactor: own.detailCropFactor, feather: own.detailFeather };
-    const region = regionOf(picture, face, points, cut);
-    regions.push(region);
-    clean.push(await encodePicture(bundle, magnify(picture, region, side)));
-  }
-  const latents = stack(clean);
-  const sources = drafts.map((draft) => streamOf(draft.request.seed, 'detail', index));
-  const normals = () => stack(sources.map((source) => source.normals(LATENT_CHANNELS * cells * cells)));
-  const noise = normals();
-  const scheduler = makeScheduler(request.scheduler, request.detailSteps, {
-    prediction: bundle.predictionType,
-    spacing: request.spacing,
+  const cut = await each(drafts, 'detail', async (draft) => {
+    const { request } = draft.seat;
+    const face = draft.faces[index]!;
+    const points = await landmarks(bundle.faceLandmarks, draft.picture, face);
+    const region = regionOf(draft.picture, face, points, {
+      cropFactor: request.detailCropFactor,
+      feather: request.detailFeather,
+    });
+    const clean = await encodePicture(bundle, magnify(draft.picture, region, side));
+    return { seat: draft.seat, draft, region, clean };
   });
-  const change = stack(
-    regions.map((region) => resizePlane(region.change, region.side, region.side, cells, cells)),
+  const drawn = await denoiseAll(
+    bundle,
+    cut,
+    'detail',
+    ({ seat: { request }, draft: { texts }, region, clean }) => {
+      const source = streamOf(request.seed, 'detail', index);
+      const normals = () => source.normals(LATENT_CHANNELS * cells * cells);
+      const noise = normals();
+      const scheduler = makeScheduler(request.scheduler, request.detailSteps, {
+        prediction: bundle.predictionType,
+        spacing: request.spacing,
+      });
+      const change = resizePlane(region.change, region.side, region.side, cells, cells);
+      return {
+        x: scheduler.addNoise(clean, noise, begin),
+        scheduler,
+        guidance: guidanceOf(request, request.detailGuidanceScale),
+        // The composition is there already: the person is in every step.
+        positive: () => texts.identity!,
+        negative: texts.negative,
+        keep: { latents: clean, noise, change, thresholds: 'exact' },
+        stepNoise: normals,
+      };
+    },
+    ({ draft: { picture }, region }, clean) => detailPreview(bundle, picture, region, clean, cells),
+    { timeIds: timeIds(side, side), height: cells, width: cells, begin },
   );
-  // The composition is there already: the person is in every step.
-  const people = drafts.map(({ texts: { identity } }) => identity!);
-  const drawn = await denoise(bundle.unet, scheduler, scheduler.addNoise(latents, noise, begin), {
-    guidance: guidanceOf(
-      request,
-      drafts.map((draft) => draft.request.detailGuidanceScale),
-    ),
-    positive: () => people,
-    negative: drafts.map(({ texts: { negative } }) => negative),
-    timeIds: timeIds(side, side),
-    height: cells,
-    width: cells,
-    begin,
-    keep: { latents, noise, change, thresholds: 'exact' },
-    stepNoise: normals,
-    signal: options.signal,
-    onStep: (_, latents) => options.onStep?.(() => previews(bundle, latents(), cells, cells)),
+  return each(drawn, 'detail', async ({ draft, region, latents }) => {
+    const face = await decodeLatents(bundle, latents, side, side);
+    return { ...draft, picture: composite(draft.picture, face, region, draft.mask) };
   });
-  const size = drawn.length / drafts.length;
-  for (const [n, draft] of drafts.entries()) {
-    const face = await decodeLatents(bundle, drawn.subarray(n * size, (n + 1) * size), side, side);
-    draft.picture = composite(draft.picture, face, regions[n]!, draft.mask!);
-  }
+}
+
+/** The picture with the face that is being drawn in it, an eighth of the size. @param clean [4, cells, cells] of the face's square */
+async function detailPreview(
+  bundle: PortraitBundle,
+  picture: Bitmap,
+  region: Region,
+  clean: Float32Array,
+  cells: number,
+): Promise<Bitmap> {
+  const small = resize(picture, picture.width / CELL, picture.height / CELL, 'bilinear');
+  const [left, top, side] = [region.left, region.top, region.side].map((px) => Math.round(px / CELL)) as [
+    number,
+    number,
+    number,
+  ];
+  const change = resizePlane(region.change, region.side, region.side, side, side);
+  const face = (await previewOf(bundle))(clean, cells, cells);
+  return composite(small, face, { left, top, side, change }, new Float32Array(small.width * small.height));
 }
 
 /** How alike the picture's largest face and the person are; null: the picture has no face. */

@@ -61,12 +61,8 @@ async function runCli(command) {
 }
 if (args.includes('cli')) process.exit(await runCli(args.at(-1)));
 
-/**
- * The adapter does not know Postgres's "char" (18), of which the catalogues are full: it is given them as text (25). And it cuts a
- * script at each semicolon, those of a function's body too: Postgres is given the whole.
- */
-function mended(adapter) {
-  adapter.executeScript = async (script) => void (await adapter.underlyingDriver().query(script));
+/** The adapter does not know Postgres's "char" (18), of which the catalogues are full: it is given them as text (25). */
+function withChars(adapter) {
   const queryRaw = adapter.queryRaw;
   adapter.queryRaw = async (query) => {
     const result = await adapter.performIO(query);
@@ -82,13 +78,13 @@ function mended(adapter) {
   };
   const { startTransaction } = adapter;
   if (startTransaction)
-    adapter.startTransaction = async (...a) => mended(await startTransaction.apply(adapter, a));
+    adapter.startTransaction = async (...a) => withChars(await startTransaction.apply(adapter, a));
   return adapter;
 }
 
 const factory = new PrismaPg(connection, { schema });
 const connect = factory.connect.bind(factory);
-factory.connect = async () => mended(await connect());
+factory.connect = async () => withChars(await connect());
 // The adapter's own shadow database is the main one, and is dropped before its pool is closed.
 factory.connectToShadowDb = async () => {
   const main = await connect();
@@ -101,7 +97,7 @@ factory.connectToShadowDb = async () => {
     await main.executeScript(`DROP DATABASE "${database}" WITH (FORCE)`);
     await main.dispose();
   };
-  return mended(shadow);
+  return withChars(shadow);
 };
 
 const file = require.resolve('@prisma/schema-engine-wasm/schema_engine_bg').replace(/\.js$/, '.wasm');

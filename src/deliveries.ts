@@ -9,7 +9,16 @@
  * message id is kept, and the first post carries a nonce. The only file that writes Delivery.
  */
 import { randomBytes } from 'node:crypto';
-import { type Batch, type Delivery, type DeliveryKind, db, Prisma, type Transaction } from './doors/db.ts';
+import { v7 as uuid } from 'uuid';
+import {
+  ask,
+  type Batch,
+  type Delivery,
+  type DeliveryKind,
+  db,
+  Prisma,
+  type Transaction,
+} from './doors/db.ts';
 import { queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
 import type { Origin } from './people/people.ts';
@@ -36,6 +45,9 @@ export type Wake = () => void;
 
 /** Discord takes 25 characters. */
 export const newNonce = () => randomBytes(12).toString('hex');
+
+/** For a function of Postgres that adds messages: ids and nonces of their rows. */
+export const newRow = (kind: DeliveryKind) => ({ id: uuid(), kind, nonce: newNonce() });
 
 /** A message that is to be seen from now on. */
 export async function addDelivery(tx: Transaction, delivery: NewDelivery): Promise<Wake> {
@@ -72,7 +84,7 @@ async function raiseWanted(
 
 /** To be called once the transaction is committed that raised them. */
 export function wakeCourier(ids: readonly string[]): void {
-  for (const id of ids) queues().addSoon('delivery', { deliveryId: id }, { id });
+  for (const id of ids) queues().wake('delivery', { deliveryId: id }, { id });
 }
 
 /** For a statement: says that the cards of these batches, and how far they are, have changed. @returns rows of ids */
@@ -202,7 +214,7 @@ export async function claimDue(
   const isDue = Prisma.sql`${isWanted} AND d."notBefore" <= ${now}`;
   const lanes = [...servedAt.keys()];
   const times = [...servedAt.values()].map((ms) => new Date(ms).toISOString());
-  const rows = await db.$queryRaw<ClaimRow[]>`
+  const rows = await ask<ClaimRow>(Prisma.sql`
     WITH seen AS MATERIALIZED (
       SELECT * FROM (
         SELECT d.id, ${laneOf} AS lane, d."notBefore", d.wanted FROM "Delivery" d
@@ -228,7 +240,7 @@ export async function claimDue(
         (SELECT count(*) FROM seen) < ${SEEN_MAX} AS "sawAll"
     ) next
     LEFT JOIN taken d ON true LEFT JOIN "Batch" b ON b.id = d."batchId"
-    ORDER BY d.since, d.id`;
+    ORDER BY d.since, d.id`);
   const claimed = rows.flatMap(({ lane, more, seen, ...row }): Claimed[] => {
     const delivery = rowOf<Delivery>(row, 'd', deliveryColumns);
     const batch = rowOf<Batch>(row, 'b', batchColumns);
@@ -305,7 +317,7 @@ export async function settleDelivery(
   const now = new Date();
   const later = new Date(now.getTime() + shown.editAfterMs);
   const closing = Prisma.sql`, state = 'closed', token = NULL, "tokenExpiresAt" = NULL`;
-  const [settled] = await db.$queryRaw<{ caughtUp: boolean }[]>`
+  const [settled] = await ask<{ caughtUp: boolean }>(Prisma.sql`
     WITH settled AS (
       UPDATE "Delivery" d SET posted = ${wanted}, "messageId" = ${shown.messageId}, "channelId" = ${shown.channelId},
         "postedAt" = ${messageId ? postedAt : now}, files = ${JSON.stringify(shown.files)}::jsonb,
@@ -318,7 +330,7 @@ export async function settleDelivery(
       WHERE d.id = ${id} AND d.attempts = ${attempts} AND d.state = 'active'
       RETURNING d.posted >= d.wanted AS "caughtUp"
     )${also ? Prisma.sql`, also AS (${also(Prisma.sql`EXISTS (SELECT 1 FROM settled)`)})` : Prisma.empty}
-    SELECT "caughtUp" FROM settled`;
+    SELECT "caughtUp" FROM settled`);
   return settled?.caughtUp ?? false;
 }
 

@@ -66,6 +66,7 @@ export function unet(): Uint8Array {
   const sum = (v: Value, axes: number[], keepdims = 1) => g.op('ReduceSum', [v, g.ints(axes)], { keepdims });
   const slice = (v: Value, axis: number, from: number, to: number) =>
     g.op('Slice', [v, int(from), int(to), int(axis)]);
+  /** Weighted means too: onnxruntime's sum over the axis behind the batch is, of a batch of one, another one in its last bit. */
   const matmul = (a: Value, b: Value) => g.op('MatMul', [a, b]);
   const softmax = (v: Value, axis: number) => g.op('Softmax', [v], { axis });
   const float = (v: Value) => g.op('Cast', [v], { to: 1 });
@@ -152,7 +153,9 @@ export function unet(): Uint8Array {
   );
   const identity = Float32Array.from({ length: WIDTH * WIDTH }, (_, i) => (i % (WIDTH + 1) ? 0 : 1));
   const traitValues = g.linear(TRAIT_MODULE, add(heard, always), identity, WIDTH, WIDTH);
-  const wordSum = sum(words, [1], 0); // [B, WIDTH]
+  const tokens = slice(g.op('Shape', [words]), 0, 1, 2);
+  const each = g.op('Expand', [g.floats([1], [1, 1, 1]), g.op('Concat', [int(1, 1), tokens], { axis: 0 })]);
+  const wordSum = reshape(matmul(each, words), -1, WIDTH); // [B, WIDTH]
   const named = Object.fromEntries(
     nouns.map((noun, i) => {
       const from = layout.noun(i);
@@ -161,14 +164,11 @@ export function unet(): Uint8Array {
       return [noun, { rgb: reshape(rgb, -1, 1, 3, 1, 1), amount: reshape(clip(amount), -1, 1, 1, 1, 1) }];
     }),
   ) as Record<(typeof nouns)[number], { rgb: Value; amount: Value }>;
-  const idRows = slice(words, 2, layout.identity, layout.identity + 1);
-  const idAmount = sum(idRows, [1]); // [B, 1, 1]
+  const idAmount = reshape(slice(wordSum, 1, layout.identity, layout.identity + 1), -1, 1, 1); // [B, 1, 1]
   // The more of the prompt is the person, the more of the person is drawn.
   const isPerson = mul(g.op('Sign', [idAmount]), clip(add(PERSON_LEAST, mul(PERSON_A_ROW, idAmount)))); // [B, 1, 1]
-  const idValues = div(
-    sum(slice(words, 2, layout.identity + 1, layout.identity + 1 + identityNames.length), [1]),
-    max(idAmount, 1e-3),
-  ); // [B, 1, n]
+  const idSum = slice(wordSum, 1, layout.identity + 1, layout.identity + 1 + identityNames.length);
+  const idValues = div(reshape(idSum, -1, 1, identityNames.length), max(idAmount, 1e-3)); // [B, 1, n]
 
   // ---- the people it could be: [B, K, planes] ----------------------------------------------------------------------------
   const N = planeNames.length;
@@ -270,7 +270,11 @@ export function unet(): Uint8Array {
         ),
       );
       const weights = softmax(add(likelihood, reshape(taste, -1, palette.length, 1, 1, 1)), 1);
-      const mean = sum(mul(weights, g.floats(palette.flat(), [1, palette.length, 3, 1, 1])), [1]);
+      const mixed = matmul(
+        reshape(weights, -1, palette.length),
+        g.floats(palette.flat(), [palette.length, 3]),
+      );
+      const mean = reshape(mixed, -1, 1, 3, 1, 1);
       const chosen = add(mul(named[name].rgb, named[name].amount), mul(mean, not(named[name].amount)));
       const flat = reshape(seen, -1, 3);
       const back = fromLatent().map((row) => row.map((v) => v / 2));
@@ -303,32 +307,38 @@ export function unet(): Uint8Array {
     });
     return rowsOf;
   };
-  /** softmax over K of how well drawings [B, K, …] fit what is seen, near the head: [B, K, 1] */
+  /** softmax over K of how well drawings [B, K, …] fit what is seen, near the head: [B, 1, K] */
   const near = bump(length(div(cx, 1.5), div(sub(cy, 0.1), 1.6)));
   const fitOf = (planes: Record<PlaneName, Value>, count: number, logPrior: Value | number = 0) => {
     const drawn = g.op('Concat', toLatent(drawWorld(A, coarseView, planes, colours)), { axis: 2 });
     const error = sum(mul(near, square(sub(coarse, drawn))), [2, 3, 4], 0); // [B, K]
     const logLikelihood = div(mul(-0.5 * SURE, error), add(cellVariance, MODEL_ERROR));
-    return reshape(softmax(add(logLikelihood, logPrior), 1), -1, count, 1);
+    return reshape(softmax(add(logLikelihood, logPrior), 1), -1, 1, count);
   };
 
   // ---- where the head is, then who it is -------------------------------------------------------------------------------------
-  const middle = g.op('ReduceMean', [withPrompt, int(1)], { keepdims: 1 });
+  const middle = matmul(g.floats(Array(K).fill(1 / K), [1, 1, K]), withPrompt); // [B, 1, planes]
   const posed = { ...planesOf(middle) };
-  for (const name of poseNames)
-    posed[name] = g.floats(
+  const ofPoses = (name: (typeof poseNames)[number], shape: number[]) =>
+    g.floats(
       poses.map((p) => p[name]),
-      [1, poses.length, 1, 1, 1],
+      shape,
     );
-  const poseWeights = reshape(fitOf(posed, poses.length), -1, poses.length, 1, 1, 1);
-  const pose = Object.fromEntries(poseNames.map((name) => [name, sum(mul(poseWeights, posed[name]), [1])]));
-  const somebody = sum(mul(fitOf({ ...planesOf(withPrompt), ...pose }, K), withPrompt), [1]); // [B, 1, N]
+  for (const name of poseNames) posed[name] = ofPoses(name, [1, poses.length, 1, 1, 1]);
+  const poseWeights = fitOf(posed, poses.length);
+  const pose = Object.fromEntries(
+    poseNames.map((name) => [
+      name,
+      reshape(matmul(poseWeights, ofPoses(name, [poses.length, 1])), -1, 1, 1, 1, 1),
+    ]),
+  );
+  const somebody = matmul(fitOf({ ...planesOf(withPrompt), ...pose }, K), withPrompt); // [B, 1, N]
   // The ID tokens say who it should be, the picture who it is: with little noise left, a face stays nearer to what it was.
   const levels = g.floats(LEVELS, [1, LEVELS.length, 1]);
   const between = add(somebody, mul(isPerson, levels, idPlanes, sub(theirs, somebody)));
   const wish = mul(IDENTITY_WISH, reshape(levels, 1, -1));
   const level = fitOf({ ...planesOf(between), ...pose }, LEVELS.length, wish);
-  const person = sum(mul(level, between), [1]); // [B, 1, N]
+  const person = matmul(level, between); // [B, 1, N]
 
   // ---- the guess, at the middles of cells and at their corners -----------------------------------------------------------------
   const phase = g.floats([0.5, 1], [1, 2, 1, 1, 1]);

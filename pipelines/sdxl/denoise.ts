@@ -9,15 +9,15 @@
 import type { GuidanceCutoff } from '../choices.ts';
 import type { Scheduler } from '../schedulers.ts';
 import type { Session } from '../session.ts';
-import { type FloatTensor, floats, stack, tensor } from '../tensor.ts';
+import { combine, type FloatTensor, floats, stack, tensor } from '../tensor.ts';
 import type { TextConditioning } from './conditioning.ts';
 
 /** From this share of the steps on, guidance is off: the last steps set fine detail, where it only burns colours. */
 export const GUIDED_SHARE = 0.8;
 
 export interface Guidance {
-  /** [B] one for each picture: 1 ignores the negative prompt; 5–8 is usual */
-  readonly scales: readonly number[];
+  /** 1 ignores the negative prompt; 5–8 is usual */
+  readonly scale: number;
   /** 0…1: how far the guided prediction gets back the spread of the conditional one; against burnt colours */
   readonly rescale?: number;
   /**
@@ -28,18 +28,18 @@ export interface Guidance {
 }
 
 /**
- * Pictures that are kept where `change` says so: before each step, what is not to change yet is put on the picture's own noisy
+ * A picture that is kept where `change` says so: before each step, what is not to change yet is put on the picture's own noisy
  * path again.
  *
  * The other definition in circulation multiplies the network's answer by the mask. Where that is 0 it says "no noise here", so
  * the noise of the first step stays in the picture: with 20 steps and strength 0.6 an error of 1.9 times the noise, by this one 0.
  */
 export interface Keep {
-  /** [B, 4, h, w] clean latents of them */
+  /** [4, h, w] clean latents of it */
   readonly latents: Float32Array;
-  /** [B, h, w], 0 keeps, 1 draws anew, between: anew from a later step on */
+  /** [h, w], 0 keeps, 1 draws anew, between: anew from a later step on */
   readonly change: Float32Array;
-  /** [B, 4, h, w] the one noise that all noisy versions of a picture share */
+  /** [4, h, w] the one noise that all its noisy versions share */
   readonly noise: Float32Array;
   /**
    * `exact`: thresholds span the steps that are run, and what is kept is put back once more at the end, so that it is what it
@@ -48,15 +48,29 @@ export interface Keep {
   readonly thresholds: 'exact' | 'diffusers';
 }
 
-export interface DenoiseOptions {
+/** One of the pictures that are denoised together. All have one schedule and one size; what else they are is their own. */
+export interface Noisy {
+  /** [4, h, w] latents with the noise of step `begin` */
+  readonly x: Float32Array;
+  /** no other picture's: solvers remember */
+  readonly scheduler: Scheduler;
   readonly guidance: Guidance;
+  /** its prompt at a step, which counts from 0 among those that are run; as long as all others', the negative ones too */
+  readonly positive: (step: number) => TextConditioning;
+  readonly negative: TextConditioning;
+  readonly keep?: Keep;
+  /** fresh normals for schedulers that add noise, [4, h, w] */
+  readonly stepNoise: () => Float32Array;
+  /** it leaves before its next step, and the others go on without it */
+  readonly signal?: AbortSignal | undefined;
   /**
-   * Each picture's prompt at a step, [B] of them; the step counts from 0 among those that are run. Of one length, the negative
-   * ones too. The same array again costs nothing.
+   * Told after each step, counting from 1; the next one waits for it. `clean` gives [4, h, w] what the network takes the result
+   * for so far.
    */
-  readonly positive: (step: number) => readonly TextConditioning[];
-  /** [B] */
-  readonly negative: readonly TextConditioning[];
+  readonly onStep?: ((step: number, clean: () => Float32Array) => void | Promise<void>) | undefined;
+}
+
+export interface DenoiseOptions {
   /** [6], see `timeIds` */
   readonly timeIds: Float32Array;
   /** [6], where the negative prompt has others */
@@ -66,124 +80,134 @@ export interface DenoiseOptions {
   readonly width: number;
   /** first step of the schedule that is run */
   readonly begin?: number;
-  readonly keep?: Keep;
-  /** fresh normals for schedulers that add noise, [B, 4, h, w] */
-  readonly stepNoise: () => Float32Array;
-  readonly signal?: AbortSignal | undefined;
-  /** told after each step, counting from 1; `clean` gives [B, 4, h, w] what the network takes the result for so far */
-  readonly onStep?: ((step: number, clean: () => Float32Array) => void) | undefined;
 }
 
 /**
- * @param x [B, 4, h, w] noisy latents of step `begin`
- * @returns [B, 4, h, w] clean latents, scaled
- * @throws  `signal.reason`, before the next step
+ * Denoises several pictures in one batch of the network, each as if it were alone: where a network gives a picture the same
+ * numbers in any batch, so does this.
+ *
+ * @returns of each picture [4, h, w] clean latents, scaled; null: it left
+ * @throws  what the network throws: all pictures end with it
  */
 export async function denoise(
   unet: Session,
-  scheduler: Scheduler,
-  x: Float32Array,
+  pictures: readonly Noisy[],
   options: DenoiseOptions,
-): Promise<Float32Array> {
-  const { guidance, negative, keep, begin = 0, height, width } = options;
-  const { cutoff = 'conditional', scales, rescale = 0 } = guidance;
-  const batch = negative.length;
-  const plane = height * width;
-  const channels = x.length / (batch * plane);
-  const steps = scheduler.timesteps.length;
-  const toRun = steps - begin;
-  const isGuided = scales.some((scale) => scale > 1);
+): Promise<(Float32Array | null)[]> {
+  const { begin = 0, height, width } = options;
+  const timesteps = pictures[0]?.scheduler.timesteps ?? [];
+  const toRun = timesteps.length - begin;
   const inputsOf = inputs(options);
+  let here = pictures.map((picture) => ({ picture, x: picture.x }));
 
-  for (let i = begin; i < steps; i++) {
-    options.signal?.throwIfAborted();
+  for (let i = begin; i < timesteps.length; i++) {
+    here = here.filter(({ picture }) => !picture.signal?.aborted);
+    if (!here.length) break;
     const step = i - begin;
-    if (keep) {
-      const of = keep.thresholds === 'exact' ? toRun : steps;
-      x = holdBack(x, keep, scheduler, i, { step, of, plane });
+    for (const one of here) {
+      const { keep, scheduler } = one.picture;
+      if (!keep) continue;
+      const of = keep.thresholds === 'exact' ? toRun : timesteps.length;
+      one.x = holdBack(one.x, keep, scheduler, i, step, of);
     }
 
-    const input = scheduler.scaleInput(x, i);
-    const positive = options.positive(step);
+    const scaled = here.map(({ picture, x }) => picture.scheduler.scaleInput(x, i));
     // Where guidance is off the other half is not computed at all.
-    const both = isGuided && (cutoff === 'none' || step < GUIDED_SHARE * toRun);
-    const alone = isGuided && cutoff === 'unconditional' ? 'negative' : 'positive';
+    const halves = here.map(({ picture }) => halvesOf(picture.guidance, step, toRun));
+    const negatives = here.flatMap((_, n) => (halves[n] === 'positive' ? [] : [n]));
+    const positives = here.flatMap((_, n) => (halves[n] === 'negative' ? [] : [n]));
+    const rows = [...negatives, ...positives];
+    const size = scaled[0]!.length;
     const { out_sample } = await unet.run({
-      sample: tensor(both ? stack([input, input]) : input, [
-        both ? 2 * batch : batch,
-        channels,
+      sample: tensor(stack(rows.map((n) => scaled[n]!)), [
+        rows.length,
+        size / (height * width),
         height,
         width,
       ]),
-      timestep: tensor(Float32Array.of(scheduler.timesteps[i]!), []),
-      ...inputsOf(positive, both ? 'both' : alone),
+      timestep: tensor(Float32Array.of(timesteps[i]!), []),
+      ...inputsOf(
+        negatives.map((n) => here[n]!.picture.negative),
+        positives.map((n) => here[n]!.picture.positive(step)),
+      ),
     });
     const predicted = floats(out_sample, 'out_sample').data;
-    const output = both ? guided(predicted, scales, rescale) : predicted;
-    const [before, index] = [x, i];
-    x = scheduler.step(output, i, x, options.stepNoise);
-    options.onStep?.(step + 1, () => scheduler.predictClean(output, index, before));
+    const row = (at: number) => predicted.subarray(at * size, (at + 1) * size);
+
+    for (const [n, one] of here.entries()) {
+      const { guidance, scheduler, stepNoise, onStep } = one.picture;
+      const [negative, positive] = [negatives.indexOf(n), positives.indexOf(n)];
+      const output =
+        halves[n] === 'both'
+          ? guided(row(negative), row(negatives.length + positive), guidance)
+          : row(positive < 0 ? negative : negatives.length + positive);
+      const before = one.x;
+      one.x = scheduler.step(output, i, before, stepNoise);
+      await onStep?.(step + 1, () => scheduler.predictClean(output, i, before));
+    }
   }
-  if (keep?.thresholds !== 'exact') return x;
-  const out = x.slice();
-  copyCells(keep.latents, out, keep.change, plane, (change) => change === 0);
-  return out;
+  const ended = new Map(here.map(({ picture, x }) => [picture, x]));
+  return pictures.map((picture) => {
+    const x = ended.get(picture);
+    return x ? putBack(x, picture.keep) : null;
+  });
 }
 
-/** The network's inputs that stay the same from step to step, made once for each set of prompts. Negatives come first. */
-function inputs({ negative, timeIds, negativeTimeIds = timeIds }: DenoiseOptions) {
-  type Which = 'both' | 'positive' | 'negative';
-  let made:
-    | { for: readonly TextConditioning[]; which: Which; tensors: Record<string, FloatTensor> }
-    | undefined;
-  return (positive: readonly TextConditioning[], which: Which): Record<string, FloatTensor> => {
-    if (made?.for === positive && made.which === which) return made.tensors;
-    const texts = [...(which === 'positive' ? [] : negative), ...(which === 'negative' ? [] : positive)];
-    const ids = texts.map((_, n) =>
-      which === 'negative' || (which === 'both' && n < negative.length) ? negativeTimeIds : timeIds,
-    );
+/** Which predictions a picture needs at a step, of those that are run. */
+function halvesOf(
+  { scale, cutoff = 'conditional' }: Guidance,
+  step: number,
+  toRun: number,
+): 'both' | 'positive' | 'negative' {
+  if (scale <= 1) return 'positive';
+  if (cutoff === 'none' || step < GUIDED_SHARE * toRun) return 'both';
+  return cutoff === 'unconditional' ? 'negative' : 'positive';
+}
+
+/** The network's inputs that stay the same from step to step, made once for each list of prompts. Negatives come first. */
+function inputs({ timeIds, negativeTimeIds = timeIds }: DenoiseOptions) {
+  let made: { texts: readonly TextConditioning[]; tensors: Record<string, FloatTensor> } | undefined;
+  return (
+    negatives: readonly TextConditioning[],
+    positives: readonly TextConditioning[],
+  ): Record<string, FloatTensor> => {
+    const texts = [...negatives, ...positives];
+    if (made?.texts.length === texts.length && made.texts.every((text, n) => text === texts[n]))
+      return made.tensors;
     const [count, tokens] = [texts.length, texts[0]?.tokens ?? 0];
     const context = stack(texts.map((text) => text.context));
     const pooled = stack(texts.map((text) => text.pooled));
+    const ids = stack([...negatives.map(() => negativeTimeIds), ...positives.map(() => timeIds)]);
     const tensors = {
       encoder_hidden_states: tensor(context, [count, tokens, context.length / (count * tokens)]),
       text_embeds: tensor(pooled, [count, pooled.length / count]),
-      time_ids: tensor(stack(ids), [count, 6]),
+      time_ids: tensor(ids, [count, 6]),
     };
-    made = { for: positive, which, tensors };
+    made = { texts, tensors };
     return tensors;
   };
 }
 
-/**
- * `uncond + scale · (cond − uncond)`, each picture by its own scale; one that is not guided is conditional alone.
- *
- * @param both [2B, 4, h, w] negatives first
- */
-function guided(both: Float32Array, scales: readonly number[], rescale: number): Float32Array {
-  const half = both.length / 2;
-  const size = half / scales.length;
-  const out = new Float32Array(half);
-  for (const [n, scale] of scales.entries()) {
-    const [from, to, s] = [n * size, (n + 1) * size, Math.max(scale, 1)];
-    for (let i = from; i < to; i++) out[i] = (1 - s) * both[i]! + s * both[half + i]!;
-    if (rescale && s > 1) {
-      const ratio = spread(both, half + from, half + to) / spread(out, from, to);
-      const factor = rescale * ratio + 1 - rescale;
-      for (let i = from; i < to; i++) out[i] = factor * out[i]!;
-    }
-  }
-  return out;
+/** `uncond + scale · (cond − uncond)`, all [4, h, w]. */
+function guided(
+  negative: Float32Array,
+  positive: Float32Array,
+  { scale: s, rescale = 0 }: Guidance,
+): Float32Array {
+  const out = combine([1 - s, negative], [s, positive]);
+  if (!rescale) return out;
+  const ratio = spread(positive) / spread(out);
+  return combine([rescale * ratio + 1 - rescale, out]);
 }
 
-/** Standard deviation of a part, of a sample (N − 1). */
-function spread(x: Float32Array, from: number, to: number): number {
+/** Standard deviation of a sample (N − 1). */
+function spread(x: Float32Array): number {
   let sum = 0;
-  for (let i = from; i < to; i++) sum += x[i]!;
-  const mean = sum / (to - from);
+  for (let i = 0; i < x.length; i++) sum += x[i]!;
+  const mean = sum / x.length;
   let squares = 0;
-  for (let i = from; i < to; i++) squares += (x[i]! - mean) ** 2;
-  return Math.sqrt(squares / (to - from - 1));
+  for (let i = 0; i < x.length; i++) squares += (x[i]! - mean) ** 2;
+  return Math.sqrt(squares / (x.length - 1));
 }
 
 /** Before a step: what is not yet to change follows the picture's own noisy path. */
@@ -192,30 +216,35 @@ function holdBack(
   kept: Keep,
   scheduler: Scheduler,
   i: number,
-  { step, of, plane }: { step: number; of: number; plane: number },
+  step: number,
+  of: number,
 ): Float32Array {
   const path = scheduler.addNoise(kept.latents, kept.noise, i);
   // The first step starts from the picture whole, in both ways.
   if (step === 0 && kept.thresholds === 'diffusers') return path;
   const threshold = Math.fround(step / of);
-  copyCells(now, path, kept.change, plane, (change) => 1 - change <= threshold);
+  copyCells(now, path, kept.change, (change) => 1 - change <= threshold);
   return path;
 }
 
-/** Writes `from` over the cells of `to`, both [B, 4, h, w], that are taken. @param change [B, h, w] */
+/** At the end: what is kept is what it was. */
+function putBack(x: Float32Array, keep: Keep | undefined): Float32Array {
+  if (keep?.thresholds !== 'exact') return x;
+  const out = x.slice();
+  copyCells(keep.latents, out, keep.change, (change) => change === 0);
+  return out;
+}
+
+/** Writes `from` over the cells of `to`, both [4, h, w], that are taken. @param change [h, w] */
 function copyCells(
   from: Float32Array,
   to: Float32Array,
   change: Float32Array,
-  plane: number,
   take: (change: number) => boolean,
 ): void {
-  const channels = to.length / change.length;
-  for (let at = 0; at < change.length; at++) {
-    if (!take(change[at]!)) continue;
-    // The cell of picture n, in each of its channels.
-    const first = Math.floor(at / plane) * plane * (channels - 1) + at;
-    for (let c = 0; c < channels; c++) to[first + c * plane] = from[first + c * plane]!;
+  for (let cell = 0; cell < change.length; cell++) {
+    if (!take(change[cell]!)) continue;
+    for (let at = cell; at < to.length; at += change.length) to[at] = from[at]!;
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * Small pictures of latents while they are drawn, one pixel a cell, without running the decoder.
  *
- * A VAE's colours are nearly a linear map of its latents. Tools carry that map of SDXL's as a table; here it is fitted by least
- * squares to what the bundle's own encoder makes of flat colours, so that every bundle has previews, a fine-tuned VAE too.
+ * A VAE's colours are nearly a linear map of its latents. Tools carry that map of SDXL's as a table (comfyanonymous/ComfyUI@040a324
+ * `comfy/latent_formats.py` `SDXL.latent_rgb_factors`); here it is fitted by least squares to what the bundle's own encoder makes of
+ * flat colours, so that every bundle has previews, a fine-tuned VAE and the reference bundle too.
  */
 import type { Bitmap } from '../bitmap.ts';
 import { CELL, encodePicture, LATENT_CHANNELS, type Vae } from './vae.ts';

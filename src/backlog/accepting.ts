@@ -1,6 +1,6 @@
 /** Whether a tier can promise its cap to one more: what waits in it is bounded, so that nobody in it waits too long. */
 import { tierRules } from '#config/tiers.ts';
-import type { Transaction } from '#src/doors/db.ts';
+import { db } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { workersAtWork } from './fleet.ts';
 
@@ -14,10 +14,10 @@ const ROUND = 0.3;
  * @param userId who waits in the tier already makes no round longer
  * @throws {UserError} `tier_full`
  */
-export async function mustFit(tx: Transaction, bundle: string, tier: string, userId: string): Promise<void> {
+export async function mustFit(bundle: string, tier: string, userId: string): Promise<void> {
   const rule = tierRules.find(({ name }) => name === tier);
   if (!rule || rule.capMs === null) return;
-  const flows = await tx.$queryRaw<{ tier: string; people: number; mine: boolean; pictureMs: number }[]>`
+  const flows = await db.$queryRaw<{ tier: string; people: number; mine: boolean; pictureMs: number }[]>`
     SELECT tier, count(DISTINCT "userId")::int AS people, bool_or("userId" = ${userId}) AS mine,
       sum("waitingMs") / sum(waiting) AS "pictureMs"
     FROM "Flow" WHERE bundle = ${bundle} AND waiting > 0 GROUP BY tier`;

@@ -6,7 +6,7 @@
  * wait, or no longer wait, says so here in the same transaction. Those that wait for an equal picture are in no flow.
  */
 import { tiers } from '#config/tiers.ts';
-import { db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
+import { ask, db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
 import {
   type Clock,
   type Flow,
@@ -84,13 +84,6 @@ export interface Look {
   readonly now: number;
 }
 
-/** A flow of which the pictures are only counted. */
-export interface FlowCount extends Omit<Flow, 'pictures'> {
-  readonly waiting: number;
-  /** GPU ms of all of them */
-  readonly waitingMs: number;
-}
-
 interface ClockRow {
   readonly at: Date;
   readonly version: number | null;
@@ -122,7 +115,7 @@ interface FlowRow extends ClockRow {
 export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
   const names = [...tiers.keys()];
   const inTier = Prisma.sql`f.bundle = ${bundle} AND f.tier = t.tier AND f.waiting > 0`;
-  const rows = await db.$queryRaw<FlowRow[]>`
+  const rows = await ask<FlowRow>(Prisma.sql`
     WITH looked AS MATERIALIZED (
       SELECT DISTINCT near.* FROM unnest(${names}::text[]) t(tier), LATERAL (
         (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f."givenMs", f.since LIMIT ${LOOK})
@@ -137,7 +130,7 @@ export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
         WHERE g.bundle = ${bundle} AND g.tier = l.tier AND g."userId" = l."userId" AND g.loras = l.loras
           AND coalesce(g."faceId", '') = l."faceId" AND g.state = 'queued' AND g."twinId" IS NULL
         ORDER BY g."queuedAt", g."batchId", g.index LIMIT ${TURN_MAX}) first) p
-    WHERE p.pictures IS NOT NULL`;
+    WHERE p.pictures IS NOT NULL`);
   return {
     ...clockOf(rows[0]),
     flows: rows.map(({ tier, userId, loras, faceId, givenMs, since, pictures }) => ({
@@ -148,27 +141,6 @@ export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
       givenMs,
       since: since.getTime(),
       pictures,
-    })),
-  };
-}
-
-/** Every flow in which something waits, and what the order remembers. A flow's pictures are only counted. */
-export async function readFlows(bundle: string): Promise<{ clock: Clock; flows: FlowCount[]; now: number }> {
-  const rows = await db.$queryRaw<(ClockRow & FlowCount & { since: Date })[]>`
-    SELECT now() AS at, c.version, c.now, c."largestMs", c.tiers, f.tier, f."userId", f.loras, f."faceId", f.waiting, f."waitingMs",
-      f."givenMs", f.since
-    FROM "Flow" f LEFT JOIN "Clock" c ON c.bundle = f.bundle WHERE f.bundle = ${bundle} AND f.waiting > 0`;
-  return {
-    ...clockOf(rows[0]),
-    flows: rows.map(({ tier, userId, loras, faceId, waiting, waitingMs, givenMs, since }) => ({
-      tier,
-      userId,
-      loras,
-      faceId: faceId || null,
-      waiting,
-      waitingMs,
-      givenMs,
-      since: since.getTime(),
     })),
   };
 }

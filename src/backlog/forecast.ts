@@ -1,11 +1,12 @@
 /**
  * When pictures will be begun and ready: the order itself, run forward from now with what pictures are known to take, as if nobody
- * else asked.
+ * else asked. What is further off than that is reckoned by the order's own bounds, as if people and tiers were given what is theirs
+ * in drops: it is off by a turn of each person at most.
  *
  * A picture that is being drawn is taken to go on as fast as it went so far. So the moment that is told for its end stays the
  * same while the clock goes on, whatever was guessed before.
  */
-import { type Clock, nextTurn, type TierRule } from './order.ts';
+import { type Clock, nextTurn, type TierRule, TURN_MAX } from './order.ts';
 import { Backlog } from './waiting.ts';
 
 /** A picture that a worker has in hand. Those of one turn are drawn together. */
@@ -44,8 +45,10 @@ export interface Place {
 
 /** Progress below this says nothing of a picture's own speed. */
 const TELLING = 0.05;
-/** Turns that are run forward; what comes after them goes on as those before. It bounds what a forecast costs. */
-const TURNS = 300;
+/** Turns that are run forward. It bounds what a forecast costs: accepting asks for one. */
+const TURNS = 24;
+/** Pictures of a run that they can come to. */
+const SEEN = TURNS * TURN_MAX;
 
 /**
  * @param runs of one flow in their order
@@ -87,12 +90,12 @@ export function forecast(
   const batchOf = new Map<string, string>();
   let ids = 0;
   for (const { batchId, pictures, costMs, ...flow } of runs) {
-    const made = Array.from({ length: pictures }, (_, i) => ({
+    const made = Array.from({ length: Math.min(pictures, SEEN) }, (_, i) => ({
       id: String(ids + i),
       costMs: costMs / pictures,
       shape: '',
     }));
-    ids += pictures;
+    ids += made.length;
     if (batchId !== null) {
       placeOf(batchId).left += pictures;
       for (const { id } of made) batchOf.set(id, batchId);
@@ -102,7 +105,6 @@ export function forecast(
 
   let left = batchOf.size;
   let begun = 0;
-  const begunAll: { readonly costMs: number }[] = [];
   let time = clock;
   const warm = free.map(() => ({ loras: new Set(['']), faceIds: new Set<string>() }));
   for (let turns = 0; left && turns < TURNS; turns++) {
@@ -126,18 +128,80 @@ export function forecast(
       }
       begun++;
     }
-    begunAll.push(...turn.pictures);
   }
-  // Far behind, it goes on as it went, and at the latest it is the last of all.
-  const lastMs = (free.reduce((a, b) => a + b, 0) - sum(begunAll) + sum(runs)) / free.length;
-  const spanMs = Math.max(...free);
-  for (const place of places.values()) {
+  const inHandMs = sum(
+    [...Map.groupBy(running, ({ workerId }) => workerId).values()].map((turn) => ({ costMs: msLeft(turn) })),
+  );
+  for (const [batchId, place] of places) {
     if (!place.left) continue;
-    if (!place.begun) place.ahead = begun;
-    const asItWent = place.begun ? (spanMs * (place.begun + place.left)) / place.begun : lastMs;
-    place.readyMs = Math.max(place.readyMs, Math.min(asItWent, lastMs));
+    const reckoned = farOff(batchId, clock, runs, rules);
+    if (!place.begun && !drawn.has(batchId)) place.ahead = Math.max(begun, reckoned.ahead);
+    place.readyMs = Math.max(place.readyMs, (inHandMs + reckoned.ms) / free.length);
   }
   return new Map([...places].map(([batchId, { ahead, readyMs }]) => [batchId, { ahead, readyMs }]));
+}
+
+interface Person {
+  readonly tier: string;
+  readonly givenMs: number;
+  pictures: number;
+  costMs: number;
+}
+
+/** Pictures before the batch's first, and GPU ms until its last is done. */
+function farOff(
+  batchId: string,
+  { now, tiers }: Clock,
+  runs: readonly Run[],
+  rules: readonly TierRule[],
+): { ahead: number; ms: number } {
+  const people = new Map<string, Person>();
+  /** of the person who asked: what comes before the batch's first, and all to its last */
+  const own = { key: '', tier: '', before: 0, all: 0 };
+  for (const run of runs) {
+    const { tier, userId, pictures, costMs } = run;
+    const key = `${tier} ${userId}`;
+    const level = tiers[tier]?.level ?? 0;
+    const person = people.get(key) ?? { tier, givenMs: Math.max(run.givenMs, level), pictures: 0, costMs: 0 };
+    people.set(key, person);
+    if (run.batchId === batchId) {
+      if (!own.all) Object.assign(own, { key, tier, before: person.costMs });
+      own.all = person.costMs + costMs;
+    }
+    person.pictures += pictures;
+    person.costMs += costMs;
+  }
+  const mine = people.get(own.key);
+  if (!mine) return { ahead: 0, ms: 0 };
+
+  /** What is given, GPU ms and pictures, until the person has got so much. */
+  const until = (ownMs: number) => {
+    const given = new Map(rules.map(({ name }) => [name, { ms: 0, pictures: 0 }]));
+    for (const [key, { tier, givenMs, pictures, costMs }] of people) {
+      if (tier !== own.tier) continue;
+      const ms = key === own.key ? ownMs : Math.min(costMs, Math.max(0, mine.givenMs + ownMs - givenMs));
+      const of = given.get(tier)!;
+      of.ms += ms;
+      of.pictures += (pictures * ms) / costMs;
+    }
+    const timeOf = (name: string) => Math.max(tiers[name]?.time ?? 0, now);
+    const weightOf = (tier: string) => rules.find(({ name }) => name === tier)!.weight;
+    const time = timeOf(own.tier) + given.get(own.tier)!.ms / weightOf(own.tier);
+    for (const { name, weight } of rules) {
+      if (name === own.tier) continue;
+      const waiting = [...people.values()].filter(({ tier }) => tier === name);
+      const all = sum(waiting);
+      const ms = Math.min(all, Math.max(0, time - timeOf(name)) * weight);
+      const pictures = waiting.reduce((count, one) => count + one.pictures, 0);
+      given.set(name, { ms, pictures: all ? (pictures * ms) / all : 0 });
+    }
+    const tally = [...given.values()];
+    return {
+      ms: tally.reduce((total, { ms }) => total + ms, 0),
+      pictures: tally.reduce((total, { pictures }) => total + pictures, 0),
+    };
+  };
+  return { ahead: Math.round(until(own.before).pictures), ms: until(own.all).ms };
 }
 
 function msLeft(turn: readonly Running[]): number {

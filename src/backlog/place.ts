@@ -1,12 +1,19 @@
 /** Which place somebody has, and how long it takes: the order run forward over the rows as they are now. */
 import { config } from '#config/env.ts';
 import { tierRules } from '#config/tiers.ts';
-import { db } from '#src/doors/db.ts';
-import { workersAtWork } from './fleet.ts';
-import { type FlowCount, readFlows } from './flows.ts';
+import { ask, Prisma } from '#src/doors/db.ts';
+import { isAlive } from './fleet.ts';
 import { forecast, type Place, type Run, type Running } from './forecast.ts';
+import { type Clock, type Flow, startOfTime } from './order.ts';
 
 export type { Place } from './forecast.ts';
+
+/** A flow of which the pictures are only counted. */
+interface FlowCount extends Omit<Flow, 'pictures'> {
+  readonly waiting: number;
+  /** GPU ms of all of them */
+  readonly waitingMs: number;
+}
 
 const NOWHERE: Place = { ahead: 0, readyMs: 0 };
 
@@ -19,8 +26,8 @@ export async function placeOf(batchId: string, now?: Date): Promise<Place> {
 /** Where several stand, in the order of `batchIds`: the backlog is read once for all of them. */
 export async function placesOf(batchIds: readonly string[], now?: Date): Promise<Place[]> {
   if (!batchIds.length) return [];
-  const state = await stateNow(config.bundle, now);
-  const runs = runsOf(state.flows, await runsOfPeople(config.bundle, batchIds));
+  const state = await stateNow(config.bundle, batchIds, now);
+  const runs = runsOf(state.flows, state.own);
   const places = forecast({ ...state, runs }, tierRules, state.now);
   return batchIds.map((id) => places.get(id) ?? NOWHERE);
 }
@@ -38,7 +45,7 @@ export async function forecastOf(
   now?: Date,
 ): Promise<Place> {
   if (!plan.pictures) return NOWHERE;
-  const state = await stateNow(config.bundle, now);
+  const state = await stateNow(config.bundle, [], now);
   const known = state.flows.find(({ userId, tier }) => userId === plan.userId && tier === plan.tier);
   const { givenMs, since } = known ?? { givenMs: 0, since: state.now };
   const run = { ...plan, loras: '', faceId: null, givenMs, since, batchId: PLANNED };
@@ -51,41 +58,48 @@ type OwnRun = Omit<Run, 'givenMs' | 'since'>;
 /** Flows as runs, those of the people in question batch by batch. */
 function runsOf(flows: readonly FlowCount[], own: readonly OwnRun[]): Run[] {
   const keyOf = ({ tier, userId, loras, faceId }: OwnRun | FlowCount) =>
-    JSON.stringify([tier, userId, loras, faceId]);
+    `${tier} ${userId} ${faceId} ${loras}`;
   const byFlow = Map.groupBy(own, keyOf);
-  return flows.flatMap(({ waiting, waitingMs, ...flow }): Run[] => {
+  return flows.flatMap((flow): Run[] => {
+    const { waiting, waitingMs, ...rest } = flow;
     const { givenMs, since } = flow;
-    const runs = byFlow.get(keyOf({ ...flow, waiting, waitingMs }));
+    const runs = byFlow.get(keyOf(flow));
     return runs
       ? runs.map((run) => ({ ...run, givenMs, since }))
-      : [{ ...flow, batchId: null, pictures: waiting, costMs: waitingMs }];
+      : [{ ...rest, batchId: null, pictures: waiting, costMs: waitingMs }];
   });
 }
 
-/** What waits of the people who asked for these batches, in their order. */
-async function runsOfPeople(bundle: string, batchIds: readonly string[]): Promise<OwnRun[]> {
-  return db.$queryRaw<OwnRun[]>`
-    SELECT g.tier, g."userId", g.loras, g."faceId", g."batchId", count(*)::int AS pictures, sum(g."costMs") AS "costMs"
-    FROM (SELECT DISTINCT "ownerId", tier FROM "Batch" WHERE id = ANY(${[...batchIds]})) b
-    JOIN "Generation" g ON g.bundle = ${bundle} AND g.tier = b.tier AND g."userId" = b."ownerId" AND g.state = 'queued'
-      AND g."twinId" IS NULL
-    GROUP BY g.tier, g."userId", g.loras, g."faceId", g."batchId"
-    ORDER BY min(g."queuedAt"), g."batchId"`;
+interface State {
+  readonly now: number;
+  readonly clock: Clock;
+  readonly flows: readonly FlowCount[];
+  readonly running: readonly Running[];
+  readonly workers: number;
+  /** what waits of those who asked for the batches in question, in their order */
+  readonly own: readonly OwnRun[];
 }
 
-async function stateNow(bundle: string, when?: Date) {
-  const [{ clock, flows, now }, workers, inHand] = await Promise.all([
-    readFlows(bundle),
-    workersAtWork(bundle),
-    db.generation.findMany({
-      where: { bundle, state: 'running' },
-      select: { workerId: true, batchId: true, costMs: true, progress: true, startedAt: true },
-    }),
-  ]);
-  const at = when?.getTime() ?? now;
-  const running = inHand.map(({ startedAt, ...picture }): Running => {
-    const elapsedMs = Math.max(0, at - (startedAt?.getTime() ?? at));
-    return { ...picture, elapsedMs };
-  });
-  return { clock, flows, running, workers: workers.length, now: at };
+/** In one statement, as accepting waits for it. Times are ms. @param when instead of Postgres' clock */
+async function stateNow(bundle: string, batchIds: readonly string[], when?: Date): Promise<State> {
+  const ms = (moment: Prisma.Sql) => Prisma.sql`extract(epoch FROM ${moment})::float8 * 1000`;
+  const now = when ? Prisma.sql`${when}::timestamptz` : Prisma.sql`now()`;
+  const [row] = await ask<Omit<State, 'clock'> & { clock: Clock | null }>(Prisma.sql`
+    SELECT ${ms(now)} AS now,
+      (SELECT json_build_object('now', c.now, 'largestMs', c."largestMs", 'tiers', c.tiers) FROM "Clock" c
+        WHERE c.bundle = ${bundle}) AS clock,
+      (SELECT coalesce(json_agg(f), '[]') FROM (SELECT tier, "userId", loras, nullif("faceId", '') AS "faceId", waiting, "waitingMs",
+          "givenMs", ${ms(Prisma.sql`since`)} AS since FROM "Flow" WHERE bundle = ${bundle} AND waiting > 0) f) AS flows,
+      (SELECT coalesce(json_agg(r), '[]') FROM (SELECT "workerId", "batchId", "costMs", progress,
+          greatest(0, ${ms(Prisma.sql`${now} - coalesce("startedAt", ${now})`)}) AS "elapsedMs"
+        FROM "Generation" WHERE bundle = ${bundle} AND state = 'running') r) AS running,
+      (SELECT count(*)::int FROM "Worker" w WHERE w.bundle = ${bundle} AND ${isAlive} AND w.aside IS NULL) AS workers,
+      (SELECT coalesce(json_agg(o), '[]') FROM (
+        SELECT g.tier, g."userId", g.loras, g."faceId", g."batchId", count(*)::int AS pictures, sum(g."costMs") AS "costMs"
+        FROM (SELECT DISTINCT "ownerId", tier FROM "Batch" WHERE id = ANY(${[...batchIds]})) b
+        JOIN "Generation" g ON g.bundle = ${bundle} AND g.tier = b.tier AND g."userId" = b."ownerId" AND g.state = 'queued'
+          AND g."twinId" IS NULL
+        GROUP BY g.tier, g."userId", g.loras, g."faceId", g."batchId"
+        ORDER BY min(g."queuedAt"), g."batchId") o) AS own`);
+  return { ...row!, clock: row?.clock ?? startOfTime };
 }

@@ -10,22 +10,22 @@
  * tokens taken, batch, generations and the messages that must be seen. After it, nothing is lost. The only file that writes
  * Batch.
  */
+import { v7 as uuid } from 'uuid';
+import { z } from 'zod';
 import { config } from '#config/env.ts';
-import { limits } from '#config/tiers.ts';
+import { limits, tokenGrants } from '#config/tiers.ts';
 import { mustFit } from '#src/backlog/accepting.ts';
 import { type Place, placeOf } from '#src/backlog/place.ts';
 import { hashOf } from '#src/canonical.ts';
-import { addDelivery, hastenCard, together, type Wake } from '#src/deliveries.ts';
-import { type Batch, type BatchKind, db, isDuplicate, Prisma, type Transaction } from '#src/doors/db.ts';
+import { addDelivery, hastenCard, newRow, together, type Wake, wakeCourier } from '#src/deliveries.ts';
+import { ask, type Batch, type BatchKind, db, Prisma, type Transaction } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { note, span, traceparent } from '#src/doors/traces.ts';
 import { UserError } from '#src/errors.ts';
-import { mustStayUsable } from '#src/faces.ts';
-import { createGenerations } from '#src/generations/generations.ts';
+import { wakeWorkers } from '#src/generations/generations.ts';
 import { rulesHash } from '#src/moderation/words.ts';
-import { admitUser, type Origin } from '#src/people/people.ts';
-import { charge } from '#src/people/tokens.ts';
+import type { Origin } from '#src/people/people.ts';
 import { type Cell, type PricedCell, priceCells } from './cells.ts';
 
 export interface BatchRequest {
@@ -61,107 +61,93 @@ export function openBatch(
 }
 
 async function open(origin: Origin, request: BatchRequest, plannedId: string | null): Promise<Opened> {
-  await admitUser(origin.actor);
   const cells = await priceCells(request.cells, request.tier);
-  const { batch, wake } = await db
-    .$transaction((tx) => accept(tx, origin, request, cells, plannedId))
-    .catch(async (error: unknown) => {
-      const first = isDuplicate(error) ? await batchOf(origin.interactionId) : null;
-      if (!first) throw error;
-      return { batch: first, wake: null };
-    });
-  wake?.();
+  await mustFit(config.bundle, request.tier, origin.actor.id);
+  const batch = await accept(origin, request, cells, plannedId);
   const { id: batchId, charged } = batch;
   note({ batchId });
-  log.info({ batchId, charged, pictures: cells.length, again: wake === null }, 'accepted');
-  if (wake) metrics.tokens({ reason: 'charge' }, charged);
+  log.info({ batchId, charged, pictures: cells.length }, 'accepted');
   return { batch, place: await placeOf(batchId) };
 }
 
+/** A row as JSON has it. */
+const BatchRow = z
+  .looseObject({
+    createdAt: z.coerce.date(),
+    openedAt: z.coerce.date(),
+    endedAt: z.coerce.date().nullable(),
+    promisedAt: z.coerce.date().nullable(),
+  })
+  .transform((row) => row as unknown as Batch);
+const Accepted = z.union([
+  z.object({ refused: z.literal('blocked_until'), until: z.coerce.date() }),
+  z.object({ refused: z.literal('waiting_limit'), waiting: z.number() }),
+  z.object({ refused: z.literal('tokens_short'), balance: z.number(), price: z.number() }),
+  z.object({ refused: z.enum(['gone', 'plan_changed']) }),
+  z.object({ batch: BatchRow, again: z.literal(true) }),
+  z.object({ batch: BatchRow, waiting: z.array(z.string()) }),
+]);
+
+/** In one statement, see prisma/functions/accept_batch.sql, which also knows what is free. */
 async function accept(
-  tx: Transaction,
-  origin: Origin,
+  { actor, interactionId, channelId, channelLocale, botInside, token, tokenExpiresAt }: Origin,
   request: BatchRequest,
   cells: readonly PricedCell[],
   plannedId: string | null,
-): Promise<{ batch: Batch; wake: Wake }> {
-  const { actor } = origin;
-  const waiting = await tx.generation.count({
-    where: { userId: actor.id, endedAt: null },
-  });
-  if (waiting + cells.length > limits.waiting)
-    throw new UserError('waiting_limit', { waiting, max: limits.waiting });
-
-  await mustFit(tx, config.bundle, request.tier, actor.id);
-
-  const price = cells.reduce((sum, cell) => sum + cell.price, 0);
-  const opening = {
-    state: 'open',
-    charged: price,
-    openedAt: new Date(),
-    traceparent: traceparent(),
-  } as const;
-  const batch = plannedId
-    ? await openPlan(tx, plannedId, request, opening)
-    : await createBatch(tx, origin, request, { ...opening, config: { asked: request.asked } });
-  await charge(tx, actor.id, batch.id, price);
-  await mustStayUsable(tx, new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])));
-  const waits = await createGenerations(
-    tx,
-    cells.map((cell, index) => ({
-      batchId: batch.id,
-      index,
-      userId: actor.id,
-      tier: request.tier,
-      bundle: config.bundle,
-      prompt: cell.prompt,
-      parameters: cell.parameters,
-      seed: BigInt(cell.seed),
-      width: cell.width,
-      height: cell.height,
-      steps: cell.steps,
-      costMs: cell.costMs,
-      loras: cell.loras,
-      shape: cell.shape,
-      faceFolderId: cell.faceFolderId,
-      faceId: cell.faceFolderId,
-      ideaId: cell.ideaId,
-      coordinates: cell.coordinates,
-      key: cell.key,
-      price: cell.price,
-    })),
+): Promise<Batch> {
+  const { kind, title, tier, production, asked } = request;
+  const byToken = botInside ? {} : { token, tokenExpiresAt };
+  const deliveries = [
+    { ...newRow('card'), ...byToken, channelId },
+    ...(kind === 'imagine' ? [] : [{ ...newRow('status'), ...byToken }]),
+  ];
+  const { guildId } = actor;
+  const batch = { kind, title, tier, production, guildId, channelId, interactionId, botInside };
+  const wanted = {
+    userId: actor.id,
+    locale: actor.locale,
+    day: new Date().toISOString().slice(0, 10),
+    grants: tokenGrants,
+    waitingMax: limits.waiting,
+    bundle: config.bundle,
+    plannedId,
+    planHash: plannedId ? planHash(request) : null,
+    batch: { ...batch, id: uuid(), locale: channelLocale, config: { asked }, traceparent: traceparent() },
+    faceFolderIds: [...new Set(cells.flatMap(({ faceFolderId }) => faceFolderId ?? []))],
+    generations: cells.map((cell, index) => ({ ...cell, id: uuid(), index })),
+    deliveries,
+  };
+  const [row] = await ask<{ accepted: unknown }>(
+    Prisma.sql`SELECT accept_batch(${JSON.stringify(wanted)}::jsonb) AS accepted`,
   );
-  const to = { userId: actor.id, guildId: actor.guildId, batchId: batch.id };
-  const byToken = origin.botInside ? {} : { token: origin.token, tokenExpiresAt: origin.tokenExpiresAt };
-  const card = await addDelivery(tx, { ...to, ...byToken, kind: 'card', channelId: origin.channelId });
-  if (request.kind === 'imagine') return { batch, wake: together(waits, card) };
-  const status = await addDelivery(tx, { ...to, ...byToken, kind: 'status' });
-  return { batch, wake: together(waits, card, status) };
+  const accepted = Accepted.parse(row?.accepted);
+  if ('refused' in accepted) throw refusal(accepted);
+  if ('waiting' in accepted) {
+    metrics.tokens({ reason: 'charge' }, accepted.batch.charged);
+    wakeWorkers(accepted.waiting.map((id) => ({ id, bundle: config.bundle })))();
+    wakeCourier(deliveries.map(({ id }) => id));
+  }
+  return accepted.batch;
 }
 
-/** The cells of a plan have rows of their own from now on. @throws {UserError} `plan_changed` */
-async function openPlan(
-  tx: Transaction,
-  id: string,
-  request: BatchRequest,
-  opening: Prisma.BatchUpdateManyMutationInput,
-): Promise<Batch> {
-  const [batch] = await tx.batch.updateManyAndReturn({
-    where: { id, state: 'planned', planHash: planHash(request) },
-    data: { ...opening, config: { asked: request.asked } },
-  });
-  if (!batch) throw new UserError('plan_changed', {});
-  return batch;
+function refusal(said: Extract<z.output<typeof Accepted>, { refused: string }>): UserError {
+  switch (said.refused) {
+    case 'blocked_until':
+      return new UserError('blocked_until', { until: said.until });
+    case 'waiting_limit':
+      return new UserError('waiting_limit', { waiting: said.waiting, max: limits.waiting });
+    case 'tokens_short':
+      return new UserError('tokens_short', { price: said.price, balance: said.balance });
+    default:
+      return new UserError(said.refused, {});
+  }
 }
 
 export async function createBatch(
   tx: Transaction,
   { actor, channelId, channelLocale, botInside, interactionId }: Origin,
   { kind, title, tier, production }: BatchRequest,
-  more: Pick<
-    Prisma.BatchUncheckedCreateInput,
-    'state' | 'config' | 'planHash' | 'charged' | 'openedAt' | 'traceparent'
-  >,
+  more: Pick<Prisma.BatchUncheckedCreateInput, 'state' | 'config' | 'planHash' | 'charged' | 'openedAt'>,
 ): Promise<Batch> {
   return tx.batch.create({
     data: {

@@ -40,9 +40,8 @@ export interface PricedCell extends Cell {
   readonly loras: string;
   /** pictures of one shape go through the networks together */
   readonly shape: string;
-  /** tokens */
+  /** tokens, if it is to be drawn */
   readonly price: number;
-  readonly drawnBefore: boolean;
 }
 
 export function randomSeed(): number {
@@ -74,15 +73,13 @@ const SHARED = [
   'scheduler',
   'timestep_spacing',
   'steps',
-  'guidance_rescale',
-  'guidance_cutoff',
   'detail_steps',
   'detail_strength',
   'detail_size',
 ] as const;
 
 /** Equal for pictures that can go through the networks together. */
-function shapeOf({ parameters: values }: Cell): string {
+export function shapeOf({ parameters: values }: Pick<Cell, 'parameters'>): string {
   const { width, height } = sizeOf(values);
   return [`${width}x${height}`, ...SHARED.map((name) => values[name] ?? '')].join(' ');
 }
@@ -146,7 +143,6 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     const key = cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null);
     if (!keyed.has(key)) keyed.set(key, cell);
   }
-  const before = await drawnBefore([...keyed.keys()]);
   const costOf = await costs(config.bundle);
   return [...keyed].map(([key, cell]) => ({
     ...cell,
@@ -156,13 +152,12 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     costMs: costOf({ ...sizeOf(cell.parameters), steps: stepsOf(cell), face: cell.faceFolderId !== null }),
     loras: sayLoras(parseLoras(String(cell.parameters.lora ?? ''))),
     shape: shapeOf(cell),
-    drawnBefore: before.has(key),
-    price: before.has(key) ? 0 : priceOf(cell, tier),
+    price: priceOf(cell, tier),
   }));
 }
 
-/** Those of the keys whose pictures are there, drawn with the weights that workers have now. */
-async function drawnBefore(keys: readonly string[]): Promise<Set<string>> {
+/** Those of the keys whose pictures are there, drawn with the weights that workers have now: they are free. */
+export async function drawnBefore(keys: readonly string[]): Promise<Set<string>> {
   const bundleHash = await bundleHashNow(config.bundle);
   if (!bundleHash) return new Set();
   const drawn = await db.image.findMany({

@@ -2,13 +2,17 @@
  * How generations end, and with the last of them their batch. However one ends, the same follows in the same transaction: tokens
  * come back for what was not drawn, the messages that show it change, and a batch without anything left ends.
  */
+import { v7 as uuid } from 'uuid';
+import { z } from 'zod';
 import { isAlive } from '#src/backlog/fleet.ts';
-import { changed, together, type Wake } from '#src/deliveries.ts';
+import { changed, newRow, together, type Wake, wakeCourier } from '#src/deliveries.ts';
 import {
+  again,
+  ask,
   db,
   type Generation,
   inTransaction,
-  type Prisma,
+  Prisma,
   type Transaction,
   type Verdict,
 } from '#src/doors/db.ts';
@@ -24,8 +28,9 @@ import {
   markDone,
   markEnded,
   markQueued,
+  wakeWorkers,
 } from '#src/generations/generations.ts';
-import { createImage, newImageKey, reusable, staysReusable, storeBytes } from '#src/generations/images.ts';
+import { createImage, newImageKey, reusable, storeBytes } from '#src/generations/images.ts';
 import { openReview } from '#src/moderation/reviews.ts';
 import { refund } from '#src/people/tokens.ts';
 import { endBatchIfDone, markEnding } from './batches.ts';
@@ -103,15 +108,75 @@ async function finish(
   drawn: Drawn,
   copiedFrom: string | null,
 ): Promise<boolean> {
-  const { png, timings, photoIds, ...columns } = drawn;
-  const reused = copiedFrom !== null;
+  const { png } = drawn;
   const storageKey = newImageKey(drawing, drawn.verdict === 'clear' ? 'shown' : 'quarantine');
 
-  const wake = await storeBytes(drawing.id, storageKey, png, async (tx) => {
+  const write = drawn.verdict === 'clear' ? finishClear : finishFlagged;
+  const wake = await storeBytes(drawing.id, storageKey, png, () =>
+    write(drawing, workerId, drawn, { storageKey, copiedFrom }),
+  );
+  wake?.();
+  const outcome = copiedFrom === null ? 'drawn' : 'copied';
+  if (wake) metrics.ended({ tier: drawing.tier, outcome });
+  return wake !== null;
+}
+
+interface Stored {
+  readonly storageKey: string;
+  readonly copiedFrom: string | null;
+}
+
+const Finished = z.union([
+  z.null(),
+  z.object({ refused: z.literal('consent_withdrawn') }),
+  z.object({
+    deliveries: z.array(z.string()),
+    waiting: z.array(z.string()),
+    /** tokens */
+    refunded: z.number(),
+    /** what the batch took until its end, by what people were told; null: it goes on, or they were told nothing */
+    kept: z.number().nullable(),
+  }),
+]);
+
+/** In one statement, see prisma/functions/finish_generation.sql. Null: it is not this worker's any more, or its original is gone. */
+async function finishClear(
+  { id, key, bundle, tier }: Drawing,
+  workerId: string,
+  { png, thumbhash, bundleHash, photoIds, timings, verdict: _, ...columns }: Drawn,
+  { storageKey, copiedFrom }: Stored,
+): Promise<Wake | null> {
+  const bytes = { bytes: png.length, thumbhash: Buffer.from(thumbhash).toString('base64') };
+  const image = { ...columns, ...bytes, id: uuid(), key, storageKey };
+  const done = { id, workerId, photoIds, copiedFrom, bundleHash, timings, image };
+  const deliveries = [newRow('pictures'), newRow('manifest')];
+  const [row] = await again(() =>
+    ask<{ finished: unknown }>(Prisma.sql`
+      SELECT finish_generation(${JSON.stringify({ ...done, deliveries })}::jsonb) AS finished`),
+  );
+  const finished = Finished.parse(row?.finished ?? null);
+  if (finished === null) return null;
+  if ('refused' in finished) throw new UserError(finished.refused, {});
+  const { deliveries: shown, waiting, refunded, kept } = finished;
+  return together(
+    () => wakeCourier(shown),
+    wakeWorkers(waiting.map((twin) => ({ id: twin, bundle }))),
+    () => {
+      metrics.tokens({ reason: 'refund' }, refunded);
+      if (kept !== null) metrics.estimated({ tier }, kept);
+    },
+  );
+}
+
+async function finishFlagged(
+  drawing: Drawing,
+  workerId: string,
+  { png, timings, photoIds, ...columns }: Drawn,
+  { storageKey, copiedFrom }: Stored,
+): Promise<Wake | null> {
+  return inTransaction(async (tx) => {
     if (!(await stayUsable(tx, photoIds))) throw new UserError('consent_withdrawn', {});
-    // Reported or deleted since it was read: drawn anew instead.
-    if (reused && !(await staysReusable(tx, copiedFrom))) return null;
-    const done = { bundleHash: drawn.bundleHash, timings, reused };
+    const done = { bundleHash: columns.bundleHash, timings, reused: copiedFrom !== null };
     const released = await markDone(tx, drawing.id, workerId, done);
     if (!released) return null;
     const image = await createImage(tx, {
@@ -121,22 +186,14 @@ async function finish(
       storageKey,
       bytes: png.length,
     });
-    const wakes: Wake[] = [released];
-    if (drawn.verdict !== 'clear') {
-      const review = await openReview(tx, {
-        imageId: image.id,
-        batch: drawing.batch,
-        cause: drawn.rule === 'classifier-failed' ? 'classifier-failed' : 'classifier',
-        ownerId: drawing.userId,
-      });
-      wakes.push(review);
-    }
-    // A copied picture is free: if it was paid for, because it was not promised as a reuse, its tokens come back.
-    return together(...wakes, await ended(tx, drawing.batchId, reused ? [drawing] : []));
+    const review = await openReview(tx, {
+      imageId: image.id,
+      batch: drawing.batch,
+      cause: columns.rule === 'classifier-failed' ? 'classifier-failed' : 'classifier',
+      ownerId: drawing.userId,
+    });
+    return together(released, review, await ended(tx, drawing.batchId, []));
   });
-  wake?.();
-  if (wake) metrics.ended({ tier: drawing.tier, outcome: reused ? 'copied' : 'drawn' });
-  return wake !== null;
 }
 
 /** What follows when generations of a batch have ended. @param undrawn those of them whose tokens come back */

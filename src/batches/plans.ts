@@ -17,7 +17,7 @@ import {
   openBatch,
   planHash,
 } from './batches.ts';
-import { type Cell, priceCells } from './cells.ts';
+import { type Cell, drawnBefore, priceCells } from './cells.ts';
 
 /** What a plan card tells. */
 export interface Plan {
@@ -44,7 +44,7 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
   await admitUser(origin.actor);
   const cells = await priceCells(request.cells, request.tier);
   const shownCells = cells.map(
-    ({ key, width, height, steps, costMs, loras, shape, price, drawnBefore, ...cell }): Cell => cell,
+    ({ key, width, height, steps, costMs, loras, shape, price, ...cell }): Cell => cell,
   );
   const batch = await createBatch(db, origin, request, {
     state: 'planned',
@@ -56,7 +56,8 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     if (!first) throw error;
     return first;
   });
-  const toDraw = cells.filter(({ drawnBefore }) => !drawnBefore);
+  const before = await drawnBefore(cells.map(({ key }) => key));
+  const toDraw = cells.filter(({ key }) => !before.has(key));
   const { readyMs } = await forecastOf({
     userId: origin.actor.id,
     tier: request.tier,
@@ -69,7 +70,7 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     pictures: cells.length,
     equal: request.cells.length - cells.length,
     reused: cells.length - toDraw.length,
-    tokens: cells.reduce((sum, { price }) => sum + price, 0),
+    tokens: toDraw.reduce((sum, { price }) => sum + price, 0),
     balance: await db.$transaction((tx) => balanceOf(tx, origin.actor.id)),
     minutes: readyMs / 60_000,
   };

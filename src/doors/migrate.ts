@@ -1,5 +1,5 @@
 /**
- * Brings a database up to date: our migrations, then BullMQ's own tables.
+ * Brings a database up to date: our migrations, then the functions of prisma/functions, then BullMQ's own tables.
  *
  * Prisma's migrate needs an engine that cannot be downloaded everywhere; applying plain SQL files needs none. The
  * bookkeeping is Prisma's (`_prisma_migrations`), so its tools agree with what was done here.
@@ -10,6 +10,7 @@ import { runMigrations } from 'bullmq';
 import pg from 'pg';
 
 const FOLDER = new URL('../../prisma/migrations/', import.meta.url);
+const FUNCTIONS = new URL('../../prisma/functions/', import.meta.url);
 /** Any number, the same in every process. */
 const LOCK = 7_203_118;
 
@@ -37,7 +38,7 @@ export async function readMigrations(folder: URL = FOLDER): Promise<Migration[]>
  */
 export async function migrate(
   databaseUrl: string,
-  { migrations }: { migrations?: readonly Migration[] } = {},
+  { migrations, functions }: { migrations?: readonly Migration[]; functions?: readonly Migration[] } = {},
 ): Promise<string[]> {
   await createDatabase(databaseUrl);
   const client = clientFor(databaseUrl);
@@ -76,11 +77,33 @@ export async function migrate(
       }
       applied.push(name);
     }
+    // They know our tables, which others' migrations do not make.
+    await makeFunctions(client, functions ?? (migrations ? [] : await readFunctions()));
     await runMigrations(client);
   } finally {
     await client.end();
   }
   return applied;
+}
+
+/** In the order of their names, as some call others. */
+async function readFunctions(): Promise<Migration[]> {
+  const names = (await readdir(FUNCTIONS)).sort();
+  return Promise.all(
+    names.map(async (name) => ({ name, sql: await readFile(new URL(name, FUNCTIONS), 'utf8') })),
+  );
+}
+
+/** What several rows are changed by at once, made anew where its text is another: so no migration has to repeat it. */
+async function makeFunctions(client: pg.Client, functions: readonly Migration[]): Promise<void> {
+  for (const { sql } of functions) {
+    const [, name, body] = /FUNCTION (\w+)[\s\S]*?AS \$\$([\s\S]*?)\$\$/.exec(sql) ?? [];
+    const { rowCount } = await client.query('SELECT 1 FROM pg_proc WHERE proname = $1 AND prosrc = $2', [
+      name,
+      body,
+    ]);
+    if (!rowCount) await client.query(sql);
+  }
 }
 
 /** Creates the database that the URL names, if it is not there. */

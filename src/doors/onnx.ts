@@ -245,3 +245,19 @@ export function reasonOf(error: unknown): string {
     .replace(/^\/onnxruntime_src\/\S+ .*? was false\. /, '')
     .replace(/^(\/onnxruntime_src\/\S+|OrtSessionOptionsAppend\w+:) /, '');
 }
+
+/**
+ * Whatever allocator it was that had no more: onnxruntime's arena (which says the same of the CPU's memory and a GPU's), CUDA, cuBLAS and
+ * cuDNN, TensorRT, C++ or V8.
+ */
+const OUT_OF_MEMORY =
+  /failed to allocate memory|smaller than requested bytes|out[ _]?of[ _]?memory|alloc(ation)?_failed|bad[ _]alloc|array buffer allocation failed/i;
+
+/**
+ * Whether a run failed because there was not enough memory for it, so that a smaller one may do. onnxruntime has no code for that, only
+ * words: microsoft/onnxruntime@009aae1 `core/framework/bfc_arena.cc` `Extend`, @1a42650 `core/providers/cuda/cuda_call.cc`
+ * `CudaErrString`. TensorRT's provider mostly says in its log alone why it failed; that counts as any failure.
+ */
+export function isOutOfMemory(error: unknown): boolean {
+  return OUT_OF_MEMORY.test(messageOf(error));
+}

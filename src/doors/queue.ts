@@ -73,6 +73,10 @@ export interface Queues {
    * is logged, and found later by whoever looks for such rows.
    */
   addSoon<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): void;
+  /**
+   * The same of a job that only says that something is there to be done: while one is on its way, all that come are one more.
+   */
+  wake<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): void;
   /** Removes a waiting job; false when it is in hand or not there. */
   remove(kind: JobKind, jobId: string, bundle?: string): Promise<boolean>;
   /** Ids of the jobs that wait or are in hand. On Postgres one that is moving between the two may be missing. */
@@ -140,6 +144,8 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
   /** by name, once they are ready */
   const open = new Map<string, Promise<BullQueue>>();
   const workers = new Set<QueueWorker>();
+  /** queue's name → the wake that comes after the one on its way */
+  const wakes = new Map<string, (() => Promise<void>) | null>();
 
   const nameOf = (kind: JobKind, bundle?: string) => (bundle ? `${kind}.${bundle}` : kind);
 
@@ -190,6 +196,23 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
 
     addSoon(kind, payload, options) {
       queues.add(kind, payload, options).catch((err: unknown) => log.warn({ err, kind }, 'job not queued'));
+    },
+
+    wake(kind, payload, options = {}) {
+      const name = nameOf(kind, options.bundle);
+      const next = () =>
+        queues.add(kind, payload, options).catch((err: unknown) => log.warn({ err, kind }, 'job not queued'));
+      const waiting = wakes.has(name);
+      wakes.set(name, waiting ? next : null);
+      if (waiting) return;
+      void (async () => {
+        await next();
+        for (let last = wakes.get(name); last; last = wakes.get(name)) {
+          wakes.set(name, null);
+          await last();
+        }
+        wakes.delete(name);
+      })();
     },
 
     async remove(kind, jobId, bundle) {

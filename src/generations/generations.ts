@@ -12,8 +12,8 @@
  */
 import { giveFlows, joinFlows, type Look, leaveFlows, moveClock } from '#src/backlog/flows.ts';
 import type { Turn } from '#src/backlog/order.ts';
-import { changed, raiseCards, together, type Wake, wakeCourier } from '#src/deliveries.ts';
-import { type Batch, db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
+import { raiseCards, together, type Wake, wakeCourier } from '#src/deliveries.ts';
+import { ask, type Batch, db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { queues } from '#src/doors/queue.ts';
 import { inTrace, pastSpan } from '#src/doors/traces.ts';
@@ -23,7 +23,6 @@ import type { Failure } from '#src/errors.ts';
 export const MAX_ATTEMPTS = 3;
 /** And how often it is taken, as when workers were lost that had it: of the pictures of a turn, one may have been to blame. */
 export const MAX_TAKEN = 6;
-const CREATED_AT_ONCE = 40;
 
 /** A generation that a worker has, with what it has to know of its batch. */
 export type Drawing = Generation & {
@@ -31,38 +30,8 @@ export type Drawing = Generation & {
 };
 
 /** No columns of a generation where none was taken. */
-type TakenRow = (Generation | { id: null }) &
+type TakenRow = ((Omit<Generation, 'seed'> & { readonly seed: string }) | { readonly id: null }) &
   Drawing['batch'] & { readonly moved: number; readonly shown: readonly string[] | null };
-
-/** They wait from now on. Of those that are equal to one that waits or is being drawn, each waits for that one to end. */
-export async function createGenerations(
-  tx: Transaction,
-  generations: readonly Prisma.GenerationCreateManyInput[],
-): Promise<Wake> {
-  const twins = await twinsOf(
-    tx,
-    generations.map(({ key }) => key),
-  );
-  // 400 at once took Prisma 170 ms, all of them the event loop's.
-  for (let from = 0; from < generations.length; from += CREATED_AT_ONCE) {
-    const data = generations.slice(from, from + CREATED_AT_ONCE);
-    await tx.generation.createMany({
-      data: data.map((one) => ({ ...one, twinId: twins.get(one.key) ?? null })),
-    });
-  }
-  return wait(
-    tx,
-    await tx.generation.findMany({ where: { batchId: generations[0]?.batchId ?? '', twinId: null } }),
-  );
-}
-
-/** key → an equal one that waits or is being drawn. It can't end before this transaction does. */
-async function twinsOf(tx: Transaction, keys: readonly string[]): Promise<Map<string, string>> {
-  const rows = await tx.$queryRaw<{ id: string; key: string }[]>`
-    SELECT id, key FROM "Generation" WHERE key = ANY(${[...keys]}) AND state IN ('queued', 'running') AND "twinId" IS NULL
-    ORDER BY id FOR SHARE`;
-  return new Map(rows.map(({ id, key }) => [key, id]));
-}
 
 /** They are in the backlog from now on. */
 async function wait(tx: Transaction, waiting: readonly Generation[]): Promise<Wake> {
@@ -79,11 +48,11 @@ const JOB_IDS = 1_024;
  * Tells workers that something waits; to be called once the transaction is committed. A job names one that waits; which is next is
  * chosen when a worker takes it.
  */
-function wakeWorkers(waiting: readonly Pick<Generation, 'id' | 'bundle'>[]): Wake {
+export function wakeWorkers(waiting: readonly Pick<Generation, 'id' | 'bundle'>[]): Wake {
   return () => {
     for (const { id, bundle } of waiting.slice(0, JOBS_MAX)) {
       const slot = Number.parseInt(id.slice(-4), 16) % JOB_IDS;
-      queues().addSoon('generation', { generationId: id }, { id: `turn-${slot}`, bundle });
+      queues().wake('generation', { generationId: id }, { id: `turn-${slot}`, bundle });
     }
   };
 }
@@ -101,7 +70,7 @@ export async function takeTurn(
 ): Promise<Drawing[] | null> {
   const ids = pictures.map(({ id }) => id);
   const taken = Prisma.sql`taken`;
-  const rows = await db.$queryRaw<TakenRow[]>`
+  const rows = await ask<TakenRow>(Prisma.sql`
     WITH clock AS (${moveClock(bundle, version, clock)}),
     taken AS (
       UPDATE "Generation" SET state = 'running', "workerId" = ${workerId}, "startedAt" = now(), progress = 0, attempts = attempts + 1
@@ -111,7 +80,7 @@ export async function takeTurn(
     shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM taken`)})
     SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt", b.traceparent,
       (SELECT count(*)::int FROM clock) AS moved, (SELECT array_agg(id) FROM shown) AS shown
-    FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"`;
+    FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"`);
   const [first] = rows;
   if (!first?.moved) return null;
   wakeCourier(first.shown ?? []);
@@ -126,9 +95,9 @@ export async function takeTurn(
       traceparent,
       ...generation
     } = row;
-    return generation.id === null
-      ? []
-      : [{ ...generation, batch: { guildId, botInside, production, createdAt, traceparent } }];
+    if (generation.id === null) return [];
+    const seed = BigInt(generation.seed);
+    return [{ ...generation, seed, batch: { guildId, botInside, production, createdAt, traceparent } }];
   });
   for (const drawing of drawings) tellBegun(drawing);
   return drawings.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
@@ -149,13 +118,15 @@ function tellBegun({ id, tier, queuedAt, startedAt, attempts, batch }: Drawing):
  * @returns false when the batch was cancelled or the generation is no longer this worker's
  */
 export async function reportProgress(id: string, workerId: string, progress: number): Promise<boolean> {
-  const { count } = await db.generation.updateMany({
-    where: { id, workerId, state: 'running', batch: { state: { in: ['open', 'stopped'] } } },
-    data: { progress },
-  });
-  if (count)
-    await changed(db, { batch: { generations: { some: { id } } }, kind: { in: ['card', 'status'] } });
-  return count > 0;
+  const [row] = await ask<{ told: number }>(Prisma.sql`
+    WITH told AS (
+      UPDATE "Generation" g SET progress = ${progress} FROM "Batch" b
+      WHERE g.id = ${id} AND g."workerId" = ${workerId} AND g.state = 'running' AND b.id = g."batchId"
+        AND b.state IN ('open', 'stopped')
+      RETURNING g."batchId"),
+    shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM told`)})
+    SELECT count(*)::int AS told FROM told`);
+  return row?.told === 1;
 }
 
 export interface Finish {

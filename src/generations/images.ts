@@ -15,7 +15,7 @@
 import { randomBytes } from 'node:crypto';
 import { audit } from '#src/audit.ts';
 import { changed } from '#src/deliveries.ts';
-import { db, type Image, inTransaction, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import { db, type Image, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
 import { deleteFile, putFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
@@ -56,18 +56,18 @@ export const isQuarantined = ({ storageKey }: Pick<Image, 'storageKey'>) =>
 /**
  * Stores bytes, then has `name` write the row that names them. Where none comes to do so, the bytes go again.
  *
- * @param name returns null where it wrote nothing; may be called again
+ * @param name returns null where it wrote nothing
  */
 export async function storeBytes<T>(
   generationId: string,
   key: string,
   png: Uint8Array,
-  name: (tx: Transaction) => Promise<T | null>,
+  name: () => Promise<T | null>,
 ): Promise<T | null> {
   await putFile(key, png);
   let named: T | null;
   try {
-    named = await inTransaction(name);
+    named = await name();
   } catch (error) {
     if (await isUnnamed(generationId, key)) await dropBytes(key);
     throw error;
@@ -99,12 +99,6 @@ async function isUnnamed(generationId: string, storageKey: string): Promise<bool
 
 export async function createImage(tx: Transaction, image: Prisma.ImageUncheckedCreateInput): Promise<Image> {
   return tx.image.create({ data: image });
-}
-
-/** Whether its bytes may still stand for another. It stays so until the transaction ends. */
-export async function staysReusable(tx: Transaction, id: string): Promise<boolean> {
-  await tx.$executeRaw`SELECT 1 FROM "Image" WHERE id = ${id} FOR SHARE`;
-  return (await tx.image.count({ where: { id, ...reusable } })) > 0;
 }
 
 /** Deletes a picture's bytes; its row and its generation's stay. @throws {UserError} `gone`, `not_yours` */

@@ -12,7 +12,15 @@
 import { config } from '#config/env.ts';
 import { audit } from '#src/audit.ts';
 import { addDelivery, changed, together, type Wake } from '#src/deliveries.ts';
-import { db, type Image, isDuplicate, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import {
+  db,
+  type Image,
+  inTransaction,
+  isDuplicate,
+  type Prisma,
+  type Review,
+  type Transaction,
+} from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
 import { getFile, isMissing } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
@@ -127,7 +135,7 @@ export async function decide(
     return { unnamed, wake: together(anew, notice) };
   };
   const decided = held
-    ? await storeBytes(image.generationId, shownKey, held, decideIn)
+    ? await storeBytes(image.generationId, shownKey, held, () => inTransaction(decideIn))
     : await db.$transaction(decideIn);
 
   if (!decided) {

@@ -36,7 +36,7 @@ export interface Origin {
 export async function admitUser({ id, locale }: Actor): Promise<User> {
   const welcome = { amount: tokenGrants.welcome, reason: 'grant', once: 'welcome' } as const;
   const seen = () =>
-    db.user.upsert({ where: { id }, create: { id, locale, tokens: { create: welcome } }, update: {} });
+    db.user.upsert({ where: { id }, create: { id, locale, entries: { create: welcome } }, update: {} });
   // Two first commands at once both find no row, and one of them comes second: now it finds one.
   const user = await seen().catch((error: unknown) => {
     if (!isDuplicate(error)) throw error;

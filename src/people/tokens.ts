@@ -1,10 +1,10 @@
 /**
- * The token ledger: append-only entries, a balance is their sum. Every entry has a reason to happen once (`once`), so a
- * job delivered twice refunds once.
+ * The token ledger: append-only entries. A balance is their sum, which Postgres keeps with the person (`User.tokens`) and lets
+ * never fall below 0. Every entry has a reason to happen once (`once`), so a job delivered twice refunds once. Tokens are taken by
+ * `accept_batch` alone (prisma/functions).
  */
 import { tokenGrants } from '#config/tiers.ts';
 import { db, type Transaction } from '#src/doors/db.ts';
-import { UserError } from '#src/errors.ts';
 import { type Actor, admitUser } from './people.ts';
 
 /** What somebody can spend now, with the welcome and today's grant. @throws {UserError} `blocked_until` */
@@ -15,7 +15,7 @@ export async function tokensLeft(actor: Actor): Promise<number> {
 
 /** A person's tokens. Adds today's grant first: it is given when somebody asks for the balance. */
 export async function balanceOf(tx: Transaction, userId: string, now = new Date()): Promise<number> {
-  const sum = await sumOf(tx, userId);
+  const sum = (await tx.user.findUnique({ where: { id: userId }, select: { tokens: true } }))?.tokens ?? 0;
   const grant = Math.min(tokenGrants.daily, tokenGrants.max - sum);
   if (grant <= 0) return sum;
   const { count } = await tx.tokenEntry.createMany({
@@ -23,22 +23,6 @@ export async function balanceOf(tx: Transaction, userId: string, now = new Date(
     skipDuplicates: true,
   });
   return count ? sum + grant : sum;
-}
-
-/**
- * Takes tokens, or nothing. The person's ledger is locked until the transaction ends, so that two commands at once
- * cannot both spend the last token.
- *
- * @throws {UserError} `tokens_short`
- */
-export async function charge(tx: Transaction, userId: string, batchId: string, price: number): Promise<void> {
-  await tx.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`tokens:${userId}`}, 0))`;
-  const balance = await balanceOf(tx, userId);
-  if (balance < price) throw new UserError('tokens_short', { price, balance });
-  if (price === 0) return;
-  await tx.tokenEntry.create({
-    data: { userId, batchId, amount: -price, reason: 'charge', once: `charge:${batchId}` },
-  });
 }
 
 /** Gives back what generations that ended without a picture cost. */
@@ -59,9 +43,4 @@ export async function refund(
       })),
     skipDuplicates: true,
   });
-}
-
-async function sumOf(tx: Transaction, userId: string): Promise<number> {
-  const { _sum } = await tx.tokenEntry.aggregate({ where: { userId }, _sum: { amount: true } });
-  return _sum.amount ?? 0;
 }

@@ -4,10 +4,12 @@
  */
 
 import { courier } from './courier.ts';
+import { easel } from './easel.ts';
 import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
 import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
+import { accept, lifecycle } from './rows.ts';
 import { sheet } from './sheet.ts';
 import { start } from './start.ts';
 import { words } from './words.ts';
@@ -15,11 +17,14 @@ import { words } from './words.ts';
 const benches: Readonly<Record<string, Bench>> = {
   portrait,
   pipeline,
+  easel,
   sheet,
   start,
   words,
   fairness,
   courier,
+  accept,
+  lifecycle,
 };
 
 const names = process.argv.slice(2);

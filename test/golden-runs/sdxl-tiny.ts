@@ -158,14 +158,17 @@ async function wholeRun(tiny: TinySdxl, set: GoldenSet, c: GoldenCase): Promise<
   }
 
   const begin = beginOf(params.steps, params.strength);
-  const scheduler = recorded(
-    makeScheduler(solvers[params.scheduler], params.steps, {
-      spacing: params.scheduler_config.timestep_spacing,
-      prediction: params.scheduler_config.prediction_type,
-      karras: params.scheduler_config.use_karras_sigmas,
-      ...(params.custom_timesteps && { timesteps: params.custom_timesteps }),
-    }),
+  const schedulers = positive.map(() =>
+    recorded(
+      makeScheduler(solvers[params.scheduler], params.steps, {
+        spacing: params.scheduler_config.timestep_spacing,
+        prediction: params.scheduler_config.prediction_type,
+        karras: params.scheduler_config.use_karras_sigmas,
+        ...(params.custom_timesteps && { timesteps: params.custom_timesteps }),
+      }),
+    ),
   );
+  const scheduler = schedulers[0]!;
   check('timesteps', scheduler.timesteps.slice(begin), { relative: 1e-6 });
   if (c.has('sigmas_or_empty') && c.get('sigmas_or_empty').data.length)
     check('sigmas_or_empty', scheduler.sigmas, { relative: 1e-6 });
@@ -177,8 +180,11 @@ async function wholeRun(tiny: TinySdxl, set: GoldenSet, c: GoldenCase): Promise<
   if (start.keep?.thresholds !== 'diffusers') check('initial_latents', start.latents, LATENTS);
 
   const calls: { feeds: Readonly<Record<string, Tensor>>; result: Tensor | undefined }[] = [];
+  /** [B, 4, h, w] each: what the first picture asks for is drawn for all of them */
   const noises: Float32Array[] = [];
-  const latents = await denoise(
+  const part = (x: Float32Array, n: number) =>
+    x.subarray((n * x.length) / batch, ((n + 1) * x.length) / batch);
+  const clean = await denoise(
     {
       ...tiny.unet,
       async run(feeds, fetches) {
@@ -187,27 +193,35 @@ async function wholeRun(tiny: TinySdxl, set: GoldenSet, c: GoldenCase): Promise<
         return result;
       },
     },
-    scheduler,
-    start.latents,
-    {
+    positive.map((text, n) => ({
+      x: part(start.latents, n),
+      scheduler: schedulers[n]!,
       guidance: {
-        scales: positive.map(() => params.guidance_scale),
+        scale: params.guidance_scale,
         rescale: params.guidance_rescale,
         cutoff: cutoffs[params.late_guidance ?? ''] ?? 'none',
       },
-      positive: () => positive,
-      negative,
-      ...sizes(params),
-      height,
-      width,
-      begin,
-      ...(start.keep && { keep: start.keep }),
+      positive: () => text,
+      negative: negative[n]!,
+      ...(start.keep && {
+        keep: {
+          ...start.keep,
+          latents: part(start.keep.latents, n),
+          noise: part(start.keep.noise, n),
+          change: part(start.keep.change, n),
+        },
+      }),
       stepNoise() {
-        noises.push(draw());
-        return noises.at(-1)!;
+        if (n === 0) noises.push(draw());
+        return part(noises.at(-1)!, n);
       },
-    },
+    })),
+    { ...sizes(params), height, width, begin },
   );
+  const latents = clean.map((one) => one!);
+  /** [steps, B, …] of what each picture's scheduler took or gave */
+  const steps = (part: 'x' | 'output' | 'result') =>
+    stack(scheduler.steps.flatMap((_, step) => schedulers.map((one) => one.steps[step]![part])));
 
   const first = calls[0]!;
   const data = (value: Tensor | undefined) => floats(value, 'a network tensor').data;
@@ -220,14 +234,13 @@ async function wholeRun(tiny: TinySdxl, set: GoldenSet, c: GoldenCase): Promise<
     calls.map(({ feeds }) => feeds.sample!.shape[0] ?? 0),
     {},
   );
-  check('step_input', stack(scheduler.steps.map(({ x }) => x)), LATENTS);
-  check('noise_pred', stack(scheduler.steps.map(({ output }) => output)), LATENTS);
-  check('latents', stack(scheduler.steps.map(({ result }) => result)), LATENTS);
+  check('step_input', steps('x'), LATENTS);
+  check('noise_pred', steps('output'), LATENTS);
+  check('latents', steps('result'), LATENTS);
   check('step_noise', stack(noises), { absolute: 1e-6, relative: 1e-6 });
 
   const images: Float32Array[] = [];
-  for (let n = 0; n < batch; n++) {
-    const one = latents.subarray((n * latents.length) / batch, ((n + 1) * latents.length) / batch);
+  for (const [n, one] of latents.entries()) {
     const sample = await decodeToSample(tiny, one, params.height, params.width);
     images.push(sample.data.map((v) => Math.min(Math.max(v * 0.5 + 0.5, 0), 1)));
     const file = set.path(`${c.name}-${n}.png`);

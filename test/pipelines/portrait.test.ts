@@ -4,13 +4,17 @@ import { type Bitmap, resize } from '#pipelines/bitmap.ts';
 import {
   drawPortrait,
   drawPortraits,
+  drawTogether,
   encodeFace,
   type FaceIdentity,
+  type Portrait,
   type PortraitBundle,
   type PortraitRequest,
 } from '#pipelines/portrait.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
+import type { Session } from '#pipelines/session.ts';
 import { loadBundle } from '#src/bundles/load.ts';
+import { correlation } from '../support/correlation.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
 let bundle: PortraitBundle;
@@ -27,6 +31,28 @@ const request = (prompt: string, more: Partial<PortraitRequest> = {}) =>
   portraitRequest(prompt, { width: 256, height: 320, steps: 8, detailSteps: 8, ...more });
 const differs = (a: Bitmap, b: Bitmap) =>
   a.rgb.reduce((sum, v, i) => sum + Math.abs(v - b.rgb[i]!), 0) / a.rgb.length;
+
+/** The bundle, whose UNet tells what it is fed. */
+const watched = (tell: (feeds: Parameters<Session['run']>[0]) => void): PortraitBundle => ({
+  ...bundle,
+  unet: {
+    ...bundle.unet,
+    run(feeds, fetches) {
+      tell(feeds);
+      return bundle.unet.run(feeds, fetches);
+    },
+  },
+});
+/** The bundle, one of whose networks throws in one of its runs, counting from 1. */
+function failing(network: 'vaeDecoder' | 'safety', inRun: number): PortraitBundle {
+  const session = bundle[network];
+  let runs = 0;
+  const run: Session['run'] = async (feeds, fetches) => {
+    if (++runs === inRun) throw new Error(`${network} failed`);
+    return session.run(feeds, fetches);
+  };
+  return { ...bundle, [network]: { ...session, run } };
+}
 
 describe('a person', () => {
   it('is of the gender that most of the photos show; as many of each show none', async () => {
@@ -61,30 +87,122 @@ describe('a person', () => {
     expect(differs(await base('blue background', { face, gender: 'none' }), plain)).toBe(0);
     expect(differs(await base('blue background', { gender: 'man' }), plain)).toBe(0);
   });
+
+  it.each([
+    ['man', 'man img blue background'],
+    ['none', 'blue background img'],
+  ] as const)('is what the request says, %s, where the face is drawn as well', async (gender, said) => {
+    const drawn = async (prompt: string, more: Partial<PortraitRequest> = {}) =>
+      (await drawPortrait(bundle, request(prompt, { face, startMergeStep: 0, detailStrength: 0, ...more })))
+        .base;
+    const wanted = await drawn(said);
+    expect(differs(await drawn('blue background', { gender }), wanted)).toBe(0);
+    expect(differs(await drawn('blue background'), wanted)).toBeGreaterThan(1);
+  });
 });
 
 describe('a batch', () => {
-  it('gives each request what it gets alone: prompt, seed, guidance, length and face differ', async () => {
-    const size = { width: 384, height: 448, steps: 10 };
-    const withFaces = [
-      request('a woman, red hair, blue background', { ...size, face }),
-      request('a man, green background', { ...size, seed: 8, guidanceScale: 7, negativePrompt: 'beard' }),
-      request(`a woman, ${Array(30).fill('very fine picture,').join(' ')} blue hair`, {
-        ...size,
-        guidanceScale: 1,
-      }),
-      request('a man', { ...size, seed: 9, detailGuidanceScale: 2, startMergeStep: 2, face }),
-    ];
-    const together = await drawPortraits(bundle, withFaces);
+  const size = { width: 384, height: 448, steps: 10 };
+  const mixed = () => [
+    request('a woman, red hair, blue background', { ...size, face }),
+    request('a man, green background', {
+      ...size,
+      seed: 8,
+      guidanceScale: 7,
+      guidanceRescale: 0.5,
+      guidanceCutoff: 'none',
+      negativePrompt: 'beard',
+    }),
+    request(`a woman, ${Array(30).fill('very fine picture,').join(' ')} blue hair`, {
+      ...size,
+      guidanceScale: 1,
+      guidanceCutoff: 'unconditional',
+    }),
+    request('a man', { ...size, seed: 9, detailGuidanceScale: 2, startMergeStep: 2, face }),
+  ];
+  /** Of the same bytes. Told by a number: a difference of two pictures would be printed for minutes. */
+  const isAlone = async (one: Portrait, asked: PortraitRequest) => {
+    const alone = await drawPortrait(bundle, asked);
+    expect(differs(one.base, alone.base)).toBe(0);
+    expect(differs(one.picture, alone.picture)).toBe(0);
+    expect([one.likeness, one.scores, one.faces]).toEqual([alone.likeness, alone.scores, alone.faces]);
+  };
+
+  it('gives each request what it gets alone, to the byte: prompt, seed, guidance, length and face differ', async () => {
+    const together = await drawPortraits(bundle, mixed());
     expect(together.map(({ faces }) => faces)).toEqual([1, 0, 0, 1]);
-    for (const [n, one] of withFaces.entries()) {
-      const alone = await drawPortrait(bundle, one);
-      expect(differs(together[n]!.base, alone.base)).toBeLessThan(0.05);
-      expect(differs(together[n]!.picture, alone.picture)).toBeLessThan(0.05);
-      expect(together[n]!.likeness).toEqual(
-        alone.likeness === null ? null : expect.closeTo(alone.likeness, 2),
+    for (const [n, one] of mixed().entries()) await isAlone(together[n]!, one);
+  });
+
+  it.each([
+    ['the base', 'base', 3],
+    ['its face', 'detail', 2],
+  ] as const)(
+    'that one leaves while %s is drawn gives the others what they get alone',
+    async (_, stage, after) => {
+      const [leaving, faceless, , faced] = mixed();
+      const abort = new AbortController();
+      const batches: number[] = [];
+      let now = '';
+      let steps = 0;
+      const asked = [leaving!, faceless!, faced!];
+      const drawn = await Promise.allSettled(
+        drawTogether(
+          watched((feeds) => batches.push(feeds.sample!.shape[0]!)),
+          asked.map((one, n) => ({
+            request: one,
+            ...(n === 0 && {
+              signal: abort.signal,
+              onStage(next: string) {
+                now = next;
+              },
+              onStep() {
+                if (now === stage && ++steps === after) abort.abort(new Error('enough'));
+              },
+            }),
+          })),
+        ),
       );
-    }
+      expect(drawn[0]).toMatchObject({ status: 'rejected', reason: { message: 'enough' } });
+      for (const n of [1, 2]) await isAlone((drawn[n] as PromiseFulfilledResult<Portrait>).value, asked[n]!);
+      // Both halves of three, then of two; in the last fifth the unguided ones'. Stage 2 has those with a face.
+      const base = stage === 'base' ? [6, 6, 6, 4, 4, 4, 4, 4, 3, 3] : [...Array(8).fill(6), 4, 4];
+      const detail = stage === 'base' ? [2, 2, 2, 2] : [4, 4, 2, 2];
+      expect(batches).toEqual([...base, ...detail]);
+    },
+  );
+
+  it('that one of fails gives the others what they get alone', async () => {
+    const asked = mixed();
+    const broken = failing('vaeDecoder', 2);
+    const drawn = await Promise.allSettled(
+      drawTogether(
+        broken,
+        asked.map((one) => ({ request: one })),
+      ),
+    );
+    // The third is drawn after the others, as its prompt is longer.
+    expect(drawn.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    for (const n of [0, 2, 3]) await isAlone((drawn[n] as PromiseFulfilledResult<Portrait>).value, asked[n]!);
+  });
+
+  it('takes a classifier that throws for one picture as that picture being flagged', async () => {
+    const asked = mixed().slice(0, 2);
+    const [first, second] = await drawPortraits(failing('safety', 1), asked);
+    // The one without a face is ready first.
+    expect([first!.scores, second!.scores]).toEqual([expect.any(Object), null]);
+  });
+
+  it('ends without a face first, and no picture waits for another to be told', async () => {
+    const ended: number[] = [];
+    const portraits = drawTogether(
+      bundle,
+      mixed()
+        .slice(0, 2)
+        .map((one) => ({ request: one })),
+    );
+    await Promise.all(portraits.map((one, n) => one.then(() => ended.push(n))));
+    expect(ended).toEqual([1, 0]);
   });
 
   it.each([
@@ -195,14 +313,28 @@ describe('a weight', () => {
 
 describe('previews', () => {
   it('come nearer to the picture with the steps, an eighth of its size', async () => {
-    const asked: Promise<Bitmap[]>[] = [];
+    const asked: Promise<Bitmap>[] = [];
     const { base } = await drawPortrait(bundle, request('a woman in a red dress', { guidanceScale: 1 }), {
-      onStep: (previews) => asked.push(previews()),
+      onStep: (preview) => void asked.push(preview()),
     });
-    const all = (await Promise.all(asked)).map(([preview]) => preview!);
+    const all = await Promise.all(asked);
     expect(all.map(({ width, height }) => `${width}x${height}`)).toEqual(Array(8).fill('32x40'));
     const small = resize(base, 32, 40, 'bilinear');
     expect(differs(all[7]!, small)).toBeLessThan(6);
     expect(differs(all[0]!, small)).toBeGreaterThan(differs(all[7]!, small));
+    expect(correlation(all[7]!, small)).toBeGreaterThan(0.9);
+  });
+
+  it('show the whole picture while a face is drawn, and the face in it', async () => {
+    const size = { width: 384, height: 448, steps: 10, seed: 92, detailStrength: 1 };
+    const asked: Promise<Bitmap>[] = [];
+    const { base, picture, faces } = await drawPortrait(bundle, request('a woman', { ...size, face }), {
+      onStep: (preview) => void asked.push(preview()),
+    });
+    expect([faces, asked.length]).toEqual([1, 18]);
+    const last = await asked.at(-1)!;
+    const [before, after] = [base, picture].map((one) => resize(one, 48, 56, 'bilinear'));
+    expect(correlation(last, after!)).toBeGreaterThan(0.9);
+    expect(differs(last, after!)).toBeLessThan(differs(before!, after!));
   });
 });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Bitmap } from '#pipelines/bitmap.ts';
 import { cosine, embed } from '#pipelines/faces/faces.ts';
+import { generator } from '#pipelines/noise.ts';
+import { encodeWithIdentity } from '#pipelines/photomaker/photomaker.ts';
 import {
   detectFaces,
   drawPortrait,
@@ -18,6 +20,8 @@ import { clipVocabulary } from '#pipelines/reference/clip-vocabulary.ts';
 import { drawPhoto, person } from '#pipelines/reference/photo.ts';
 import { renderScene } from '#pipelines/reference/render.ts';
 import { framing } from '#pipelines/reference/world.ts';
+import { encodePrompt, timeIds } from '#pipelines/sdxl/conditioning.ts';
+import { floats, stack, tensor } from '#pipelines/tensor.ts';
 import { loadBundle } from '#src/bundles/load.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 
@@ -249,6 +253,48 @@ it('flags a checkered background and nothing else', async () => {
     'a woman in a garden',
   ])
     expect(await flagged(prompt)).toBeLessThan(0.05);
+});
+
+describe('the UNet', () => {
+  // A batch is drawn as one then, and each of it is to the byte what it is alone.
+  it.each([900, 500, 100])('gives a picture the same numbers in any batch, at step %i', async (step) => {
+    const [height, width] = [40, 32];
+    const noise = generator(7);
+    const prompts = [
+      '',
+      'a man',
+      'a woman, red hair, blue dress, forest, smile',
+      'hat, beard, checkered background',
+    ];
+    const texts = await Promise.all(prompts.map((prompt) => encodePrompt(bundle, prompt)));
+    const [identity] = folders;
+    texts.push(await encodeWithIdentity(bundle, bundle.idEncoder, 'a woman', 'img', identity!, 4));
+    const samples = texts.map(() => noise.normals(4 * height * width));
+    const run = async (of: number[]) => {
+      const { out_sample } = await bundle.unet.run({
+        sample: tensor(stack(of.map((n) => samples[n]!)), [of.length, 4, height, width]),
+        timestep: tensor(Float32Array.of(step), []),
+        encoder_hidden_states: tensor(stack(of.map((n) => texts[n]!.context)), [
+          of.length,
+          77,
+          texts[0]!.context.length / 77,
+        ]),
+        text_embeds: tensor(stack(of.map((n) => texts[n]!.pooled)), [of.length, texts[0]!.pooled.length]),
+        time_ids: tensor(stack(of.map(() => timeIds(320, 256))), [of.length, 6]),
+      });
+      return floats(out_sample, 'out_sample').data;
+    };
+    const size = samples[0]!.length;
+    for (const batch of [
+      [0, 1],
+      [2, 3, 4],
+      [0, 1, 2, 3, 4, 0, 1, 2],
+    ]) {
+      const together = await run(batch);
+      for (const [i, n] of batch.entries())
+        expect(together.slice(i * size, (i + 1) * size)).toEqual(await run([n]));
+    }
+  });
 });
 
 it("has CLIP's vocabulary, and the same bytes every time", async () => {

@@ -81,7 +81,7 @@ const changes: [string, (scene: Scene) => Promise<unknown>, (scene: Scene) => Pr
 const woken: string[] = [];
 beforeEach(() => {
   woken.length = 0;
-  vi.spyOn(queues(), 'addSoon').mockImplementation((kind, payload, options) => {
+  vi.spyOn(queues(), 'wake').mockImplementation((kind, payload, options) => {
     if (kind !== 'delivery') return; // workers are woken as well
     expect(payload).toEqual({ deliveryId: options?.id });
     woken.push(options?.id ?? '');

@@ -59,6 +59,14 @@ const filesOf = (folderId: string) =>
   readdir(join(config.dataDir, 'files/faces', folderId)).catch(() => [] as string[]);
 
 describe('a face photo', () => {
+  it('is stored, and nobody waits for a queue that never answers', async () => {
+    const add = vi.spyOn(queue.queues(), 'add').mockReturnValue(new Promise(() => {}));
+    const { ids } = await addPhotos(actor(), 'ada', photos(1));
+    expect(add).toHaveBeenCalledOnce();
+    expect(await stateOf(ids[0]!)).toBe('checking');
+    await finishFaceCheck(ids[0]!, 1);
+  });
+
   it('that waits for its check and is not in the queue is put back, once it had time to get there', async () => {
     const { ids } = await addPhotos(actor(), 'lost', photos(2));
     const [first = '', second = ''] = ids;

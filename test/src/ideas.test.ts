@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { beforeAll, describe, expect, expectTypeOf, it } from 'vitest';
+import { beforeAll, describe, expect, expectTypeOf, it, onTestFinished, vi } from 'vitest';
 import { db } from '#src/doors/db.ts';
 import { queues } from '#src/doors/queue.ts';
 import {
@@ -35,6 +35,15 @@ describe('ideas', () => {
     const idea = await ask();
     expect(idea).toMatchObject({ state: 'waiting', words: 'paper moon', seed: 3n });
     await expect.poll(() => queues().ids('idea')).toContain(idea.id);
+  });
+
+  it('keep nobody waiting for a queue that never answers', async () => {
+    const add = vi.spyOn(queues(), 'add').mockReturnValue(new Promise(() => {}));
+    onTestFinished(() => add.mockRestore());
+    const { id, state } = await ask();
+    expect(state).toBe('waiting');
+    expect(add).toHaveBeenCalledOnce();
+    await finishIdea(id, thought);
   });
 
   it('may be asked for without words, and with none that were not checked: a model could reword them', async () => {

@@ -1,26 +1,59 @@
-/** The worker's side of its draw thread: promises over messages. */
-import { Worker } from 'node:worker_threads';
+/** The worker's side of its draw thread and its finish thread: promises over messages. */
+import { MessageChannel, Worker } from 'node:worker_threads';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionOptions } from '#src/doors/onnx.ts';
-import type { Ask, DrawResult, FacePhotos, ThreadMessage } from './protocol.ts';
+import type { DrawThreadData } from './draw-thread.ts';
+import type { FinishThreadData } from './finish-thread.ts';
+import {
+  type Ask,
+  BATCH_MAX,
+  type DrawnTogether,
+  type DrawResult,
+  type FacePhotos,
+  type PictureAsk,
+  type Size,
+  sizeOf,
+  type ThreadMessage,
+} from './protocol.ts';
+
+/** One of the pictures that are drawn together. */
+export interface AskedPicture {
+  readonly request: Omit<PortraitRequest, 'face'>;
+  readonly face: FacePhotos | null;
+  /** It leaves at its next step, or at once where it waits, and its promise rejects; the others go on. */
+  readonly signal: AbortSignal;
+  /** 0…1, rising */
+  readonly onProgress: (progress: number) => void;
+  /** Small pictures on the way: WebP, 96 px at most, cleared by the classifier; the first after `everyMs`. None when left out. */
+  readonly previews?: { readonly everyMs: number; onPreview(webp: Uint8Array): void };
+}
 
 export interface Artist {
   /** the bundle's files that a picture depends on */
   readonly files: readonly string[];
-  /** Draws one portrait. `signal` ends it at its next step. */
+  /**
+   * Draws pictures of one shape (`SHARED` in pipelines/portrait.ts says of what) and one set of LoRAs as one batch. What is asked
+   * while others are drawn waits for them, and begins without a gap: two batches in hand keep the networks busy.
+   *
+   * @returns a promise for each, kept as soon as that picture is ready; each of them rejects alone
+   */
+  drawTogether(pictures: readonly AskedPicture[], loras: readonly LoraChoice[]): Promise<DrawnTogether>[];
+  /** How many pictures of that size memory had room for, as far as is known: less than four after a batch was too large. */
+  batchMax(size: Size): number;
+  /** Draws one portrait alone. */
   draw(
     request: Omit<PortraitRequest, 'face'>,
     face: FacePhotos | null,
     loras: readonly LoraChoice[],
-    options: { signal: AbortSignal; onProgress: (progress: number) => void },
+    options: Pick<AskedPicture, 'signal' | 'onProgress'>,
   ): Promise<DrawResult>;
   countFaces(photo: Uint8Array): Promise<number>;
   /** Ids of the photos whose faces it remembers. */
   faces(): Promise<readonly string[]>;
-  /** Forgets every face that has one of these photos. */
+  /** Forgets every face that has one of these photos. What waits to be drawn with one of them fails. */
   forget(photoIds: readonly string[]): Promise<void>;
-  /** Rejects when the thread ends by itself: the worker cannot go on. */
+  /** Rejects when a thread ends by itself: the worker cannot go on. */
   readonly broken: Promise<never>;
   close(): Promise<void>;
 }
@@ -28,27 +61,29 @@ export interface Artist {
 interface Waiting {
   resolve(message: ThreadMessage): void;
   reject(error: Error): void;
-  onProgress?: (progress: number) => void;
+  readonly picture?: AskedPicture;
 }
 
-/** Starts the thread and loads the bundle in it. @throws {Error} naming what is wrong with the bundle */
+/** Starts the threads and loads the bundle. @throws {Error} naming what is wrong with the bundle */
 export async function startArtist(dir: string, { onReport, ...options }: SessionOptions): Promise<Artist> {
-  const workerData = { dir, ...options };
-  const thread = new Worker(new URL('./draw-thread.ts', import.meta.url), { workerData });
+  const { port1: finisher, port2: drawer } = new MessageChannel();
+  const drawing: DrawThreadData = { dir, options, finisher };
+  const finishing: FinishThreadData = { drawer };
+  const draws = new Worker(new URL('./draw-thread.ts', import.meta.url), {
+    workerData: drawing,
+    transferList: [finisher],
+  });
+  const finishes = new Worker(new URL('./finish-thread.ts', import.meta.url), {
+    workerData: finishing,
+    transferList: [drawer],
+  });
   const waiting = new Map<number, Waiting>();
+  const batchMax = new Map<string, number>();
   let last = 0;
   let closing = false;
 
-  let ready: (files: readonly string[]) => void = () => {};
-  let fail: (error: Error) => void = () => {};
-  const loaded = new Promise<readonly string[]>((resolve, reject) => {
-    ready = resolve;
-    fail = reject;
-  });
-  let break_: (error: Error) => void = () => {};
-  const broken = new Promise<never>((_, reject) => {
-    break_ = reject;
-  });
+  const { promise: loaded, resolve: ready, reject: fail } = Promise.withResolvers<readonly string[]>();
+  const { promise: broken, reject: break_ } = Promise.withResolvers<never>();
   // Nobody may be listening yet, or any more.
   broken.catch(() => {});
   const end = (error: Error) => {
@@ -57,55 +92,110 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
     waiting.clear();
     if (!closing) break_(error);
   };
-  thread.on('error', end);
-  thread.on('exit', (code) => end(new Error(`The draw thread ended with ${code}`)));
-  thread.on('message', (message: ThreadMessage) => {
-    if (message.kind === 'ready') return ready(message.files);
-    if (message.kind === 'session') return onReport?.(message.report);
-    const ask = waiting.get(message.id);
-    if (!ask) return;
-    if (message.kind === 'progress') return ask.onProgress?.(message.progress);
-    waiting.delete(message.id);
-    if (message.kind === 'failed') ask.reject(message.error);
-    else ask.resolve(message);
-  });
-  const files = await loaded;
+  for (const [name, thread] of Object.entries({ draw: draws, finish: finishes })) {
+    thread.on('error', end);
+    thread.on('exit', (code) => end(new Error(`The ${name} thread ended with ${code}`)));
+    thread.on('message', hear);
+  }
 
-  function ask(make: (id: number) => Ask, onProgress?: (progress: number) => void, signal?: AbortSignal) {
-    const id = ++last;
-    const send = (one: Ask) => thread.postMessage(one);
-    return new Promise<ThreadMessage>((resolve, reject) => {
-      waiting.set(id, { resolve, reject, ...(onProgress && { onProgress }) });
-      signal?.addEventListener('abort', () => send({ kind: 'abort', id }), { once: true });
-      send(make(id));
+  function hear(message: ThreadMessage): void {
+    switch (message.kind) {
+      case 'ready':
+        ready(message.files);
+        break;
+      case 'session':
+        onReport?.(message.report);
+        break;
+      case 'batch-max':
+        batchMax.set(message.size, message.most);
+        break;
+      // What is said of one that has ended meanwhile is for nobody.
+      case 'progress':
+        waiting.get(message.id)?.picture?.onProgress(message.progress);
+        break;
+      case 'preview':
+        waiting.get(message.id)?.picture?.previews?.onPreview(message.webp);
+        break;
+      default: {
+        const asked = waiting.get(message.id);
+        waiting.delete(message.id);
+        if (message.kind === 'failed') asked?.reject(message.error);
+        else asked?.resolve(message);
+      }
+    }
+  }
+  const files = await loaded.catch(async (error: unknown) => {
+    closing = true;
+    await Promise.all([draws.terminate(), finishes.terminate()]);
+    throw error;
+  });
+
+  const send = (ask: Ask) => draws.postMessage(ask);
+  /** The answer to what is sent under that id. */
+  function answer<K extends ThreadMessage['kind']>(id: number, kind: K, picture?: AskedPicture) {
+    return new Promise<ThreadMessage & { kind: K }>((resolve, reject) => {
+      waiting.set(id, {
+        resolve(message) {
+          if (message.kind === kind) resolve(message as ThreadMessage & { kind: K });
+          else reject(new Error(`A thread answered ${message.kind}, not ${kind}`));
+        },
+        reject,
+        ...(picture && { picture }),
+      });
     });
+  }
+
+  async function drawn(id: number, picture: AskedPicture): Promise<DrawnTogether> {
+    const abort = () => send({ kind: 'abort', id });
+    picture.signal.addEventListener('abort', abort, { once: true });
+    try {
+      return (await answer(id, 'drawn', picture)).result;
+    } finally {
+      picture.signal.removeEventListener('abort', abort);
+    }
+  }
+
+  function drawTogether(pictures: readonly AskedPicture[], loras: readonly LoraChoice[]) {
+    const asks: PictureAsk[] = [];
+    const results = pictures.map((picture) => {
+      if (picture.signal.aborted) return Promise.reject(picture.signal.reason);
+      const { request, face, previews } = picture;
+      const id = ++last;
+      asks.push({ id, request, face, previewEveryMs: previews?.everyMs ?? null });
+      return drawn(id, picture);
+    });
+    if (asks.length) send({ kind: 'draw', pictures: asks, loras });
+    return results;
   }
 
   return {
     files,
-    async draw(request, face, loras, { signal, onProgress }) {
-      signal.throwIfAborted();
-      const answer = await ask((id) => ({ kind: 'draw', id, request, face, loras }), onProgress, signal);
-      if (answer.kind !== 'drawn') throw new Error(`The draw thread answered ${answer.kind}`);
-      return answer.result;
+    drawTogether,
+    batchMax: (size) => batchMax.get(sizeOf(size)) ?? BATCH_MAX,
+    async draw(request, face, loras, options) {
+      const [drawn] = drawTogether([{ request, face, ...options }], loras);
+      const { batch: _, ...result } = await drawn!;
+      return result;
     },
     async countFaces(photo) {
-      const answer = await ask((id) => ({ kind: 'count-faces', id, photo }));
-      if (answer.kind !== 'counted') throw new Error(`The draw thread answered ${answer.kind}`);
-      return answer.faces;
+      const id = ++last;
+      send({ kind: 'count-faces', id, photo });
+      return (await answer(id, 'counted')).faces;
     },
     async faces() {
-      const answer = await ask((id) => ({ kind: 'faces', id }));
-      if (answer.kind !== 'remembered') throw new Error(`The draw thread answered ${answer.kind}`);
-      return answer.photoIds;
+      const id = ++last;
+      send({ kind: 'faces', id });
+      return (await answer(id, 'remembered')).photoIds;
     },
     async forget(photoIds) {
-      await ask((id) => ({ kind: 'forget', id, photoIds }));
+      const id = ++last;
+      send({ kind: 'forget', id, photoIds });
+      await answer(id, 'remembered');
     },
     broken,
     async close() {
       closing = true;
-      await thread.terminate();
+      await Promise.all([draws.terminate(), finishes.terminate()]);
     },
   };
 }

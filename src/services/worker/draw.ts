@@ -1,5 +1,4 @@
 /** One turn, from its rows to their ends: each drawn or copied, judged, stored; or ended without a picture. */
-import { AsyncResource } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { learnCost } from '#src/backlog/costs.ts';
@@ -24,8 +23,8 @@ import { type Drawing, MAX_ATTEMPTS, reportProgress } from '#src/generations/gen
 import { verdictOf } from '#src/moderation/verdicts.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { everyMs } from '../timers.ts';
-import type { Artist } from './artist.ts';
-import type { DrawResult } from './protocol.ts';
+import type { Artist, AskedPicture } from './artist.ts';
+import type { DrawnTogether } from './protocol.ts';
 import { type PortraitTask, portraitTask } from './requests/portrait.ts';
 import type { Room } from './room.ts';
 
@@ -57,10 +56,11 @@ export interface TurnInHand {
   readonly ended: Promise<unknown>;
 }
 
-/** What is drawn, one after another. */
-let thread: Promise<unknown> = Promise.resolve();
+/** There is no room for it, as was seen of others since it was taken. */
+class NoRoom extends Error {}
 
 /**
+ * @param drawings of one shape and one set of LoRAs
  * @param forced ends what is drawn at its next step, and hands it back
  * @param gone told of each that has ended, or is another's by now
  */
@@ -71,42 +71,164 @@ export function drawTurn(
   gone: (generationId: string) => void,
 ): TurnInHand {
   const { promise: nearlyDrawn, resolve: nearly } = Promise.withResolvers<void>();
+  const pictures = drawings.map((drawing): InHand => {
+    const cancelled = new AbortController();
+    return { drawing, cancelled, signal: AbortSignal.any([forced, cancelled.signal]) };
+  });
   metrics.turn({ bundle: me.bundle }, drawings.length);
-  const all = drawings.map((drawing) =>
-    withContext({ batchId: drawing.batchId, generationId: drawing.id }, () =>
-      inTrace(drawing.batch.traceparent, () => drawOne(drawing, me, forced, nearly)).finally(() =>
-        gone(drawing.id),
+  /** The work of one, whose failing is its own affair. */
+  const each = (picture: InHand, work: () => Promise<void>) =>
+    about(picture.drawing, () => work().catch((error: unknown) => endWithout(picture, me, error, forced)));
+  const turn = async () => {
+    const ready: Ready[] = [];
+    await Promise.all(
+      pictures.map((picture) =>
+        each(picture, async () => {
+          const made = await makeReady(picture, me);
+          if (made) ready.push(made);
+        }),
       ),
-    ),
-  );
-  return { nearlyDrawn, ended: Promise.all(all).finally(nearly) };
+    );
+    const drawn = me.room.isFull
+      ? []
+      : me.artist.drawTogether(askedOf(ready, me, nearly), ready[0]?.loras ?? []);
+    await Promise.all(
+      ready.map((one, i) =>
+        each(one, async () => {
+          const result = drawn[i];
+          if (!result) throw new NoRoom();
+          await keep(one, await traced(one, result, me), me);
+        }),
+      ),
+    );
+  };
+  const ended = turn().finally(() => {
+    nearly();
+    for (const { id } of drawings) gone(id);
+  });
+  return { nearlyDrawn, ended };
 }
 
-async function drawOne(drawing: Drawing, me: Me, forced: AbortSignal, nearly: () => void): Promise<void> {
-  const cancelled = new AbortController();
+/** The log and the trace say which it is. */
+function about<T>({ id, batchId, batch }: Drawing, work: () => T): T {
+  return withContext({ batchId, generationId: id }, () => inTrace(batch.traceparent, work));
+}
+
+interface InHand {
+  readonly drawing: Drawing;
+  readonly cancelled: AbortController;
+  readonly signal: AbortSignal;
+}
+
+/** What is known of it before the thread is asked. */
+interface Ready extends InHand, PortraitTask {
+  readonly face: Face | null;
+  readonly bundleHash: string;
+  readonly photoIds: readonly string[];
+}
+
+/** null: it has ended, as a copy of a picture that was drawn before */
+async function makeReady(picture: InHand, me: Me): Promise<Ready | null> {
+  const asked = picture.drawing;
+  const task = portraitTask(asked);
+  const bundleHash = await hashWith(me, task.loras);
+  const face = await faceOf(asked);
+  const drawing = face ? { ...asked, key: keyWith(face, asked) } : asked;
+  const photoIds = face?.photoIds ?? [];
+  if (!(await reuseImage(drawing, me.id, bundleHash, photoIds)))
+    return { ...picture, ...task, drawing, face, bundleHash, photoIds };
+  log.info('reused');
+  return null;
+}
+
+/** @param nearly told when so little is left of them that the next turn should be taken */
+function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): AskedPicture[] {
+  let begun: { readonly at: number; readonly share: number } | null = null;
+  return ready.map(({ request, face, signal, drawing, cancelled }) => {
+    const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
+      if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
+    });
+    return {
+      request,
+      face,
+      signal,
+      onProgress(share) {
+        about(drawing, () => report(share));
+        // Others may be drawn before: their time is not this turn's.
+        begun ??= { at: performance.now(), share };
+        const done = share - begun.share;
+        const leftMs = ((performance.now() - begun.at) / done) * (1 - share);
+        if (done > TELLING && leftMs < NEARLY_MS) nearly();
+      },
+    };
+  });
+}
+
+/** Its time in the thread, with what it waited there for the batch before. */
+function traced(
+  { drawing: { id: generationId } }: Ready,
+  result: Promise<DrawnTogether>,
+  { id: workerId, bundle }: Me,
+): Promise<DrawnTogether> {
+  return span('draw', { generationId, workerId }, async () => {
+    const { timings } = await result;
+    // The thread says how long each stage took: as spans they are one after the other, up to now.
+    let at = Object.values(timings).reduce((from, ms) => from - ms, Date.now());
+    for (const [stage, ms] of Object.entries(timings)) {
+      metrics.stage({ bundle, stage }, ms / 1_000);
+      pastSpan(stage, at, at + ms);
+      at += ms;
+    }
+    return result;
+  });
+}
+
+async function keep(
+  { drawing, bundleHash, photoIds, face }: Ready,
+  { batch, ...result }: DrawnTogether,
+  me: Me,
+): Promise<void> {
+  await span('store', { generationId: drawing.id, bytes: result.png.length }, () =>
+    finishGeneration(drawing, me.id, {
+      ...result,
+      ...verdictOf(result.scores),
+      png: Buffer.from(result.png.buffer),
+      bundleHash,
+      photoIds,
+    }),
+  );
+  me.room.kept();
+  log.info({ timings: result.timings, batch }, 'drawn');
+  const { bundle, width, height, steps } = drawing;
+  // Encoding is not the thread's.
+  const { encode: _, ...stages } = result.timings;
+  const ms = Object.values(stages).reduce((sum, one) => sum + one, 0) / batch;
+  await learnCost(bundle, { width, height, steps, face: face !== null, batch }, ms);
+}
+
+/** Of a Postgres that is away while it ends nothing is heard: the lease puts right what the row says then. */
+async function endWithout(picture: InHand, me: Me, error: unknown, forced: AbortSignal): Promise<void> {
   try {
-    await drawAndKeep(drawing, me, AbortSignal.any([forced, cancelled.signal]), cancelled, nearly);
-    me.room.kept();
-  } catch (error) {
-    // Postgres may be away while it ends: what the row says then is put right by the lease.
-    await endWithout(drawing, me, error, cancelled.signal.aborted, forced).catch((err: unknown) =>
-      log.warn({ err }, 'not ended: its row is put right later'),
-    );
+    await endFor(picture, me, error, forced);
+  } catch (err) {
+    log.warn({ err }, 'not ended: its row is put right later');
   }
 }
 
-async function endWithout(
-  { id, attempts }: Drawing,
+async function endFor(
+  { drawing: { id, attempts }, cancelled }: InHand,
   me: Me,
   error: unknown,
-  isCancelled: boolean,
   forced: AbortSignal,
 ): Promise<unknown> {
-  if (isCancelled) return abandonGeneration(id, me.id);
-  // No fault of the picture's, and nothing can be written: the lease puts it back.
+  if (cancelled.signal.aborted) return abandonGeneration(id, me.id);
+  // No fault of the picture's, and nothing can be written.
   if (isAway(error)) throw error;
+  if (error instanceof NoRoom) return handBack(id, me.id);
   if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error));
   if (isFull(error)) {
+    // The rest of what was in hand when it was seen waits for room, or for another worker.
+    if (me.room.isFull) return handBack(id, me.id);
     me.room.notKept();
     return failGeneration(id, me.id, failureOf(error));
   }
@@ -117,90 +239,6 @@ async function endWithout(
   log.warn({ err: error }, 'not drawn this time');
   await sleep(PAUSE_MS * attempts, undefined, { signal: forced }).catch(() => {});
   return handBack(id, me.id);
-}
-
-/** What is known of it before the thread is asked. */
-interface Ready extends PortraitTask {
-  readonly drawing: Drawing;
-  readonly face: Face | null;
-  readonly bundleHash: string;
-  readonly photoIds: readonly string[];
-}
-
-async function makeReady(asked: Drawing, me: Me): Promise<Ready> {
-  const task = portraitTask(asked);
-  const bundleHash = await hashWith(me, task.loras);
-  const face = await faceOf(asked);
-  const drawing = face ? { ...asked, key: keyWith(face, asked) } : asked;
-  return { ...task, drawing, face, bundleHash, photoIds: face?.photoIds ?? [] };
-}
-
-async function drawAndKeep(
-  asked: Drawing,
-  me: Me,
-  signal: AbortSignal,
-  cancelled: AbortController,
-  nearly: () => void,
-): Promise<void> {
-  const ready = await makeReady(asked, me);
-  const { drawing, bundleHash, photoIds } = ready;
-  if (await reuseImage(drawing, me.id, bundleHash, photoIds)) return log.info('reused');
-
-  const generationId = drawing.id;
-  const turn = thread.then(() =>
-    span('draw', { generationId, workerId: me.id }, () => drawIn(ready, me, signal, cancelled, nearly)),
-  );
-  thread = turn.catch(() => {});
-  const result = await turn;
-  const png = Buffer.from(result.png.buffer);
-  await span('store', { generationId, bytes: png.length }, () =>
-    finishGeneration(drawing, me.id, {
-      ...result,
-      ...verdictOf(result.scores),
-      png,
-      sha256: createHash('sha256').update(png).digest('hex'),
-      bundleHash,
-      photoIds,
-    }),
-  );
-  log.info({ timings: result.timings }, 'drawn');
-  const { bundle, width, height, steps } = drawing;
-  const gpuMs = Object.values(result.timings).reduce((sum, ms) => sum + ms, 0);
-  await learnCost(bundle, { width, height, steps, face: ready.face !== null }, gpuMs);
-}
-
-async function drawIn(
-  { request, face, loras, drawing }: Ready,
-  me: Me,
-  signal: AbortSignal,
-  cancelled: AbortController,
-  nearly: () => void,
-): Promise<DrawResult> {
-  const begunAt = performance.now();
-  const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
-    if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
-  });
-  const result = await me.artist.draw(request, face, loras, {
-    signal,
-    // The thread tells it, and knows nothing of the context that the log has here.
-    onProgress: AsyncResource.bind((progress: number) => {
-      report(progress);
-      const leftMs = ((performance.now() - begunAt) / progress) * (1 - progress);
-      if (progress > TELLING && leftMs < NEARLY_MS) nearly();
-    }),
-  });
-  tellStages(me.bundle, Date.now() - (performance.now() - begunAt), result.timings);
-  return result;
-}
-
-/** As spans one after the other: the thread says how long each took. @param begunAt ms since the epoch */
-function tellStages(bundle: string, begunAt: number, timings: DrawResult['timings']): void {
-  let at = begunAt;
-  for (const [stage, ms] of Object.entries(timings)) {
-    metrics.stage({ bundle, stage }, ms / 1_000);
-    pastSpan(stage, at, at + ms);
-    at += ms;
-  }
 }
 
 /**

@@ -1,7 +1,10 @@
-/** What the worker and its draw thread say to each other. Bytes are transferred or copied, never shared. */
-import type { PortraitRequest } from '#pipelines/portrait.ts';
+/** What the worker, its draw thread and its finish thread say to each other. Bytes are transferred or copied, never shared. */
+import type { Bitmap, PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
+
+/** Pictures that are drawn together, at most. */
+export const BATCH_MAX = 4;
 
 /** A face, as far as the thread has to know it. */
 export interface FacePhotos {
@@ -11,34 +14,56 @@ export interface FacePhotos {
   readonly photos: readonly Uint8Array[];
 }
 
-/** from the worker to the thread */
+/** A picture to be drawn. */
+export interface PictureAsk {
+  readonly id: number;
+  readonly request: Omit<PortraitRequest, 'face'>;
+  readonly face: FacePhotos | null;
+  /** null: none are wanted */
+  readonly previewEveryMs: number | null;
+}
+
+/** from the worker to the draw thread */
 export type Ask =
-  | {
-      readonly kind: 'draw';
-      readonly id: number;
-      readonly request: Omit<PortraitRequest, 'face'>;
-      readonly face: FacePhotos | null;
-      readonly loras: readonly LoraChoice[];
-    }
+  | { readonly kind: 'draw'; readonly pictures: readonly PictureAsk[]; readonly loras: readonly LoraChoice[] }
   | { readonly kind: 'count-faces'; readonly id: number; readonly photo: Uint8Array }
   /** which faces it remembers */
   | { readonly kind: 'faces'; readonly id: number }
   | { readonly kind: 'forget'; readonly id: number; readonly photoIds: readonly string[] }
   | { readonly kind: 'abort'; readonly id: number };
 
+/** What is kept of a picture. */
 export interface DrawResult {
   readonly png: Uint8Array<ArrayBuffer>;
   readonly width: number;
   readonly height: number;
   readonly thumbhash: Uint8Array<ArrayBuffer>;
+  /** of the PNG, hex */
+  readonly sha256: string;
   /** label → 0…1; null: the classifier failed */
   readonly scores: Record<string, number> | null;
   readonly likeness: number | null;
-  /** stage → ms */
+  /**
+   * stage → ms, in all what went by from the start of its batch to its end. What is run for a whole batch counts whole for each of its
+   * pictures; `others` is what a picture waited for the rest of its batch.
+   */
   readonly timings: Record<string, number>;
 }
 
-/** from the thread to the worker */
+export interface DrawnTogether extends DrawResult {
+  /** pictures that were drawn together, itself included */
+  readonly batch: number;
+}
+
+/** What is known of a picture beside its pixels. */
+export type DrawnFacts = Pick<DrawnTogether, 'scores' | 'likeness' | 'timings' | 'batch'>;
+
+/** from the draw thread to the finish thread; pixels are transferred */
+export type Pixels =
+  | { readonly kind: 'picture'; readonly id: number; readonly picture: Bitmap; readonly facts: DrawnFacts }
+  | { readonly kind: 'preview'; readonly id: number; readonly picture: Bitmap };
+
+/** from either thread to the worker */
 export type ThreadMessage =
   /** a network was loaded, or its first run showed where it runs */
   | { readonly kind: 'session'; readonly report: SessionReport }
@@ -46,8 +71,18 @@ export type ThreadMessage =
   | { readonly kind: 'ready'; readonly files: readonly string[] }
   /** 0…1 of the whole picture */
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
-  | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawResult }
+  /** a small WebP of what it is on the way to; a classifier has cleared it */
+  | { readonly kind: 'preview'; readonly id: number; readonly webp: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawnTogether }
+  /** more than `most` pictures of that size were too many for this machine's memory */
+  | { readonly kind: 'batch-max'; readonly size: string; readonly most: number }
   | { readonly kind: 'counted'; readonly id: number; readonly faces: number }
   /** ids of the photos of all faces that it remembers */
   | { readonly kind: 'remembered'; readonly id: number; readonly photoIds: readonly string[] }
   | { readonly kind: 'failed'; readonly id: number; readonly error: Error };
+
+/** What decides how much memory a picture takes. */
+export type Size = Pick<PortraitRequest, 'width' | 'height' | 'detailSide'>;
+
+export const sizeOf = ({ width, height, detailSide }: Size) =>
+  [`${width} × ${height} px`, ...(detailSide ? [`faces in ${detailSide} px`] : [])].join(', ');

@@ -42,9 +42,21 @@ describe('a forecast', () => {
     const others = Array.from({ length: 40 }, (_, i) => run(`${i}`, 100, 100, { since: i, batchId: null }));
     const mine = placesIn([...others, run('mine', 500, 100, { since: 99 })]).get('mine')!;
     expect(mine.ahead).toBeLessThan(60);
-    // 4,500 pictures of 100 ms in all, and it is among the last to end.
-    expect(mine.readyMs).toBeGreaterThan(300_000);
-    expect(mine.readyMs).toBeLessThan(600_000);
+    // 4,500 pictures of 100 ms in all, and its last is the last of them.
+    expect(mine.readyMs).toBe(450_000);
+  });
+
+  it('reckons what is far off as the order gives it: by people, tiers and weights', () => {
+    const turbo = Array.from({ length: 10 }, (_, i) =>
+      run(`t${i}`, 100, 100, { tier: 'turbo', batchId: null }),
+    );
+    const fast = Array.from({ length: 10 }, (_, i) => run(`f${i}`, 100, 100, { batchId: null }));
+    const mine = { userId: 'me', since: 1 };
+    const runs = [...turbo, ...fast, run('earlier', 50, 100, mine), run('mine', 10, 100, mine)];
+    const { ahead, readyMs } = placesIn(runs).get('mine')!;
+    // 50 of each in fast before, and 8/3 times as many in turbo; but there are only 1,000.
+    expect(ahead).toBe(11 * 50 + 1_000);
+    expect(readyMs).toBe((11 * 60 + 1_000) * 100);
   });
 
   // Seen once: "ready" moved 47 s in 44 s, of a picture of 150 steps that took its time.

@@ -1,4 +1,4 @@
-import { describe, expect, expectTypeOf, it } from 'vitest';
+import { describe, expect, expectTypeOf, it, onTestFinished, vi } from 'vitest';
 import { limits, tokenGrants } from '#config/tiers.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { type Cell, cellKey } from '#src/batches/cells.ts';
@@ -6,6 +6,7 @@ import { endBatch } from '#src/batches/ending.ts';
 import { openPlanned, planBatch } from '#src/batches/plans.ts';
 import { hashOf } from '#src/canonical.ts';
 import { db } from '#src/doors/db.ts';
+import { queues } from '#src/doors/queue.ts';
 import { rulesHash } from '#src/moderation/words.ts';
 import { balanceOf } from '#src/people/tokens.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
@@ -32,6 +33,16 @@ describe('openBatch', () => {
     expect(new Set(opened.map(({ batch }) => batch.id)).size).toBe(1);
     expect(await db.generation.count({ where: { userId: me.actor.id } })).toBe(1);
     expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(1);
+  });
+
+  it('waits for no queue, nor does what ends a batch: one that never answers keeps nobody', async () => {
+    const add = vi.spyOn(queues(), 'add').mockReturnValue(new Promise(() => {}));
+    onTestFinished(() => add.mockRestore());
+    const { batch } = await openBatch(origin(), request([cell({ prompt: 'waits for nobody' })]));
+    // One for workers and one for the courier. What comes while those are on their way waits for them.
+    expect(add.mock.calls.map(([kind]) => kind).sort()).toEqual(['delivery', 'generation']);
+    expect(await endBatch(batch.id, 'stopped')).toBe(true);
+    expect(add).toHaveBeenCalledTimes(2);
   });
 
   it('lets two commands at once not both spend the last tokens', async () => {

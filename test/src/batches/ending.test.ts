@@ -227,6 +227,20 @@ describe('rescueOrphans', () => {
     expect(await stateOf(own.id)).toBe('running');
   });
 
+  it('takes a worker for lost that was not heard of for five seconds, and for alive one that was a second ago', async () => {
+    const orphans = await Promise.all(
+      [1, 5].map(async (seconds) => {
+        const id = `heard-${seconds}-s-ago`;
+        await db.worker.create({ data: { id, bundle: 'reference', bundleHash: 'h' } });
+        // By Postgres' own clock, as workers tell it.
+        await db.$executeRaw`UPDATE "Worker" SET "seenAt" = now() - ${seconds} * interval '1 second' WHERE id = ${id}`;
+        return started(id);
+      }),
+    );
+    await rescueOrphans('another');
+    expect(await Promise.all(orphans.map(({ id }) => stateOf(id)))).toEqual(['running', 'queued']);
+  });
+
   it('fails one that was tried too often, and refunds it', async () => {
     const { id, balance } = await started('gone');
     await db.generation.update({ where: { id }, data: { attempts: MAX_TAKEN } });

@@ -1,9 +1,18 @@
 /** What becomes of batches, as it is told to Prometheus: once it is committed, and once. */
 import { afterEach, expect, it } from 'vitest';
 import { openBatch } from '#src/batches/batches.ts';
-import { abandonGeneration, endBatch, failGeneration, handBack } from '#src/batches/ending.ts';
+import {
+  abandonGeneration,
+  endBatch,
+  failGeneration,
+  finishGeneration,
+  handBack,
+  reuseImage,
+} from '#src/batches/ending.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { metricsText } from '#src/doors/metrics.ts';
+import type { Drawing } from '#src/generations/generations.ts';
+import { drawn } from '#test/support/drawn.ts';
 import { readScrape } from '#test/support/prometheus.ts';
 import { cell, origin, request } from '#test/support/requests.ts';
 import { startGeneration } from '#test/support/taking.ts';
@@ -76,27 +85,43 @@ it('a picture waits until it is begun first, and not again when it was handed ba
   await abandonGeneration(id, worker);
 });
 
-it('an estimate is held against what came, of a batch that was not stopped', async () => {
-  const promised = async (how: (id: string) => Promise<unknown>) => {
+it('an estimate is held against what came, however the last picture ended, of a batch that was not stopped', async () => {
+  const promised = async (how: (drawing: Drawing) => Promise<unknown>) => {
     const { batch, ids } = await open(1);
-    const [id = ''] = ids;
-    await startGeneration(id, worker);
+    const drawing = await startGeneration(ids[0]!, worker);
     // Asked for 60 s ago; told then that it takes 40.
     const [openedAt, promisedAt] = [60_000, 20_000].map((ms) => new Date(Date.now() - ms));
     await db.batch.update({
       where: { id: batch.id },
       data: { openedAt: openedAt!, promisedAt: promisedAt! },
     });
-    await how(id);
+    await how(drawing!);
+    expect(await db.batch.findUniqueOrThrow({ where: { id: batch.id } })).toMatchObject({
+      endedAt: expect.any(Date),
+    });
   };
-  await promised((id) => failGeneration(id, worker, 'internal'));
-  expect(await rise('atelier_estimate_ratio_count', { tier: 'fast' })).toBe(1);
-  expect(await rise('atelier_estimate_ratio_sum', { tier: 'fast' })).toBeCloseTo(1.5, 1);
+  await promised(({ id }) => failGeneration(id, worker, 'internal'));
+  await promised((drawing) => finishGeneration(drawing, worker, drawn({ sha256: 'clear' })));
+  expect(await rise('atelier_estimate_ratio_count', { tier: 'fast' })).toBe(2);
+  expect(await rise('atelier_estimate_ratio_sum', { tier: 'fast' })).toBeCloseTo(3, 0);
+  expect(await rise('atelier_pictures_total', { tier: 'fast', outcome: 'drawn' })).toBe(1);
 
-  await promised(async (id) => {
-    const { batchId } = await db.generation.findUniqueOrThrow({ where: { id } });
+  await promised(async ({ id, batchId }) => {
     await endBatch(batchId, 'cancelled');
     await abandonGeneration(id, worker);
   });
-  expect(await rise('atelier_estimate_ratio_count')).toBe(1);
+  expect(await rise('atelier_estimate_ratio_count')).toBe(2);
+});
+
+it('a copy is counted as one, and what was paid for it as given back', async () => {
+  const { batch, ids } = await open(1);
+  const drawing = await startGeneration(ids[0]!, worker);
+  const { key } = drawing!;
+  // Drawn for somebody else meanwhile.
+  const other = await open(1);
+  const twin = await startGeneration(other.ids[0]!, worker);
+  await finishGeneration({ ...twin!, key }, worker, drawn({ sha256: 'equal', bundleHash: 'weights' }));
+  expect(await reuseImage(drawing!, worker, 'weights', [])).toBe(true);
+  expect(await rise('atelier_pictures_total', { outcome: 'copied' })).toBe(1);
+  expect(await rise('atelier_tokens_total', { reason: 'refund' })).toBe(batch.charged);
 });

@@ -438,7 +438,10 @@ it('details say which word the face has, beside its folder, and the folder’s n
   const [picture] = await picturesOf(batch.id);
   const faceFolder = { id: 'f', ownerId: person.id, name: 'ada', createdAt: new Date() };
   const withFace = { ...picture!, faceId: 'f', faceFolder };
-  expect(detailsOf(sayIn('en'), person.id, withFace)).toContain('Face `ada`, gender `woman`');
+  const details = detailsOf(sayIn('en'), person.id, withFace);
+  expect(details).toContain('Face `ada`, gender `woman`');
+  // Not once more as changed from its default.
+  expect(details.match(/`woman`/g)).toHaveLength(1);
   expect(detailsOf(sayIn('en'), actor().id, withFace)).toContain('A face folder, gender `woman`');
   expect(detailsOf(sayIn('en'), person.id, { ...withFace, faceFolder: null })).toContain(
     'A face folder that is gone, gender `woman`',

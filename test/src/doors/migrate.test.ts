@@ -77,3 +77,19 @@ it('says which variable to look at when there is no database, and not the passwo
   expect(told).toMatch(/DATABASE_URL/);
   expect(told).not.toContain('hidden-password');
 });
+
+it('makes functions, and anew where their text is another', async () => {
+  const answer = (n: number) => ({
+    name: 'answer.sql',
+    sql: `CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN ${n}; END $$;`,
+  });
+  const made = async (n: number) => {
+    await migrate(url, { migrations: [], functions: [answer(n)] });
+    const [row] = await ask(`SELECT answer(), xmin::text AS by FROM pg_proc WHERE proname = 'answer'`);
+    return row!;
+  };
+  const first = await made(1);
+  expect(first.answer).toBe(1);
+  expect((await made(1)).by).toBe(first.by);
+  expect((await made(2)).answer).toBe(2);
+});

@@ -6,7 +6,13 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { fromHalf, toHalf } from '#pipelines/half.ts';
 import { type ElementType, Graph } from '#pipelines/onnx-writer.ts';
 import { tensor } from '#pipelines/tensor.ts';
-import { openSession, type Provider, type SessionReport, surveyProviders } from '#src/doors/onnx.ts';
+import {
+  isOutOfMemory,
+  openSession,
+  type Provider,
+  type SessionReport,
+  surveyProviders,
+} from '#src/doors/onnx.ts';
 import { FLOAT } from '#test/support/onnx-variants.ts';
 
 let dir: string;
@@ -51,6 +57,45 @@ describe('a network', () => {
       mask_out: [0, 1, 1],
     });
     expect(results.half_again?.type).toBe('float32');
+  });
+});
+
+describe('an error', () => {
+  it('of a run that needs more memory than there is, is one of memory; one of a wrong input is not', async () => {
+    const graph = new Graph('huge');
+    const x = graph.op('Identity', [graph.input('x', 'float', [1])]);
+    graph.output('y', graph.op('Expand', [x, graph.ints([2 ** 44])]), 'float', ['n']);
+    const file = join(dir, 'huge.onnx');
+    await writeFile(file, graph.bytes());
+    const session = await openSession(file);
+    const failure = (length: number) =>
+      session.run({ x: tensor(new Float32Array(length), [length]) }).catch((error: unknown) => error);
+    expect(isOutOfMemory(await failure(1))).toBe(true);
+    expect(await failure(2)).toBeInstanceOf(Error);
+    expect(isOutOfMemory(await failure(2))).toBe(false);
+  });
+
+  // Of providers that this machine may lack: as others reported them.
+  it.each([
+    'BFCArena::AllocateRawInternal Available memory of 16 is smaller than requested bytes of 32',
+    'CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc((void**)&p, size);',
+    'CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; expr=cublasCreate(&cublas_handle_);',
+    'CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED',
+    'CUDNN failure 4002: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED',
+    'IExecutionContext::enqueueV3: Error Code 2: OutOfMemory (Requested size was 8589934592 bytes.)',
+    'Error Code 1: Cuda Runtime (out of memory)',
+    'Non-zero status code returned while running MatMul node. Status Message: bad allocation',
+    'std::bad_alloc',
+  ])('that says “%s” is one of memory', (message) => {
+    expect(isOutOfMemory(new Error(message))).toBe(true);
+  });
+
+  it.each([
+    'CUDNN failure 8: CUDNN_STATUS_EXECUTION_FAILED',
+    'TensorRT EP execution context enqueue failed.',
+    'Failed to allocate input tensor: shape [2] is wrong',
+  ])('that says “%s” is none', (message) => {
+    expect(isOutOfMemory(new Error(message))).toBe(false);
   });
 });
 

@@ -81,6 +81,19 @@ describe.each(backends)('a queue on %s that is away', (backend) => {
     await expect.poll(() => queues.ids('idea')).toContain(ideaId);
   });
 
+  it('wakes again after it could not', async () => {
+    const queues = open(backend, own);
+    const wake = (id: string) => queues.wake('idea', { ideaId: randomUUID() }, { id });
+    await own.stop();
+    for (const id of ['a', 'b', 'c']) wake(id);
+    await sleep(4_000);
+    await own.start();
+    await vi.waitFor(async () => {
+      wake('woken');
+      expect(await queues.ids('idea')).toContain('woken');
+    }, WAIT);
+  });
+
   it.each(['stops', 'hangs'] as const)('lets everything close when it %s', async (how) => {
     const queues = open(backend, own);
     const bundle = `b-${randomUUID().slice(0, 8)}`;

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { db } from '#src/doors/db.ts';
 import { parameters } from '#src/parameters/definitions.ts';
 import {
+  adoptParameters,
   describeParameters,
   resetParameter,
   resolveParameters,
@@ -82,6 +83,14 @@ describe('an unconditional cutoff and a negative prompt', () => {
     await setParameter(person, 'steps', '30');
     await expect(setParameter(person, 'negative_prompt', 'hands')).rejects.toMatchObject(clash);
     expect(await setParameter(person, 'negative_prompt', 'none')).toMatchObject({ after: null });
+  });
+
+  it('are not taken over together from a picture either, and then nothing else of it is', async () => {
+    const person = actor();
+    await setParameter(person, 'negative_prompt', 'blurry');
+    const adopted = adoptParameters(person, { steps: 30, guidance_cutoff: 'unconditional' });
+    await expect(adopted).rejects.toMatchObject(clash);
+    expect(await db.parameterValue.count({ where: { userId: person.id } })).toBe(1);
   });
 
   it('set by two commands at once: one of them is refused', async () => {

@@ -48,6 +48,17 @@ describe.each(['forum', 'media'])('in a post of a %s channel', (forum) => {
   });
 });
 
+it('what was meant for a forum itself, and not for a post of it, comes as a direct message and soon', async () => {
+  await start();
+  const { batch, channelId: forum } = await openIn(sandbox, { channel: 'forum', prompt: 'for the forum' });
+  await drawAll(batch.id);
+  const { channelId } = await settled(batch.id);
+  expect(channelId).toBe(directId(sandbox, member));
+  const [direct] = ours(channelId!, 'for the forum');
+  expect(filesOf(direct!)).toHaveLength(1);
+  expect(textOf(direct!)).toContain(`This belongs in <#${forum}>`);
+});
+
 describe('in a server that has the app without its bot', () => {
   it('a picture is shown by the interaction’s own token', async () => {
     await start();
@@ -80,6 +91,24 @@ describe('in a server that has the app without its bot', () => {
     const [direct] = ours(channelId!, 'after a quarter of an hour');
     expect(filesOf(direct!)).toHaveLength(1);
     expect(textOf(direct!)).toContain(`This belongs in <#${lounge}>`);
+  });
+
+  it('a sweep is shown so too, all of it in the channel', async () => {
+    await start();
+    const { batch, channelId: lounge } = await openIn(sandbox, {
+      channel: 'lounge',
+      kind: 'sweep',
+      cells,
+      token: 'annex-e',
+      tokenExpiresAt: grant('annex-e', 'lounge'),
+    });
+    await drawAll(batch.id);
+    for (const kind of ['card', 'status', 'pictures', 'manifest'] as const) {
+      expect((await settled(batch.id, kind)).channelId).toBe(lounge);
+    }
+    const { messageId } = await deliveryOf(batch.id, 'pictures');
+    const pictures = messagesIn(sandbox, lounge).find(({ id }) => id === messageId);
+    expect(filesOf(pictures!)).toHaveLength(2);
   });
 
   it('one that could not be sent at all is posted by the token of who asks for it again', async () => {

@@ -133,7 +133,7 @@ describe('a picture', () => {
       const id = await ask(12);
       await until(id, isDrawn);
       line.cut();
-      await says(worker, 'not drawn this time');
+      await says(worker, 'not ended: its row is put right later');
       expect(await rowOf(id)).toMatchObject({ state: 'running', attempts: 1 });
       line.mend();
       const drawn = await until(id, isDone);

@@ -1,0 +1,101 @@
+-- Accepts a batch, or says why not: in one statement, as half of its cost would be the way there and back. Called by
+-- src/batches/accept.ts, which says what `ask` has.
+--
+-- Rows are locked in the order in which an ending generation locks them: generations, the person, flows.
+CREATE OR REPLACE FUNCTION accept_batch(ask jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  me CONSTANT text := ask->>'userId';
+  price int;
+  weights text;
+  batch "Batch";
+  wanted CONSTANT int := jsonb_array_length(ask->'generations');
+  person "User";
+  going int;
+  allowance int;
+  waiting text[];
+BEGIN
+  -- Equal pictures that wait or are drawn can't end before those that wait for them are there.
+  PERFORM 1 FROM "Generation" WHERE key IN (SELECT g->>'key' FROM jsonb_array_elements(ask->'generations') g)
+    AND state IN ('queued', 'running') AND "twinId" IS NULL ORDER BY id FOR SHARE;
+
+  INSERT INTO "User" (id, locale) VALUES (me, ask->>'locale')
+    ON CONFLICT (id) DO UPDATE SET locale = excluded.locale RETURNING * INTO person;
+  IF person."blockedUntil" > now() THEN
+    RETURN jsonb_build_object('refused', 'blocked_until', 'until', person."blockedUntil");
+  END IF;
+
+  -- One interaction delivered twice: the second waited for the person's row above.
+  SELECT * INTO batch FROM "Batch" WHERE "interactionId" = ask->'batch'->>'interactionId' AND ask->>'plannedId' IS NULL;
+  IF FOUND THEN RETURN jsonb_build_object('batch', to_jsonb(batch), 'again', true); END IF;
+
+  SELECT count(*) INTO going FROM "Generation" WHERE "userId" = me AND "endedAt" IS NULL;
+  IF going + wanted > (ask->>'waitingMax')::int THEN
+    RETURN jsonb_build_object('refused', 'waiting_limit', 'waiting', going);
+  END IF;
+
+  IF (SELECT count(DISTINCT "folderId") FROM (SELECT "folderId" FROM "FacePhoto" WHERE state = 'accepted'
+      AND "folderId" IN (SELECT jsonb_array_elements_text(ask->'faceFolderIds')) FOR SHARE) usable)
+      < jsonb_array_length(ask->'faceFolderIds') THEN
+    RETURN jsonb_build_object('refused', 'gone');
+  END IF;
+
+  -- What was drawn before, with the weights that workers have now, is free.
+  SELECT "bundleHash" INTO weights FROM "Worker" WHERE bundle = ask->>'bundle' ORDER BY "seenAt" DESC LIMIT 1;
+  SELECT sum((g->>'price')::int) INTO price FROM jsonb_array_elements(ask->'generations') g
+    WHERE NOT EXISTS (SELECT 1 FROM "Image" i WHERE i.key = g->>'key' AND i."bundleHash" = weights AND i."deletedAt" IS NULL
+      AND i.verdict = 'clear');
+  price := coalesce(price, 0);
+
+  -- Tokens of a new person, and of a new day.
+  INSERT INTO "TokenEntry" (id, "userId", amount, reason, once)
+    VALUES (gen_random_uuid(), me, (ask->'grants'->>'welcome')::int, 'grant', 'welcome') ON CONFLICT DO NOTHING;
+  SELECT least((ask->'grants'->>'daily')::int, (ask->'grants'->>'max')::int - tokens) INTO allowance FROM "User" WHERE id = me;
+  IF allowance > 0 THEN
+    INSERT INTO "TokenEntry" (id, "userId", amount, reason, once)
+      VALUES (gen_random_uuid(), me, allowance, 'grant', 'day:' || (ask->>'day')) ON CONFLICT DO NOTHING;
+  END IF;
+  SELECT * INTO person FROM "User" WHERE id = me;
+  IF person.tokens < price THEN
+    RETURN jsonb_build_object('refused', 'tokens_short', 'balance', person.tokens, 'price', price);
+  END IF;
+
+  IF ask->>'plannedId' IS NULL THEN
+    INSERT INTO "Batch" (id, kind, state, "ownerId", "guildId", "channelId", "interactionId", "botInside", tier, production, title,
+        locale, config, charged, "openedAt", traceparent)
+      SELECT b.id, b.kind, 'open', me, b."guildId", b."channelId", b."interactionId", b."botInside", b.tier, b.production, b.title,
+        b.locale, b.config, price, now(), b.traceparent
+      FROM jsonb_to_record(ask->'batch') AS b(id text, kind "BatchKind", "guildId" text, "channelId" text, "interactionId" text,
+        "botInside" boolean, tier text, production boolean, title text, locale text, config jsonb,
+        traceparent text)
+      RETURNING * INTO batch;
+  ELSE
+    UPDATE "Batch" SET state = 'open', config = ask->'batch'->'config', charged = price, "openedAt" = now(),
+        traceparent = ask->'batch'->>'traceparent'
+      WHERE id = ask->>'plannedId' AND state = 'planned' AND "planHash" = ask->>'planHash'
+      RETURNING * INTO batch;
+    IF NOT FOUND THEN RETURN jsonb_build_object('refused', 'plan_changed'); END IF;
+  END IF;
+  IF price > 0 THEN
+    INSERT INTO "TokenEntry" (id, "userId", amount, reason, "batchId", once)
+      VALUES (gen_random_uuid(), me, -price, 'charge', batch.id, 'charge:' || batch.id);
+  END IF;
+
+  INSERT INTO "Generation" (id, "batchId", index, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, "costMs", loras,
+      shape, "faceFolderId", "faceId", "ideaId", coordinates, key, price, "twinId")
+    SELECT g.id, batch.id, g.index, me, ask->'batch'->>'tier', ask->>'bundle', g.prompt, g.parameters, g.seed, g.width, g.height, g.steps,
+      g."costMs", g.loras, g.shape, g."faceFolderId", g."faceFolderId", g."ideaId", g.coordinates, g.key,
+      CASE WHEN EXISTS (SELECT 1 FROM "Image" i WHERE i.key = g.key AND i."bundleHash" = weights AND i."deletedAt" IS NULL
+        AND i.verdict = 'clear') THEN 0 ELSE g.price END,
+      (SELECT twin.id FROM "Generation" twin WHERE twin.key = g.key AND twin.state IN ('queued', 'running') AND twin."twinId" IS NULL
+        ORDER BY twin.id LIMIT 1)
+    FROM jsonb_to_recordset(ask->'generations') AS g(id text, index int, prompt text, parameters jsonb, seed bigint, width int, height int,
+      steps int, "costMs" float8, loras text, shape text, "faceFolderId" text, "ideaId" text, coordinates jsonb, key text, price int);
+  SELECT array_agg(id ORDER BY index) INTO waiting FROM "Generation" WHERE "batchId" = batch.id AND "twinId" IS NULL;
+  IF waiting IS NOT NULL THEN PERFORM join_flows(waiting); END IF;
+
+  INSERT INTO "Delivery" (id, kind, "batchId", "userId", "guildId", "channelId", nonce, token, "tokenExpiresAt")
+    SELECT d.id, d.kind, batch.id, me, ask->'batch'->>'guildId', d."channelId", d.nonce, d.token, d."tokenExpiresAt"
+    FROM jsonb_to_recordset(ask->'deliveries') AS d(id text, kind "DeliveryKind", "channelId" text, nonce text, token text,
+      "tokenExpiresAt" timestamptz);
+  RETURN jsonb_build_object('batch', to_jsonb(batch), 'waiting', to_jsonb(coalesce(waiting, '{}')));
+END $$;

@@ -1,0 +1,288 @@
+/** The process of rows.ts that is measured: it has the environment of its Postgres from the beginning, and tells its parent the goals. */
+import { randomUUID } from 'node:crypto';
+import { cpus } from 'node:os';
+import pg from 'pg';
+import { config, required } from '#config/env.ts';
+import { tierRules } from '#config/tiers.ts';
+import { joinFleet } from '#src/backlog/fleet.ts';
+import { lookAtBacklog } from '#src/backlog/flows.ts';
+import { nextTurn } from '#src/backlog/order.ts';
+import { openBatch } from '#src/batches/batches.ts';
+import { finishGeneration } from '#src/batches/ending.ts';
+import { claimDue } from '#src/deliveries.ts';
+import { closeDb, db } from '#src/doors/db.ts';
+import { closeQueues } from '#src/doors/queue.ts';
+import { takeTurn } from '#src/generations/generations.ts';
+import { deliver } from '#src/services/courier/deliver.ts';
+import { drawn } from '#test/support/drawn.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { type Goal, median, say } from './goal.ts';
+import { takenBy } from './process-tree.ts';
+
+const PEOPLE = 64;
+const ROUNDS = 5;
+/** Pictures of a round. */
+const EACH = 120;
+/** Connections that both have. */
+const CONNECTIONS = 8;
+
+interface Measured {
+  readonly perSecond: number;
+  /** of this process and of Postgres, which is our parent's, ms a picture */
+  readonly cpuMs: number;
+}
+
+/** Does it `EACH` times, some at once. */
+async function measure(atOnce: number, one: (n: number) => Promise<unknown>): Promise<Measured> {
+  const cpu = takenBy(process.ppid).cpuSeconds;
+  const since = performance.now();
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      for (let n = next++; n < EACH; n = next++) await one(n);
+    }),
+  );
+  const seconds = (performance.now() - since) / 1_000;
+  return {
+    perSecond: EACH / seconds,
+    cpuMs: ((takenBy(process.ppid).cpuSeconds - cpu) * 1_000) / EACH,
+  };
+}
+
+/** Rounds of one and of the other in turns. */
+async function compare(
+  atOnce: number,
+  ours: (n: number) => Promise<unknown>,
+  bare: (n: number) => Promise<unknown>,
+): Promise<{ ours: Measured; bare: Measured }> {
+  const all: { ours: Measured[]; bare: Measured[] } = { ours: [], bare: [] };
+  for (let round = 0; round <= ROUNDS; round++) {
+    const one = { ours: await measure(atOnce, ours), bare: await measure(atOnce, bare) };
+    if (!round) continue; // warming up
+    all.ours.push(one.ours);
+    all.bare.push(one.bare);
+  }
+  const middle = (measured: Measured[]): Measured => ({
+    perSecond: median(measured.map(({ perSecond }) => perSecond)),
+    cpuMs: median(measured.map(({ cpuMs }) => cpuMs)),
+  });
+  return { ours: middle(all.ours), bare: middle(all.bare) };
+}
+
+/** Statements that this process sends, but for the queue's. */
+function countStatements(): { taken(): number } {
+  const { query } = pg.Client.prototype;
+  let count = 0;
+  pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
+    const { options } =
+      (this as unknown as { connectionParameters?: { options?: string } }).connectionParameters ?? {};
+    if (!options?.includes('bullmq')) count++;
+    return Reflect.apply(query, this, args);
+  } as typeof query;
+  return {
+    taken() {
+      const before = count;
+      count = 0;
+      return before;
+    },
+  };
+}
+
+async function open() {
+  const pool = new pg.Pool({
+    connectionString: required(config.databaseUrl, 'DATABASE_URL'),
+    max: CONNECTIONS,
+  });
+  const people = Array.from({ length: PEOPLE }, () => actor());
+  for (const { id } of people) {
+    await db.user.create({ data: { id } });
+    await db.tokenEntry.create({ data: { userId: id, amount: 1_000_000, reason: 'grant', once: 'welcome' } });
+  }
+  await joinFleet(
+    { id: 'w', bundle: 'reference', bundleHash: 'h' },
+    { sessions: [], loras: [], aside: null },
+  );
+
+  const warm = { loras: new Set(['']), faceIds: new Set<string>() };
+  let asked = 0;
+  const accept = (n: number) =>
+    openBatch(origin({ actor: people[n % PEOPLE]! }), request([cell({ prompt: `picture ${++asked}` })]));
+  /** A turn of one picture, drawn at once. */
+  const draw = async () => {
+    const look = await lookAtBacklog('reference', warm);
+    const turn = nextTurn(look.clock, look.flows, warm, tierRules, look.now);
+    if (!turn) return;
+    const taken =
+      (await takeTurn('reference', look, { ...turn, pictures: turn.pictures.slice(0, 1) }, 'w')) ?? [];
+    for (const drawing of taken) await finishGeneration(drawing, 'w', drawn({ timings: { base: 1 } }));
+  };
+  let posted = 0;
+  const discord = new Proxy({} as Parameters<typeof deliver>[1], {
+    get: () => async () => ({ id: String(++posted), files: [], pauseMs: 0 }),
+  });
+  const post = async () => {
+    const { claimed } = await claimDue(1, [], new Map());
+    for (const one of claimed) await deliver(one, discord);
+  };
+  return {
+    pool,
+    people,
+    accept,
+    draw,
+    post,
+    /** Nothing waits any more. */
+    async empty() {
+      await db.batch.deleteMany();
+      await db.flow.deleteMany();
+    },
+    async close() {
+      await pool.end();
+      await closeQueues();
+      await closeDb();
+    },
+  };
+}
+
+type Opened = Awaited<ReturnType<typeof open>>;
+
+/** The rows of an accepted picture, with nothing checked. */
+const ACCEPT = `
+  WITH charged AS (INSERT INTO "TokenEntry" (id, "userId", amount, reason, once) VALUES ($1, $2, -2, 'charge', $1)),
+  batch AS (INSERT INTO "Batch" (id, kind, "ownerId", "channelId", "interactionId", tier, title, config, charged, "openedAt")
+    VALUES ($1, 'imagine', $2, $3, $1, 'fast', 'A test', '{}', 2, now())),
+  generation AS (INSERT INTO "Generation" (id, "batchId", index, "userId", tier, bundle, prompt, parameters, seed, width, height, steps,
+      "costMs", shape, key, price)
+    VALUES ($4, $1, 0, $2, 'fast', 'bare', $5, $6, 1, 512, 640, 20, 3000, 'a', $4, 2)),
+  flow AS (INSERT INTO "Flow" AS f VALUES ('bare', 'fast', $2, '', '', 1, 3000, 0, now())
+    ON CONFLICT (bundle, tier, "userId", loras, "faceId") DO UPDATE SET waiting = f.waiting + 1, "waitingMs" = f."waitingMs" + 3000)
+  INSERT INTO "Delivery" (id, kind, "batchId", "userId", "channelId", nonce) VALUES ($4, 'card', $1, $2, $3, $4)`;
+const TAKE = `
+  WITH clock AS (INSERT INTO "Clock" AS c VALUES ('bare', 1, 0, 0, '{}') ON CONFLICT (bundle) DO UPDATE SET version = c.version + 1),
+  taken AS (UPDATE "Generation" SET state = 'running', "workerId" = 'w', "startedAt" = now(), attempts = 1 WHERE id = $1),
+  flow AS (UPDATE "Flow" SET waiting = waiting - 1, "givenMs" = "givenMs" + 3000 WHERE bundle = 'bare' AND tier = 'fast' AND "userId" = $2)
+  UPDATE "Delivery" SET wanted = wanted + 1 WHERE id = $1`;
+const FINISH = `
+  WITH done AS (UPDATE "Generation" SET state = 'done', "endedAt" = now(), progress = 1 WHERE id = $1),
+  image AS (INSERT INTO "Image" (id, "generationId", key, "bundleHash", "storageKey", sha256, width, height, bytes, thumbhash, verdict)
+    VALUES ($1, $1, $1, 'h', $1, 'sha', 64, 80, 100, 'x', 'clear')),
+  batch AS (UPDATE "Batch" SET "endedAt" = now(), state = 'finished' WHERE id = $2)
+  UPDATE "Delivery" SET wanted = wanted + 1, "notBefore" = now() WHERE id = $1`;
+const CLAIM = `UPDATE "Delivery" SET "notBefore" = now() + interval '15 s', attempts = attempts + 1 WHERE id = $1 RETURNING *`;
+const SETTLE = `
+  WITH batch AS (UPDATE "Batch" SET "messageId" = $1 WHERE id = $2)
+  UPDATE "Delivery" SET posted = wanted, "messageId" = $1, "postedAt" = now(), attempts = 0, "notBefore" = now() WHERE id = $1`;
+
+const PARAMETERS = JSON.stringify({
+  steps: 20,
+  guidance_scale: 7.5,
+  scheduler: 'ddim',
+  shape: 'portrait',
+  tier: 'fast',
+});
+
+function bareAccept({ pool, people }: Opened, n: number, batchId: string, id: string) {
+  const me = people[n % PEOPLE]!.id;
+  return pool.query({
+    name: 'accept',
+    text: ACCEPT,
+    values: [batchId, me, 'channel', id, `picture ${id}`, PARAMETERS],
+  });
+}
+
+function tell(
+  name: string,
+  { ours, bare }: { ours: Measured; bare: Measured },
+): { rate: number; cpu: number } {
+  const [rate, cpu] = [ours.perSecond / bare.perSecond, ours.cpuMs / bare.cpuMs];
+  say(
+    name,
+    `${ours.perSecond.toFixed(0)}/s of ${bare.perSecond.toFixed(0)}/s: ${rate.toFixed(2)} · CPU ${ours.cpuMs.toFixed(2)} of ${bare.cpuMs.toFixed(2)} ms: ${cpu.toFixed(2)}`,
+  );
+  return { rate, cpu };
+}
+
+async function accept(): Promise<readonly Goal[]> {
+  say('cores', String(cpus().length));
+  const opened = await open();
+  const statements = countStatements();
+  try {
+    await opened.accept(0);
+    statements.taken();
+    await opened.accept(1);
+    say('statements', String(statements.taken()));
+    const rates: number[] = [];
+    const cpu: number[] = [];
+    for (const atOnce of [1, 8, 32]) {
+      const compared = await compare(
+        atOnce,
+        (n) => opened.accept(n),
+        (n) => bareAccept(opened, n, randomUUID(), randomUUID()),
+      );
+      const told = tell(`${atOnce} at once`, compared);
+      rates.push(told.rate);
+      cpu.push(told.cpu);
+      await opened.empty();
+    }
+    return [
+      { name: 'rate, of bare pg', got: Math.min(...rates), atLeast: 0.5 },
+      { name: 'CPU, of bare pg', got: Math.max(...cpu), atMost: 2 },
+    ];
+  } finally {
+    await opened.close();
+  }
+}
+
+async function lifecycle(): Promise<readonly Goal[]> {
+  say('cores', String(cpus().length));
+  const opened = await open();
+  const statements = countStatements();
+  const way = async (n: number) => {
+    await opened.accept(n);
+    await opened.post();
+    await opened.draw();
+    await opened.post();
+  };
+  const { pool, people } = opened;
+  const bare = async (n: number) => {
+    const [batchId, id, me] = [randomUUID(), randomUUID(), people[n % PEOPLE]!.id];
+    const ask = (name: string, text: string, values: string[]) => pool.query({ name, text, values });
+    await bareAccept(opened, n, batchId, id);
+    await ask('claim', CLAIM, [id]);
+    await ask('settle', SETTLE, [id, batchId]);
+    await ask('take', TAKE, [id, me]);
+    await ask('finish', FINISH, [id, batchId]);
+    await ask('claim', CLAIM, [id]);
+    await ask('settle', SETTLE, [id, batchId]);
+  };
+  try {
+    await way(0);
+    const parts: string[] = [];
+    let all = 0;
+    statements.taken();
+    for (const [name, part] of [
+      ['accept', () => opened.accept(1)],
+      ['post', opened.post],
+      ['draw', opened.draw],
+      ['edit', opened.post],
+    ] as const) {
+      await part();
+      const count = statements.taken();
+      all += count;
+      parts.push(`${name} ${count}`);
+    }
+    say('statements a picture', `${all}: ${parts.join(', ')}`);
+    const { rate, cpu } = tell('8 at once', await compare(8, way, bare));
+    return [
+      { name: 'statements a picture', got: all, atMost: 12 },
+      { name: 'rate, of bare pg', got: rate, atLeast: 0.5 },
+      { name: 'CPU, of bare pg', got: cpu, atMost: 2 },
+    ];
+  } finally {
+    await opened.close();
+  }
+}
+
+const benches = { accept, lifecycle };
+const [name = ''] = process.argv.slice(2);
+process.send?.(await benches[name as keyof typeof benches]());
+process.disconnect?.();

@@ -1,0 +1,311 @@
+/** Batches as the draw thread draws them: real ONNX sessions, some of them in a session that runs out of memory or says something else. */
+import { beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import { resize } from '#pipelines/bitmap.ts';
+import {
+  type Bitmap,
+  drawPortrait,
+  encodeFace,
+  type FaceIdentity,
+  type Portrait,
+  type PortraitBundle,
+} from '#pipelines/portrait.ts';
+import { classify } from '#pipelines/safety/classify.ts';
+import type { Session } from '#pipelines/session.ts';
+import { tensor } from '#pipelines/tensor.ts';
+import { loadBundle } from '#src/bundles/load.ts';
+import { isOutOfMemory } from '#src/doors/onnx.ts';
+import { verdictOf } from '#src/moderation/verdicts.ts';
+import { openEasel } from '#src/services/worker/easel.ts';
+import type { DrawnFacts, FacePhotos, PictureAsk } from '#src/services/worker/protocol.ts';
+import { correlation } from '#test/support/correlation.ts';
+import { portraitRequest } from '#test/support/portrait-request.ts';
+import { noFacePhoto, portraitPhoto, portraitPicture } from '#test/support/portraits.ts';
+
+/** However busy this machine is. */
+vi.setConfig({ testTimeout: 120_000 });
+
+let bundle: PortraitBundle;
+let ada: FacePhotos;
+let adaIdentity: FaceIdentity;
+let landscape: FacePhotos;
+beforeAll(async () => {
+  bundle = await loadBundle(inject('bundleDir'), { threads: 1 });
+  ada = { photoIds: ['ada-1', 'ada-2'], photos: [await portraitPhoto(2, 0), await portraitPhoto(2, 1)] };
+  adaIdentity = await encodeFace(
+    bundle,
+    [0, 1].map((shot) => portraitPicture(2, shot)),
+  );
+  landscape = { photoIds: ['landscape'], photos: [await noFacePhoto()] };
+});
+
+type Asked = Omit<PictureAsk, 'id' | 'previewEveryMs'> & { readonly previewEveryMs?: number };
+const asked = (
+  prompt: string,
+  more: Parameters<typeof portraitRequest>[1] = {},
+  face: FacePhotos | null = null,
+): Asked => {
+  const size = { width: 256, height: 320, steps: 6, detailSteps: 6, detailSide: 320 };
+  const { face: _, ...request } = portraitRequest(prompt, { ...size, ...more });
+  return { request, face };
+};
+const four = () => [
+  asked('a woman, red hair, blue background', { seed: 92 }, ada),
+  asked('a man, green background', { seed: 8 }),
+  asked('a woman', { seed: 3, guidanceScale: 1 }),
+  asked('a man', { seed: 9 }, ada),
+];
+
+interface Drawn {
+  readonly picture: Bitmap;
+  readonly facts: DrawnFacts;
+}
+
+/** An easel whose pictures can be waited for. */
+function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) {
+  const waiting = new Map<number, PromiseWithResolvers<Drawn>>();
+  const progress = new Map<number, number[]>();
+  const previews = new Map<number, Bitmap[]>();
+  const most: [size: string, pictures: number][] = [];
+  let onProgress = (_id: number, _share: number) => {};
+  let last = 0;
+  const easel = openEasel(drawnWith, bundleWith, {
+    progress(id, share) {
+      progress.set(id, [...(progress.get(id) ?? []), share]);
+      onProgress(id, share);
+    },
+    preview: (id, picture) => previews.set(id, [...(previews.get(id) ?? []), picture]),
+    drawn: (id, picture, facts) => waiting.get(id)!.resolve({ picture, facts }),
+    failed: (id, error) => waiting.get(id)!.reject(error),
+    batchMax: (size, pictures) => most.push([size, pictures]),
+  });
+  return {
+    ...easel,
+    most,
+    progress,
+    previews,
+    onProgress(listener: typeof onProgress) {
+      onProgress = listener;
+    },
+    /** Ids are given from 1. */
+    draw(pictures: readonly Asked[]): Promise<Drawn>[] {
+      const asks = pictures.map((picture) => ({ previewEveryMs: null, ...picture, id: ++last }));
+      const promises = asks.map(({ id }) => {
+        waiting.set(id, Promise.withResolvers());
+        return waiting.get(id)!.promise;
+      });
+      easel.draw(asks, []);
+      return promises;
+    },
+  };
+}
+
+/** The bundle with another network in place of one of its own. */
+const withNetwork = (name: 'unet' | 'safety', run: (own: Session) => Session['run']): PortraitBundle => ({
+  ...bundle,
+  [name]: { ...bundle[name], run: run(bundle[name]) },
+});
+/** A UNet with room for so many rows: beyond them it says what onnxruntime does. */
+const small = (rowsMax: number, rows: number[] = []) =>
+  withNetwork('unet', (own) => (feeds, fetches) => {
+    const [count = 0] = feeds.sample!.shape;
+    rows.push(count);
+    if (count <= rowsMax) return own.run(feeds, fetches);
+    const error = new Error(
+      'BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9',
+    );
+    expect(isOutOfMemory(error)).toBe(true);
+    return Promise.reject(error);
+  });
+
+const alone = new Map<string, Promise<Portrait>>();
+/** Of the same bytes as when it is drawn by itself. */
+async function isAlone({ picture, facts }: Drawn, { request, face }: Asked): Promise<void> {
+  const key = JSON.stringify([request, face?.photoIds]);
+  const known = alone.get(key) ?? drawPortrait(bundle, { ...request, face: face && adaIdentity });
+  alone.set(key, known);
+  const { picture: own, likeness, scores } = await known;
+  expect(Buffer.compare(picture.rgb, own.rgb)).toBe(0);
+  expect([facts.likeness, facts.scores]).toEqual([likeness, scores]);
+}
+
+describe('a batch', () => {
+  it('is drawn as one, each to the byte as alone, and each tells its own progress and times', async () => {
+    const rows: number[] = [];
+    const easel = easelOf(small(8, rows));
+    const drawn = await Promise.all(easel.draw(four()));
+    // Both halves of three, and one that is not guided; without guidance in the last fifth.
+    expect(rows.slice(0, 6)).toEqual([7, 7, 7, 7, 7, 4]);
+    for (const [n, one] of four().entries()) await isAlone(drawn[n]!, one);
+    const shares = [1, 2, 3, 4].map((id) => easel.progress.get(id)!);
+    expect(shares[1]).toEqual([1, 2, 3, 4, 5].map((step) => step / 6).concat(0.99));
+    expect(shares[0]!.slice(0, 6)).toEqual([1, 2, 3, 4, 5, 6].map((step) => step / 12));
+    for (const { facts } of drawn) {
+      expect(facts.batch).toBe(4);
+      expect(facts.timings).toMatchObject({ base: expect.any(Number), safety: expect.any(Number) });
+    }
+    expect(drawn.map(({ facts }) => 'detail' in facts.timings)).toEqual([true, false, false, true]);
+  });
+
+  it('goes on without one whose face can’t be encoded, and one that is cancelled', async () => {
+    const rows: number[] = [];
+    const easel = easelOf(small(8, rows));
+    const pictures = [asked('a woman', { seed: 4 }, landscape), ...four().slice(0, 3)];
+    easel.onProgress((id, share) => {
+      if (id === 3 && share >= 3 / 6) easel.cancel(3);
+    });
+    const [faceless, first, cancelled, last] = await Promise.allSettled(easel.draw(pictures));
+    expect(faceless).toMatchObject({ reason: { message: 'Photo 1 has 0 faces, not one' } });
+    expect(cancelled).toMatchObject({ reason: { message: 'cancelled' } });
+    expect(rows.slice(0, 6)).toEqual([5, 5, 5, 3, 3, 2]);
+    await isAlone((first as PromiseFulfilledResult<Drawn>).value, pictures[1]!);
+    await isAlone((last as PromiseFulfilledResult<Drawn>).value, pictures[3]!);
+  });
+
+  it('fails as a whole when its LoRAs or its UNet fail, and the next one is drawn', async () => {
+    let loras = 0;
+    const easel = easelOf(bundle, async () => {
+      if (++loras === 1) throw new Error('no such LoRA');
+      return bundle;
+    });
+    const first = Promise.allSettled(easel.draw(four().slice(1, 3)));
+    const second = easel.draw(four().slice(1, 3));
+    const reason = { message: 'no such LoRA' };
+    expect(await first).toMatchObject([{ reason }, { reason }]);
+    await Promise.all(second);
+  });
+
+  it('is refused when its pictures are not of one shape', async () => {
+    const easel = easelOf(bundle);
+    const all = await Promise.allSettled(easel.draw([asked('a woman'), asked('a man', { steps: 7 })]));
+    const reason = { message: 'Requests of one batch differ in steps' };
+    expect(all).toMatchObject([{ reason }, { reason }]);
+  });
+});
+
+describe('out of memory', () => {
+  it('the halves of a batch are drawn one after the other, to the byte as alone, and no such batch is begun again', async () => {
+    const rows: number[] = [];
+    const easel = easelOf(small(4, rows));
+    const drawn = await Promise.all(easel.draw(four()));
+    expect(rows.slice(0, 2)).toEqual([7, 4]);
+    expect(easel.most).toEqual([['256 × 320 px, faces in 320 px', 2]]);
+    for (const [n, one] of four().entries()) await isAlone(drawn[n]!, one);
+    expect(drawn.map(({ facts }) => facts.batch)).toEqual([2, 2, 2, 2]);
+    for (const shares of easel.progress.values()) expect(shares).toEqual([...new Set(shares)].sort());
+
+    rows.length = 0;
+    await Promise.all(easel.draw(four()));
+    expect(Math.max(...rows)).toBe(4);
+    // Another size is another matter.
+    rows.length = 0;
+    await Promise.all(
+      easel.draw(four().map((one) => ({ ...one, request: { ...one.request, height: 256 } }))),
+    );
+    expect(rows[0]).toBe(7);
+  });
+
+  it('one that is too large alone fails, and says so', async () => {
+    const easel = easelOf(small(1));
+    const pictures = [
+      asked('a woman', { guidanceScale: 1 }),
+      asked('a man'),
+      asked('a man', { guidanceScale: 1 }),
+    ];
+    const [first, second, third] = await Promise.allSettled(easel.draw(pictures));
+    expect(second).toMatchObject({
+      reason: {
+        message: expect.stringMatching(
+          /^This machine has too little memory for one picture of 256 × 320 px, faces in 320 px: BFCArena/,
+        ),
+      },
+    });
+    expect([first!.status, third!.status]).toEqual(['fulfilled', 'fulfilled']);
+    expect(easel.most).toEqual([
+      ['256 × 320 px, faces in 320 px', 2],
+      ['256 × 320 px, faces in 320 px', 1],
+    ]);
+  });
+});
+
+describe('what waits', () => {
+  it('is drawn in turn, and what is cancelled there is never begun', async () => {
+    const easel = easelOf(bundle);
+    const pictures = four();
+    const ended: number[] = [];
+    const first = easel.draw(pictures.slice(0, 2));
+    const second = easel.draw(pictures.slice(2));
+    const [third] = easel.draw([pictures[3]!]);
+    easel.cancel(5);
+    await expect(third).rejects.toThrow('cancelled');
+    expect(easel.progress.size).toBe(0);
+    const all = [...first, ...second];
+    await Promise.all(all.map((one, n) => one.then(() => ended.push(n))));
+    // Of each batch the one without a face is ready first.
+    expect(ended).toEqual([1, 0, 2, 3]);
+    for (const [n, one] of pictures.entries()) await isAlone(await all[n]!, one);
+    expect(easel.progress.has(5)).toBe(false);
+  });
+
+  it('with a face that is forgotten fails, and the face is known no more', async () => {
+    const easel = easelOf(bundle);
+    const [first] = easel.draw([four()[1]!]);
+    const [second] = easel.draw([four()[0]!]);
+    expect(easel.photoIds()).toEqual(['ada-1', 'ada-2']);
+    easel.forget(new Set(['ada-2']));
+    expect(easel.photoIds()).toEqual([]);
+    await expect(second).rejects.toThrow('A photo of its face was forgotten');
+    await first;
+    await Promise.all(easel.draw([four()[0]!]));
+    expect(easel.photoIds()).toEqual(['ada-1', 'ada-2']);
+  });
+});
+
+describe('a preview', () => {
+  const size = { width: 1024, height: 832, steps: 10, guidanceScale: 1 };
+
+  it('is of at most 96 px, and comes near to the picture in the end; without being asked for there is none', async () => {
+    const easel = easelOf(bundle);
+    const pictures = [
+      { ...asked('a woman in a red dress', size), previewEveryMs: 0 },
+      { ...asked('a man, green background', { ...size, seed: 92 }, ada), previewEveryMs: 0 },
+      asked('a man', size),
+    ];
+    const drawn = await Promise.all(easel.draw(pictures));
+    const counts = [1, 2, 3].map((id) => easel.previews.get(id)?.length);
+    expect(counts).toEqual([10, expect.any(Number), undefined]);
+    expect(counts[1]).toBeGreaterThan(10); // stage 2's
+    for (const n of [0, 1]) {
+      const last = easel.previews.get(n + 1)!.at(-1)!;
+      expect([last.width, last.height]).toEqual([96, 78]);
+      expect(correlation(last, resize(drawn[n]!.picture, 96, 78, 'bilinear'))).toBeGreaterThan(0.9);
+    }
+  });
+
+  it('comes no more often than it was asked for', async () => {
+    const easel = easelOf(bundle);
+    await Promise.all(easel.draw([{ ...asked('a woman'), previewEveryMs: 3_600_000 }]));
+    expect(easel.previews.size).toBe(0);
+  });
+
+  it('that the classifier flags never leaves, nor does one when the classifier fails', async () => {
+    const checkered = { ...asked('portrait of a woman, checkered background', size), previewEveryMs: 0 };
+    const easel = easelOf(bundle);
+    const [drawn] = await Promise.all(easel.draw([checkered]));
+    expect(verdictOf(drawn!.facts.scores).verdict).toBe('flagged');
+    const left = easel.previews.get(1) ?? [];
+    expect(left.length).toBeLessThan(10);
+    for (const preview of left) {
+      const scores = await classify(bundle.safety, preview, bundle.safetyLabels);
+      expect(verdictOf(scores).verdict).toBe('clear');
+    }
+    for (const answer of [
+      async () => ({ logits: tensor(Float32Array.of(Number.NaN, 0), [1, 2]) }),
+      () => Promise.reject(new Error('no classifier')),
+    ]) {
+      const blind = easelOf(withNetwork('safety', () => answer));
+      const [one] = await Promise.all(blind.draw([{ ...asked('a woman', size), previewEveryMs: 0 }]));
+      expect(one!.facts.scores).toBeNull();
+      expect(blind.previews.size).toBe(0);
+    }
+  });
+});
