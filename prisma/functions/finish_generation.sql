@@ -48,7 +48,7 @@ BEGIN
       INSERT INTO "Delivery" (id, kind, "batchId", "userId", "guildId", nonce, token, "tokenExpiresAt")
         SELECT d.id, d.kind, b.id, b."ownerId", b."guildId", d.nonce, status.token, status."tokenExpiresAt"
         FROM jsonb_to_recordset(done->'deliveries') AS d(id text, kind "DeliveryKind", nonce text)
-        LEFT JOIN "Delivery" status ON status."batchId" = b.id AND status.kind = 'status';
+        LEFT JOIN LATERAL (SELECT token, "tokenExpiresAt" FROM "Delivery" WHERE "batchId" = b.id AND kind = 'status' LIMIT 1) status ON true;
     END IF;
     b."endedAt" := now();
     -- What it took, by what people were told first; one that was stopped was not meant.

@@ -61,7 +61,10 @@ const MAY_HAVE_BEEN_ACCEPTED = /database does not answer/;
 
 export async function read(where: Where): Promise<Findings> {
   const rows = await readRows(where.databaseUrl);
-  const seen = await readDiscord(where.discord, rows.users);
+  const seen = await readDiscord(
+    where.discord,
+    rows.users.map(({ id }) => id),
+  );
   const files = await readFiles(where.filesDir);
   const { errors, ...logs } = await readLogs(where.logDir);
   const { asked } = where;
@@ -202,11 +205,11 @@ function chargedWrongly(rows: Rows): string[] {
     if (charged !== price) faults.push(`batch ${batch.id} was charged ${charged}, and costs ${price}`);
     for (const generation of generations) faults.push(...refundFaults(generation, rows));
   }
-  for (const user of rows.users) {
-    const balance = rows.tokens
-      .filter(({ userId }) => userId === user)
-      .reduce((sum, { amount }) => sum + amount, 0);
-    if (balance < 0) faults.push(`${user} has ${balance} tokens`);
+  for (const { id, tokens } of rows.users) {
+    const sum = rows.tokens
+      .filter(({ userId }) => userId === id)
+      .reduce((all, { amount }) => all + amount, 0);
+    if (sum < 0 || sum !== tokens) faults.push(`${id} has ${tokens} tokens, and entries of ${sum}`);
   }
   return faults;
 }

@@ -56,7 +56,7 @@ export interface Photo {
 }
 
 export interface Rows {
-  readonly users: readonly string[];
+  readonly users: readonly { readonly id: string; readonly tokens: number }[];
   readonly batches: readonly Batch[];
   readonly generations: readonly Generation[];
   readonly images: readonly Image[];
@@ -77,7 +77,7 @@ export async function readRows(databaseUrl: string): Promise<Rows> {
     const all = async <T>(sql: string) => (await client.query(sql)).rows as T[];
     const ids = async (sql: string) => (await all<{ id: string }>(sql)).map(({ id }) => id);
     return {
-      users: await ids('SELECT id FROM "User"'),
+      users: await all('SELECT id, tokens FROM "User"'),
       batches: await all(
         'SELECT id, kind, state, "ownerId", "interactionId", charged, "endedAt" FROM "Batch" ORDER BY id',
       ),

@@ -387,6 +387,9 @@ describe('a button', () => {
     const waiting = await db.batch.findFirstOrThrow({
       where: { ownerId: me.id, state: 'open', endedAt: null },
     });
+    // Its job comes a moment after the answer.
+    const card = await db.delivery.findFirstOrThrow({ where: { batchId: waiting.id } });
+    await expect.poll(async () => [...(await queues().ids('delivery'))]).toContain(card.id);
     const undelivered = await db.delivery.findFirstOrThrow({ where: { batchId } });
     await db.delivery.update({ where: { id: undelivered.id }, data: { state: 'undelivered' } });
     const folder = await db.faceFolder.create({

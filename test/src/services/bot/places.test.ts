@@ -74,11 +74,16 @@ describe('in a server that has the app without its bot', () => {
   });
 
   it('one that may take longer than the token is good for is told of so', async () => {
-    // Nothing was drawn yet: each picture is thought to take its time, and these wait.
+    // Each picture is thought to take its time, as the latest one did.
     const me = await local.as('member', 'lounge', 2);
-    const worker = { id: 'a-slow-worker', bundle: 'reference', bundleHash: 'weights' };
-    await db.worker.create({ data: { ...worker, msPerStep: 60_000 } });
-    const { content } = await me.type('imagine', { prompt: 'a portrait that waits', count: 4 });
-    expect(content).toMatch(/^Accepted .*can post for 15 minutes only.*`\/queue`/);
+    const like = { bundle: 'reference', width: 512, height: 640, face: false, batch: 1 };
+    await db.cost.create({ data: { ...like, msPerStep: 60_000 } });
+    let asked = 0;
+    const ask = async () =>
+      (await me.type('imagine', { prompt: `a portrait that waits ${++asked}` })).content;
+    // What was measured is read every few seconds.
+    await expect
+      .poll(ask, { timeout: 20_000 })
+      .toMatch(/^Accepted .*can post for 15 minutes only.*`\/queue`/);
   });
 });

@@ -207,8 +207,9 @@ describe('a picture that takes a minute', () => {
     async () => {
       const workers = [1, 2].map(() => workerProcess({ DATABASE_URL: line.url }));
       await Promise.all(workers.map(({ ready }) => ready));
-      const ids = [await ask(150), await ask(150)];
-      const before = await Promise.all(ids.map((id) => until(id, isDrawn)));
+      // One after the other: of two that wait one worker would make one turn.
+      const before: Awaited<ReturnType<typeof rowOf>>[] = [];
+      for (const _ of workers) before.push(await until(await ask(150), isDrawn));
       line.cut();
       await sleep(WORKER_LOST_MS + 2_000);
       line.mend();
