@@ -40,7 +40,7 @@ describe('openBatch', () => {
     onTestFinished(() => add.mockRestore());
     const { batch } = await openBatch(origin(), request([cell({ prompt: 'waits for nobody' })]));
     // One for workers and one for the courier. What comes while those are on their way waits for them.
-    expect(add.mock.calls.map(([kind]) => kind).sort()).toEqual(['delivery', 'generation']);
+    await expect.poll(() => add.mock.calls.map(([kind]) => kind).sort()).toEqual(['delivery', 'generation']);
     expect(await endBatch(batch.id, 'stopped')).toBe(true);
     expect(add).toHaveBeenCalledTimes(2);
   });
