@@ -7,7 +7,6 @@ import { z } from 'zod';
 import { isAlive } from '#src/backlog/fleet.ts';
 import { changed, newRow, together, type Wake, wakeCourier } from '#src/deliveries.ts';
 import {
-  again,
   ask,
   db,
   type Generation,
@@ -150,9 +149,8 @@ async function finishClear(
   const image = { ...columns, ...bytes, id: uuid(), key, storageKey };
   const done = { id, workerId, photoIds, copiedFrom, bundleHash, timings, image };
   const deliveries = [newRow('pictures'), newRow('manifest')];
-  const [row] = await again(() =>
-    ask<{ finished: unknown }>(Prisma.sql`
-      SELECT finish_generation(${JSON.stringify({ ...done, deliveries })}::jsonb) AS finished`),
+  const [row] = await ask<{ finished: unknown }>(
+    Prisma.sql`SELECT finish_generation(${JSON.stringify({ ...done, deliveries })}::jsonb) AS finished`,
   );
   const finished = Finished.parse(row?.finished ?? null);
   if (finished === null) return null;

@@ -45,12 +45,13 @@ export const db = new Proxy({} as PrismaClient, {
 
 /**
  * A statement of every picture's way, in a transaction of its own. Postgres keeps its plan with the connection, and nothing of it is
- * compiled here: it takes a third of what `db.$queryRaw` does. Rows are as `pg` reads them: a bigint is a string.
+ * compiled here: it takes a third of what `db.$queryRaw` does. Rows are as `pg` reads them: a bigint is a string. Done again where
+ * Postgres ended it to undo a deadlock, as `inTransaction` is.
  */
 export async function ask<T>({ text, values }: Prisma.Sql): Promise<T[]> {
   // Postgres cuts a name after 63 characters.
   const name = createHash('sha256').update(text).digest('base64url');
-  const { rows } = await connection().pool.query({ name, text, values });
+  const { rows } = await again(() => connection().pool.query({ name, text, values }));
   return rows as T[];
 }
 
@@ -75,8 +76,7 @@ export async function inTransaction<T>(work: (tx: Transaction) => Promise<T>): P
   return again(() => db.$transaction(work));
 }
 
-/** The same of a statement that is a transaction by itself. */
-export async function again<T>(work: () => Promise<T>): Promise<T> {
+async function again<T>(work: () => Promise<T>): Promise<T> {
   for (let tried = 1; ; tried++) {
     try {
       return await work();
