@@ -1,5 +1,6 @@
 /** Every command and everything that can be pressed. A list: an action without its handler does not compile. */
 import type { Action } from '#src/custom-ids.ts';
+import balance from './balance.ts';
 import type { MessageCommand, PressHandler, SlashCommand } from './command.ts';
 import { endingPresses } from './ending.ts';
 import faces from './faces.ts';
@@ -16,6 +17,7 @@ import set from './set.ts';
 import settings from './settings.ts';
 import sweep from './sweep.ts';
 import testFaceMecene from './test_face_mecene.ts';
+import tokens from './tokens.ts';
 import { usePresses } from './use-settings.ts';
 
 export const slashCommands = byName<SlashCommand>([
@@ -26,8 +28,10 @@ export const slashCommands = byName<SlashCommand>([
   testFaceMecene,
   sweep,
   queue,
+  balance,
   gallery,
   guild,
+  tokens,
   help,
 ]);
 

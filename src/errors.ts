@@ -79,6 +79,13 @@ const messages = {
       'That costs {price, plural, one {# token} other {# tokens}} and you have {balance, number}. Ask for fewer pictures, or use the tier `relax`; more tokens come every day.',
       d,
     ),
+  tokens_fewer: (d: { balance: number; amount: number }, say) =>
+    say('They have {balance, number}, so {amount, number} can’t be taken back. Nothing was changed.', d),
+  tokens_managers_only: (_: object, say) =>
+    say(
+      'Tokens are good on every server, so only the platform’s staff, and operators of servers that it trusts, may see and give those of others.',
+    ),
+  tokens_app: (_: object, say) => say('Apps draw nothing and have no tokens: choose a person.'),
   waiting_limit: (d: { waiting: number; max: number }, say) =>
     say(
       'You already have {waiting, plural, one {# picture} other {# pictures}} waiting, and {max} is the most. Wait for some, or cancel them with `/queue`.',
@@ -112,6 +119,11 @@ const messages = {
   plan_changed: (_: object, say) =>
     say(
       'This plan was changed or is already running, or is from before an update. Use the newest card, or give the command again.',
+    ),
+  plan_price: (d: { price: number; shown: number }, say) =>
+    say(
+      'Since this plan was shown its price went from {shown, number} to {price, plural, one {# token} other {# tokens}}. Nothing was charged: press Edit and send it again to see it with the new price.',
+      d,
     ),
   plan_production: ({ on }: { on: boolean }, say) =>
     on

@@ -45,6 +45,10 @@ BEGIN
     WHERE NOT EXISTS (SELECT 1 FROM "Image" i WHERE i.key = g->>'key' AND i."bundleHash" = weights AND i."deletedAt" IS NULL
       AND i.verdict = 'clear');
   price := coalesce(price, 0);
+  -- A picture that was free when the plan was shown may be gone since, and what others take may have been measured again.
+  IF price > (ask->>'atMost')::int THEN
+    RETURN jsonb_build_object('refused', 'plan_price', 'price', price, 'shown', (ask->>'atMost')::int);
+  END IF;
 
   -- Tokens of a new person, and of a new day.
   INSERT INTO "TokenEntry" (id, "userId", amount, reason, once)

@@ -1,11 +1,16 @@
 /** What pictures take of a GPU, learned from those that were drawn. The only file that writes Cost. */
 import { bundles } from '#config/bundles.ts';
+import { config } from '#config/env.ts';
 import { type Cost, db } from '#src/doors/db.ts';
 
-/** Steps and pixels of the picture that takes the `seconds` of config/bundles.yaml. */
-const USUAL = { steps: 40, pixels: 512 * 640 };
+/** The picture that takes the `seconds` of config/bundles.yaml, and costs the `tokens` of config/tiers.yaml. */
+const USUAL: ToDraw = { width: 512, height: 640, steps: 40, face: false };
 /** What a new measurement counts for, beside all before. */
 const NEWEST = 0.1;
+/** Pictures that were measured before prices go by it: the first ones also load what others find loaded. */
+const SURE = 8;
+/** A price follows what is measured once that is so many times more, or less. */
+const STEADY = 1.25;
 /** How long what was read counts as it is. ms */
 const KNOWN_MS = 5_000;
 
@@ -22,14 +27,37 @@ export interface ToDraw {
   readonly batch?: number;
 }
 
-let known: { readonly bundle: string; readonly at: number; readonly rows: readonly Cost[] } | undefined;
+/** bundle → its rows */
+const known = new Map<string, { readonly at: number; readonly rows: readonly Cost[] }>();
+
+async function rowsOf(bundle: string): Promise<readonly Cost[]> {
+  const had = known.get(bundle);
+  if (had && Date.now() <= had.at + KNOWN_MS) return had.rows;
+  const rows = await db.cost.findMany({ where: { bundle } });
+  known.set(bundle, { at: Date.now(), rows });
+  return rows;
+}
 
 /** GPU ms of one picture of a bundle, as what is like it took lately. */
 export async function costs(bundle: string): Promise<(picture: ToDraw) => number> {
-  if (!known || known.bundle !== bundle || Date.now() > known.at + KNOWN_MS)
-    known = { bundle, at: Date.now(), rows: await db.cost.findMany({ where: { bundle } }) };
-  const { rows } = known;
+  const rows = await rowsOf(bundle);
   return (picture) => picture.steps * msPerStep(rows, bundle, picture);
+}
+
+/**
+ * How many usual pictures of the default bundle one takes as much of a GPU as: what its price is in proportion to. By what is known
+ * for sure alone, so that a price that was shown is still the price a while later.
+ */
+export async function worths(bundle: string): Promise<(picture: ToDraw) => number> {
+  const [rows, usual] = await Promise.all([rowsOf(bundle), rowsOf(config.bundle)]);
+  const usualMs = USUAL.steps * msPerStep(steady(usual), config.bundle, USUAL);
+  return (picture) => (picture.steps * msPerStep(steady(rows), bundle, picture)) / usualMs;
+}
+
+function steady(rows: readonly Cost[]): Cost[] {
+  return rows.flatMap((row) =>
+    row.steadyMsPerStep === null ? [] : { ...row, msPerStep: row.steadyMsPerStep },
+  );
 }
 
 /** Of the same kind if there is one, else of the nearest size, in proportion to its pixels. */
@@ -44,7 +72,7 @@ function msPerStep(rows: readonly Cost[], bundle: string, picture: ToDraw): numb
   const [nearest] = [...rows].sort((a, b) => unlike(a) - unlike(b));
   if (nearest) return (nearest.msPerStep * pixels) / (nearest.width * nearest.height);
   const seconds = bundles.get(bundle)?.seconds ?? 10;
-  return (seconds * 1_000 * pixels) / (USUAL.steps * USUAL.pixels);
+  return (seconds * 1_000 * pixels) / (USUAL.steps * USUAL.width * USUAL.height);
 }
 
 /** Keeps what a picture took. @param ms GPU ms; of pictures drawn together, each one's part */
@@ -52,8 +80,12 @@ export async function learnCost(bundle: string, picture: ToDraw, ms: number): Pr
   const { width, height, steps, face, batch = 1 } = picture;
   if (!(steps > 0 && ms > 0)) return;
   await db.$executeRaw`
-    INSERT INTO "Cost" AS c (bundle, width, height, face, batch, "msPerStep")
-    VALUES (${bundle}, ${width}, ${height}, ${face}, ${batch}, ${ms / steps})
+    INSERT INTO "Cost" AS c (bundle, width, height, face, batch, pictures, "msPerStep")
+    VALUES (${bundle}, ${width}, ${height}, ${face}, ${batch}, 1, ${ms / steps})
     ON CONFLICT (bundle, width, height, face, batch) DO UPDATE SET
-      "msPerStep" = c."msPerStep" * ${1 - NEWEST} + excluded."msPerStep" * ${NEWEST}`;
+      pictures = c.pictures + 1,
+      "msPerStep" = c."msPerStep" * ${1 - NEWEST} + excluded."msPerStep" * ${NEWEST},
+      "steadyMsPerStep" = CASE WHEN c.pictures < ${SURE} THEN NULL
+        WHEN c."steadyMsPerStep" BETWEEN c."msPerStep" / ${STEADY} AND c."msPerStep" * ${STEADY} THEN c."steadyMsPerStep"
+        ELSE c."msPerStep" END`;
 }

@@ -44,26 +44,33 @@ export interface Opened {
   readonly place: Place;
 }
 
+/** A plan that was shown. */
+export interface ShownPlan {
+  readonly id: string;
+  /** what it was said to cost: more is not taken; null: that is not known */
+  readonly tokens: number | null;
+}
+
 /**
  * Accepts a batch. One interaction delivered twice is accepted once.
  *
- * @param plannedId the plan that was shown and now runs
+ * @param plan the one that now runs
  * @throws {UserError} `batch_limit`, `waiting_limit`, `tier_full`, `tokens_short`, `blocked_until`, `folder_empty`,
- *                     `lora_unknown`, `plan_changed`
+ *                     `lora_unknown`, `plan_changed`, `plan_price`
  */
 export function openBatch(
   origin: Origin,
   request: BatchRequest,
-  plannedId: string | null = null,
+  plan: ShownPlan | null = null,
 ): Promise<Opened> {
   const { kind, tier, cells } = request;
-  return span('accept', { kind, tier, pictures: cells.length }, () => open(origin, request, plannedId));
+  return span('accept', { kind, tier, pictures: cells.length }, () => open(origin, request, plan));
 }
 
-async function open(origin: Origin, request: BatchRequest, plannedId: string | null): Promise<Opened> {
+async function open(origin: Origin, request: BatchRequest, plan: ShownPlan | null): Promise<Opened> {
   const cells = await priceCells(request.cells, request.tier);
   await mustFit(config.bundle, request.tier, origin.actor.id);
-  const batch = await accept(origin, request, cells, plannedId);
+  const batch = await accept(origin, request, cells, plan);
   const { id: batchId, charged } = batch;
   note({ batchId });
   log.info({ batchId, charged, pictures: cells.length }, 'accepted');
@@ -83,6 +90,7 @@ const Accepted = z.union([
   z.object({ refused: z.literal('blocked_until'), until: z.coerce.date() }),
   z.object({ refused: z.literal('waiting_limit'), waiting: z.number() }),
   z.object({ refused: z.literal('tokens_short'), balance: z.number(), price: z.number() }),
+  z.object({ refused: z.literal('plan_price'), price: z.number(), shown: z.number() }),
   z.object({ refused: z.enum(['gone', 'plan_changed']) }),
   z.object({ batch: BatchRow, again: z.literal(true) }),
   z.object({ batch: BatchRow, waiting: z.array(z.string()) }),
@@ -93,7 +101,7 @@ async function accept(
   { actor, interactionId, channelId, channelLocale, botInside, token, tokenExpiresAt }: Origin,
   request: BatchRequest,
   cells: readonly PricedCell[],
-  plannedId: string | null,
+  plan: ShownPlan | null,
 ): Promise<Batch> {
   const { kind, title, tier, production, asked } = request;
   const byToken = botInside ? {} : { token, tokenExpiresAt };
@@ -110,8 +118,9 @@ async function accept(
     grants: tokenGrants,
     waitingMax: limits.waiting,
     bundle: config.bundle,
-    plannedId,
-    planHash: plannedId ? planHash(request) : null,
+    plannedId: plan?.id ?? null,
+    planHash: plan ? planHash(request) : null,
+    atMost: plan?.tokens ?? null,
     batch: { ...batch, id: uuid(), locale: channelLocale, config: { asked }, traceparent: traceparent() },
     faceFolderIds: [...new Set(cells.flatMap(({ faceFolderId }) => faceFolderId ?? []))],
     generations: cells.map((cell, index) => ({ ...cell, id: uuid(), index })),
@@ -138,6 +147,8 @@ function refusal(said: Extract<z.output<typeof Accepted>, { refused: string }>):
       return new UserError('waiting_limit', { waiting: said.waiting, max: limits.waiting });
     case 'tokens_short':
       return new UserError('tokens_short', { price: said.price, balance: said.balance });
+    case 'plan_price':
+      return new UserError('plan_price', { price: said.price, shown: said.shown });
     default:
       return new UserError(said.refused, {});
   }

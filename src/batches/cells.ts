@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import { limits, tiers } from '#config/tiers.ts';
-import { costs } from '#src/backlog/costs.ts';
+import { costs, worths } from '#src/backlog/costs.ts';
 import { bundleHashNow } from '#src/backlog/fleet.ts';
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { requireLoras } from '#src/bundles/offered-loras.ts';
@@ -113,13 +113,17 @@ export function changesPixels(name: string): boolean {
   return name !== 'seed' && parameters.get(name)?.pixels !== false;
 }
 
-/** Tokens for one picture: the tier's price at 40 steps in all and the bundle's portrait size, in proportion, at least 1. */
-export function priceOf(cell: Cell, tierName: string): number {
+/**
+ * Tokens for one picture.
+ *
+ * @param worth GPU time that it takes, as a share of the usual picture's
+ * @throws {UserError} `parameter_choice`
+ */
+export function priceOf(worth: number, tierName: string): number {
   const tier = tiers.get(tierName);
   if (!tier)
     throw new UserError('parameter_choice', { name: 'tier', choices: [...tiers.keys()], got: tierName });
-  const { width, height } = sizeOf(cell.parameters);
-  return Math.max(1, Math.round((tier.tokens * (stepsOf(cell) / 40) * (width * height)) / (512 * 640)));
+  return Math.max(1, Math.round(tier.tokens * worth));
 }
 
 /**
@@ -143,17 +147,22 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     const key = cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null);
     if (!keyed.has(key)) keyed.set(key, cell);
   }
-  const costOf = await costs(config.bundle);
-  return [...keyed].map(([key, cell]) => ({
-    ...cell,
-    key,
-    ...sizeOf(cell.parameters),
-    steps: stepsOf(cell),
-    costMs: costOf({ ...sizeOf(cell.parameters), steps: stepsOf(cell), face: cell.faceFolderId !== null }),
-    loras: sayLoras(parseLoras(String(cell.parameters.lora ?? ''))),
-    shape: shapeOf(cell),
-    price: priceOf(cell, tier),
-  }));
+  const [costOf, worthOf] = await Promise.all([costs(config.bundle), worths(config.bundle)]);
+  return [...keyed].map(([key, cell]) => {
+    const toDraw = { ...sizeOf(cell.parameters), steps: stepsOf(cell), face: cell.faceFolderId !== null };
+    const { width, height, steps } = toDraw;
+    return {
+      ...cell,
+      key,
+      width,
+      height,
+      steps,
+      costMs: costOf(toDraw),
+      loras: sayLoras(parseLoras(String(cell.parameters.lora ?? ''))),
+      shape: shapeOf(cell),
+      price: priceOf(worthOf(toDraw), tier),
+    };
+  });
 }
 
 /** Those of the keys whose pictures are there, drawn with the weights that workers have now: they are free. */

@@ -46,18 +46,19 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
   const shownCells = cells.map(
     ({ key, width, height, steps, costMs, loras, shape, price, ...cell }): Cell => cell,
   );
+  const before = await drawnBefore(cells.map(({ key }) => key));
+  const toDraw = cells.filter(({ key }) => !before.has(key));
+  const tokens = toDraw.reduce((sum, { price }) => sum + price, 0);
   const batch = await createBatch(db, origin, request, {
     state: 'planned',
     planHash: planHash({ ...request, cells: shownCells }),
-    config: { asked: request.asked, cells: shownCells as unknown as Prisma.InputJsonArray },
+    config: { asked: request.asked, cells: shownCells as unknown as Prisma.InputJsonArray, tokens },
   }).catch(async (error: unknown) => {
     // The same interaction, delivered twice: both show the plan that was stored first.
     const first = isDuplicate(error) ? await batchOf(origin.interactionId) : null;
     if (!first) throw error;
     return first;
   });
-  const before = await drawnBefore(cells.map(({ key }) => key));
-  const toDraw = cells.filter(({ key }) => !before.has(key));
   const { readyMs } = await forecastOf({
     userId: origin.actor.id,
     tier: request.tier,
@@ -70,7 +71,7 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     pictures: cells.length,
     equal: request.cells.length - cells.length,
     reused: cells.length - toDraw.length,
-    tokens: toDraw.reduce((sum, { price }) => sum + price, 0),
+    tokens,
     balance: await db.$transaction((tx) => balanceOf(tx, origin.actor.id)),
     minutes: readyMs / 60_000,
   };
@@ -87,7 +88,12 @@ const StoredCell = z.object({
   ideaId: z.string().nullable(),
   coordinates: z.record(z.string(), z.string()),
 });
-const StoredPlan = z.object({ asked: z.record(z.string(), z.json()), cells: z.array(StoredCell) });
+const StoredPlan = z.object({
+  asked: z.record(z.string(), z.json()),
+  cells: z.array(StoredCell),
+  /** its price, as it was shown; plans of before have none */
+  tokens: z.number().nullable().default(null),
+});
 
 /** The plan as stored: to run it, or to edit it. @throws {UserError} `gone`, `not_yours`, `plan_changed` */
 export async function storedPlan(actor: Actor, batchId: string) {
@@ -111,12 +117,12 @@ export async function openPlanned(
   hash: string,
   production: boolean,
 ): Promise<Opened> {
-  const { batch, asked, cells } = await storedPlan(origin.actor, batchId);
+  const { batch, asked, cells, tokens } = await storedPlan(origin.actor, batchId);
   if (shown(batch) !== hash) throw new UserError('plan_changed', {});
   if (batch.production !== production) throw new UserError('plan_production', { on: production });
   const { kind, title, tier } = batch;
   const request = { kind, title, asked: asked as Prisma.InputJsonObject, cells, tier, production };
-  return openBatch(origin, request, batchId);
+  return openBatch(origin, request, { id: batchId, tokens });
 }
 
 /** Throws a plan away, as Cancel and an edited plan do. @throws {UserError} as `storedPlan` */

@@ -100,6 +100,23 @@ export async function mustOperate(actor: Actor, botInside: boolean): Promise<str
   return actor.guildId;
 }
 
+/**
+ * Tokens are good everywhere, so they are given by staff, and by operators of the platform's own guild and of guilds that it trusts:
+ * never by whoever adds the bot to a server.
+ *
+ * @throws {UserError} `tokens_managers_only`
+ */
+export async function mustManageTokens({
+  actor,
+  botInside,
+}: Pick<Origin, 'actor' | 'botInside'>): Promise<void> {
+  const { ids, guildId: ours, trustedGuilds } = config.staff;
+  if (ids.includes(actor.id)) return;
+  const { guildId } = actor;
+  const isTrusted = guildId !== null && botInside && (guildId === ours || trustedGuilds.includes(guildId));
+  if (!isTrusted || !(await isOperator(actor))) throw new UserError('tokens_managers_only', {});
+}
+
 /** @returns the guild that they administer. @throws {UserError} `administrators_only` */
 export function mustAdminister({ guildId, managesGuild }: Actor): string {
   if (!guildId || !managesGuild) throw new UserError('administrators_only', {});

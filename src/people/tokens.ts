@@ -4,8 +4,12 @@
  * `accept_batch` alone (prisma/functions).
  */
 import { tokenGrants } from '#config/tiers.ts';
-import { db, type Transaction } from '#src/doors/db.ts';
-import { type Actor, admitUser } from './people.ts';
+import { audit } from '#src/audit.ts';
+import { db, inTransaction, type TokenReason, type Transaction } from '#src/doors/db.ts';
+import { metrics } from '#src/doors/metrics.ts';
+import { UserError } from '#src/errors.ts';
+import { type Actor, admitUser, knowUser, type Origin } from './people.ts';
+import { mustManageTokens } from './rights.ts';
 
 /** What somebody can spend now, with the welcome and today's grant. @throws {UserError} `blocked_until` */
 export async function tokensLeft(actor: Actor): Promise<number> {
@@ -43,4 +47,80 @@ export async function refund(
       })),
     skipDuplicates: true,
   });
+}
+
+/** Of an operator at once. */
+export const GRANT_MAX = 100_000;
+
+/**
+ * Gives somebody tokens, or with a negative amount takes some back: once for an interaction, however often it is delivered.
+ *
+ * @param note why, for the audit log
+ * @returns what they have then
+ * @throws {UserError} `tokens_managers_only`, `tokens_fewer` when they have less than is to be taken back
+ */
+export async function grantTokens(
+  origin: Origin,
+  userId: string,
+  amount: number,
+  note: string | null,
+): Promise<number> {
+  const { actor, interactionId } = origin;
+  await mustManageTokens(origin);
+  return inTransaction(async (tx) => {
+    const tokens = await knowUser(tx, userId);
+    const once = `given:${interactionId}`;
+    if (await tx.tokenEntry.findUnique({ where: { userId_once: { userId, once } } })) return tokens;
+    if (tokens + amount < 0) throw new UserError('tokens_fewer', { balance: tokens, amount: -amount });
+    await tx.tokenEntry.create({ data: { userId, amount, reason: 'grant', once } });
+    const { id: actorId, guildId } = actor;
+    await audit(tx, {
+      actorId,
+      action: 'tokens.grant',
+      subject: `user:${userId}`,
+      guildId,
+      before: { tokens },
+      after: { tokens: tokens + amount, note },
+    });
+    metrics.tokens({ reason: 'grant' }, Math.max(0, amount));
+    return tokens + amount;
+  });
+}
+
+/** What came and went at once: all that a batch's pictures gave back is one. */
+export interface TokenLine {
+  readonly amount: number;
+  readonly reason: TokenReason;
+  /** `welcome`, `day:2026-11-20`, `given:<interaction>` … */
+  readonly once: string;
+  /** of the batch, where it is still there */
+  readonly title: string | null;
+  readonly guildId: string | null;
+  readonly at: Date;
+}
+
+/** Entries that a history is made of: a sweep that was cancelled has some hundreds. */
+const ENTRIES_READ = 1_000;
+
+/** Newest first. */
+export async function tokenLines(userId: string, max: number): Promise<TokenLine[]> {
+  return db.$queryRaw<TokenLine[]>`
+    SELECT l.*, b.title, b."guildId" FROM (
+      SELECT sum(amount)::int AS amount, reason, "batchId", min(once) AS once, max("createdAt") AS at
+      FROM (SELECT * FROM "TokenEntry" WHERE "userId" = ${userId} ORDER BY "createdAt" DESC LIMIT ${ENTRIES_READ}) e
+      GROUP BY reason, "batchId", CASE WHEN "batchId" IS NULL THEN id END
+      ORDER BY at DESC LIMIT ${max}) l
+    LEFT JOIN "Batch" b ON b.id = l."batchId"
+    ORDER BY l.at DESC`;
+}
+
+/** Somebody else's tokens. @throws {UserError} `tokens_managers_only` */
+export async function tokensOf(
+  origin: Origin,
+  userId: string,
+  max: number,
+): Promise<{ tokens: number; lines: TokenLine[] }> {
+  await mustManageTokens(origin);
+  const user = await db.user.findUnique({ where: { id: userId }, select: { tokens: true } });
+  return { tokens: user?.tokens ?? 0, lines: await tokenLines(userId, max) };
 }

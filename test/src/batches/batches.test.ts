@@ -140,6 +140,23 @@ describe('plans', () => {
     });
   });
 
+  it('take no more than they were said to cost', async () => {
+    const me = origin();
+    const plan = await planBatch(me, request([cell()], { kind: 'sweep' }));
+    const { config } = await db.batch.findUniqueOrThrow({ where: { id: plan.batchId } });
+    // As if its picture had been there to be copied when it was shown.
+    await db.batch.update({
+      where: { id: plan.batchId },
+      data: { config: { ...(config as object), tokens: 0 } },
+    });
+    await expect(openPlanned(me, plan.batchId, plan.hash, false)).rejects.toMatchObject({
+      code: 'plan_price',
+      userMessage: expect.stringMatching(/went from 0 to 1 token\./),
+    });
+    expect(await db.generation.count({ where: { batchId: plan.batchId } })).toBe(0);
+    expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(0);
+  });
+
   it('leave out a cell that stands twice, and say so', async () => {
     const me = origin();
     const plan = await planBatch(me, request([cell(), cell(), cell({ seed: 2 })], { kind: 'sweep' }));

@@ -851,6 +851,53 @@ describe('a picture’s buttons', () => {
   });
 });
 
+describe('/balance and /tokens', () => {
+  it('show what there is, what it buys, and where it went', async () => {
+    const me = await local.as('other', 'portraits', 1);
+    await me.type('imagine', { prompt: 'portrait of a banker', count: 2, tier: 'turbo' });
+    const { id, charged } = await latestBatch(me.id);
+    await me.type('queue', { cancel: id });
+    const { content } = await me.type('balance');
+    const { tokens } = await db.user.findUniqueOrThrow({ where: { id: me.id } });
+    expect(content).toMatch(
+      new RegExp(
+        `^You have \\*\\*${tokens} tokens\\*\\*\\.\\nUp to 100 more come <t:\\d+:R>, until you have 2,000\\.\\nThe usual picture: \`turbo\` 4 · \`fast\` 2 · \`relax\` 1\\.`,
+      ),
+    );
+    expect(content).toMatch(
+      new RegExp(
+        `\\+${charged}\\*\\* Not drawn, given back: \`2 pictures\`, <t:\\d+:R>\\n- \\*\\*−${charged}\\*\\* \`2 pictures\``,
+      ),
+    );
+    expect(content).toMatch(/\+500\*\* Welcome/);
+  });
+
+  it('of others are seen and given by those whom the platform trusts', async () => {
+    const other = await local.as('other', 'portraits', 1);
+    const before = (await db.user.findUniqueOrThrow({ where: { id: other.id } })).tokens;
+    const operator = await local.as('operator');
+    const grant = { person: other.id, amount: 25, note: 'for a poster' };
+    expect((await operator.type('tokens grant', grant)).content).toBe(
+      `<@${other.id}> got 25 tokens and has ${before + 25} now.`,
+    );
+    expect((await operator.type('tokens grant', { ...grant, amount: -25 })).content).toBe(
+      `25 tokens were taken back: <@${other.id}> has ${before} now.`,
+    );
+    const history = (await operator.type('tokens history', { person: other.id })).content;
+    expect(history).toMatch(/−25\*\* By an operator, .*\n- \*\*\+25\*\* By an operator/);
+    // It was asked for in another guild.
+    expect(history).toMatch(/− ?\d+\*\* Pictures,/);
+    expect(history).not.toMatch(/2 pictures/);
+    expect((await member().then((me) => me.type('tokens grant', grant))).content).toMatch(
+      /only the platform’s staff/,
+    );
+    expect((await operator.type('tokens grant', { ...grant, amount: 0 })).content).toMatch(/amount/);
+    const app = { ...grant, person: '1100000000000000001' };
+    expect((await operator.type('tokens grant', app)).content).toMatch(/Apps draw nothing/);
+    expect((await db.user.findUniqueOrThrow({ where: { id: other.id } })).tokens).toBe(before);
+  });
+});
+
 describe('/queue, Stop, Cancel and Rerun', () => {
   it('shows what waits, and cancels it with its tokens back', async () => {
     const me = await local.as('moderator');
