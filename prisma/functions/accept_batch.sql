@@ -7,6 +7,7 @@ DECLARE
   me CONSTANT text := ask->>'userId';
   price int;
   weights text;
+  drawn text[];
   batch "Batch";
   wanted CONSTANT int := jsonb_array_length(ask->'generations');
   person "User";
@@ -15,7 +16,7 @@ DECLARE
   waiting text[];
 BEGIN
   -- Equal pictures that wait or are drawn can't end before those that wait for them are there.
-  PERFORM 1 FROM "Generation" WHERE key IN (SELECT g->>'key' FROM jsonb_array_elements(ask->'generations') g)
+  PERFORM 1 FROM "Generation" WHERE key = ANY(ARRAY(SELECT g->>'key' FROM jsonb_array_elements(ask->'generations') g))
     AND state IN ('queued', 'running') AND "twinId" IS NULL ORDER BY id FOR SHARE;
 
   INSERT INTO "User" (id, locale) VALUES (me, ask->>'locale')
@@ -34,17 +35,18 @@ BEGIN
   END IF;
 
   IF (SELECT count(DISTINCT "folderId") FROM (SELECT "folderId" FROM "FacePhoto" WHERE state = 'accepted'
-      AND "folderId" IN (SELECT jsonb_array_elements_text(ask->'faceFolderIds')) FOR SHARE) usable)
+      AND "folderId" = ANY(ARRAY(SELECT jsonb_array_elements_text(ask->'faceFolderIds'))) FOR SHARE) usable)
       < jsonb_array_length(ask->'faceFolderIds') THEN
     RETURN jsonb_build_object('refused', 'gone');
   END IF;
 
   -- What was drawn before, with the weights that workers have now, is free.
   SELECT "bundleHash" INTO weights FROM "Worker" WHERE bundle = ask->>'bundle' ORDER BY "seenAt" DESC LIMIT 1;
-  SELECT sum((g->>'price')::int) INTO price FROM jsonb_array_elements(ask->'generations') g
-    WHERE NOT EXISTS (SELECT 1 FROM "Image" i WHERE i.key = g->>'key' AND i."bundleHash" = weights AND i."deletedAt" IS NULL
-      AND i.verdict = 'clear');
-  price := coalesce(price, 0);
+  -- Key by key: Postgres knows not how few they are, and would rather read all pictures there are.
+  drawn := ARRAY(SELECT i.key FROM jsonb_array_elements(ask->'generations') g, LATERAL (SELECT i.key FROM "Image" i
+    WHERE i.key = g->>'key' AND i."bundleHash" = weights AND i."deletedAt" IS NULL AND i.verdict = 'clear' LIMIT 1) i);
+  SELECT coalesce(sum((g->>'price')::int), 0) INTO price FROM jsonb_array_elements(ask->'generations') g
+    WHERE g->>'key' <> ALL(drawn);
   -- A picture that was free when the plan was shown may be gone since, and what others take may have been measured again.
   IF price > (ask->>'atMost')::int THEN
     RETURN jsonb_build_object('refused', 'plan_price', 'price', price, 'shown', (ask->>'atMost')::int);
@@ -88,8 +90,7 @@ BEGIN
       shape, "faceFolderId", "faceId", "ideaId", coordinates, key, price, "twinId")
     SELECT g.id, batch.id, g.index, me, ask->'batch'->>'tier', ask->>'bundle', g.prompt, g.parameters, g.seed, g.width, g.height, g.steps,
       g."costMs", g.loras, g.shape, g."faceFolderId", g."faceFolderId", g."ideaId", g.coordinates, g.key,
-      CASE WHEN EXISTS (SELECT 1 FROM "Image" i WHERE i.key = g.key AND i."bundleHash" = weights AND i."deletedAt" IS NULL
-        AND i.verdict = 'clear') THEN 0 ELSE g.price END,
+      CASE WHEN g.key = ANY(drawn) THEN 0 ELSE g.price END,
       (SELECT twin.id FROM "Generation" twin WHERE twin.key = g.key AND twin.state IN ('queued', 'running') AND twin."twinId" IS NULL
         ORDER BY twin.id LIMIT 1)
     FROM jsonb_to_recordset(ask->'generations') AS g(id text, index int, prompt text, parameters jsonb, seed bigint, width int, height int,

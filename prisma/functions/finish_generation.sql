@@ -9,7 +9,7 @@ DECLARE
   woken text[];
 BEGIN
   IF (SELECT count(*) FROM (SELECT 1 FROM "FacePhoto" WHERE state = 'accepted'
-      AND id IN (SELECT jsonb_array_elements_text(done->'photoIds')) FOR SHARE) usable)
+      AND id = ANY(ARRAY(SELECT jsonb_array_elements_text(done->'photoIds'))) FOR SHARE) usable)
       < jsonb_array_length(done->'photoIds') THEN
     RETURN jsonb_build_object('refused', 'consent_withdrawn');
   END IF;

@@ -1,7 +1,7 @@
 /** What the web service tells of all services together: read off rows, by indexes alone, and seldom. */
+
 import pg from 'pg';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { config } from '#config/env.ts';
 import { waitingNow } from '#src/backlog/flows.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { changed, countDue } from '#src/deliveries.ts';
@@ -11,6 +11,7 @@ import { countMissing } from '#src/generations/images.ts';
 import { tellGauges } from '#src/services/web/gauges.ts';
 import { readScrape } from '#test/support/prometheus.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { listen, plannedScans } from '#test/support/statements.ts';
 import { makePicture } from './pictures.ts';
 
 let stop = () => {};
@@ -134,28 +135,9 @@ it('no statement of theirs reads a table from end to end, however much there was
     SELECT 'i' || n, 'g' || n, 'k' || n, 'h', 's' || n, '', 64, 64, 1, '', 'clear' FROM generate_series(1, 20000) n`;
   await db.$executeRaw`ANALYZE`;
 
-  const heard: { text: string; values: unknown[] }[] = [];
-  const { query } = pg.Client.prototype;
-  const spy = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
-    this: pg.Client,
-    ...args: unknown[]
-  ) {
-    const [asked] = args as [string | { text: string; values?: unknown[] }];
-    if (typeof asked !== 'string') heard.push({ text: asked.text, values: [...(asked.values ?? [])] });
-    return Reflect.apply(query, this, args);
-  });
+  const heard = listen();
   await Promise.all([waitingNow(), countDue(), countMissing()]);
-  spy.mockRestore();
   expect(heard).toHaveLength(3);
 
-  const client = new pg.Client({ connectionString: config.databaseUrl });
-  await client.connect();
-  try {
-    for (const { text, values } of heard) {
-      const { rows } = await client.query(`EXPLAIN ${text}`, values);
-      expect(JSON.stringify(rows, null, 1)).not.toContain('Seq Scan');
-    }
-  } finally {
-    await client.end();
-  }
+  expect(await plannedScans(heard)).toEqual([]);
 });
