@@ -7,6 +7,7 @@ import { courier } from './courier.ts';
 import { easel } from './easel.ts';
 import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
+import { order } from './order.ts';
 import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
 import { accept, lifecycle } from './rows.ts';
@@ -22,6 +23,7 @@ const benches: Readonly<Record<string, Bench>> = {
   start,
   words,
   fairness,
+  order,
   courier,
   accept,
   lifecycle,
