@@ -8,6 +8,7 @@ import { easel } from './easel.ts';
 import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
 import { order } from './order.ts';
+import { overhead } from './overhead/overhead.ts';
 import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
 import { accept, lifecycle } from './rows.ts';
@@ -24,6 +25,7 @@ const benches: Readonly<Record<string, Bench>> = {
   words,
   fairness,
   order,
+  overhead,
   courier,
   accept,
   lifecycle,

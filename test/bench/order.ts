@@ -75,7 +75,9 @@ async function answerOf(child: ChildProcess): Promise<Taken> {
   const listening = new AbortController();
   const { signal } = listening;
   try {
-    const ended = once(child, 'exit', { signal }).then(() => Promise.reject(new Error('a measured process ended')));
+    const ended = once(child, 'exit', { signal }).then(() =>
+      Promise.reject(new Error('a measured process ended')),
+    );
     const [answer] = (await Promise.race([once(child, 'message', { signal }), ended])) as [Taken];
     return answer;
   } finally {
