@@ -19,8 +19,11 @@ BEGIN
   PERFORM 1 FROM "Generation" WHERE key = ANY(ARRAY(SELECT g->>'key' FROM jsonb_array_elements(ask->'generations') g))
     AND state IN ('queued', 'running') AND "twinId" IS NULL ORDER BY id FOR SHARE;
 
-  INSERT INTO "User" (id, locale) VALUES (me, ask->>'locale')
-    ON CONFLICT (id) DO UPDATE SET locale = excluded.locale RETURNING * INTO person;
+  SELECT * INTO person FROM "User" WHERE id = me FOR NO KEY UPDATE;
+  IF NOT FOUND OR person.locale <> ask->>'locale' THEN
+    INSERT INTO "User" (id, locale) VALUES (me, ask->>'locale')
+      ON CONFLICT (id) DO UPDATE SET locale = excluded.locale RETURNING * INTO person;
+  END IF;
   IF person."blockedUntil" > now() THEN
     RETURN jsonb_build_object('refused', 'blocked_until', 'until', person."blockedUntil");
   END IF;
@@ -34,9 +37,10 @@ BEGIN
     RETURN jsonb_build_object('refused', 'waiting_limit', 'waiting', going);
   END IF;
 
-  IF (SELECT count(DISTINCT "folderId") FROM (SELECT "folderId" FROM "FacePhoto" WHERE state = 'accepted'
-      AND "folderId" = ANY(ARRAY(SELECT jsonb_array_elements_text(ask->'faceFolderIds'))) FOR SHARE) usable)
-      < jsonb_array_length(ask->'faceFolderIds') THEN
+  IF jsonb_array_length(ask->'faceFolderIds') > 0
+      AND (SELECT count(DISTINCT "folderId") FROM (SELECT "folderId" FROM "FacePhoto" WHERE state = 'accepted'
+        AND "folderId" = ANY(ARRAY(SELECT jsonb_array_elements_text(ask->'faceFolderIds'))) FOR SHARE) usable)
+        < jsonb_array_length(ask->'faceFolderIds') THEN
     RETURN jsonb_build_object('refused', 'gone');
   END IF;
 
@@ -53,14 +57,17 @@ BEGIN
   END IF;
 
   -- Tokens of a new person, and of a new day.
-  INSERT INTO "TokenEntry" (id, "userId", amount, reason, once)
-    VALUES (gen_random_uuid(), me, (ask->'grants'->>'welcome')::int, 'grant', 'welcome') ON CONFLICT DO NOTHING;
-  SELECT least((ask->'grants'->>'daily')::int, (ask->'grants'->>'max')::int - tokens) INTO allowance FROM "User" WHERE id = me;
+  IF NOT EXISTS (SELECT 1 FROM "TokenEntry" WHERE "userId" = me AND once = 'welcome') THEN
+    INSERT INTO "TokenEntry" (id, "userId", amount, reason, once)
+      VALUES (gen_random_uuid(), me, (ask->'grants'->>'welcome')::int, 'grant', 'welcome') ON CONFLICT DO NOTHING;
+    SELECT tokens INTO person.tokens FROM "User" WHERE id = me;
+  END IF;
+  allowance := least((ask->'grants'->>'daily')::int, (ask->'grants'->>'max')::int - person.tokens);
   IF allowance > 0 THEN
     INSERT INTO "TokenEntry" (id, "userId", amount, reason, once)
       VALUES (gen_random_uuid(), me, allowance, 'grant', 'day:' || (ask->>'day')) ON CONFLICT DO NOTHING;
+    SELECT tokens INTO person.tokens FROM "User" WHERE id = me;
   END IF;
-  SELECT * INTO person FROM "User" WHERE id = me;
   IF person.tokens < price THEN
     RETURN jsonb_build_object('refused', 'tokens_short', 'balance', person.tokens, 'price', price);
   END IF;
