@@ -10,14 +10,23 @@ import { audit } from './audit.ts';
 import { addDelivery, changed, releaseReviews, together, type Wake } from './deliveries.ts';
 import { db, type GuildSettings, type Transaction } from './doors/db.ts';
 import { UserError } from './errors.ts';
+import { dropPreviews } from './generations/previews.ts';
 import { type ChannelView, sayRoles, strangersIn } from './moderation/privacy.ts';
 import type { Actor } from './people/people.ts';
 import { mustAdminister } from './people/rights.ts';
 import { type Say, sayIn } from './say.ts';
 
-export type GuildChoice = Pick<GuildSettings, 'reviewChannelId' | 'operatorRoleIds' | 'moderatorRoleIds'>;
+export type GuildChoice = Pick<
+  GuildSettings,
+  'reviewChannelId' | 'operatorRoleIds' | 'moderatorRoleIds' | 'previews'
+>;
 
-const NONE: GuildChoice = { reviewChannelId: null, operatorRoleIds: [], moderatorRoleIds: [] };
+const NONE: GuildChoice = {
+  reviewChannelId: null,
+  operatorRoleIds: [],
+  moderatorRoleIds: [],
+  previews: true,
+};
 
 export async function guildSettings(guildId: string): Promise<GuildSettings | null> {
   return db.guildSettings.findUnique({ where: { id: guildId } });
@@ -108,10 +117,20 @@ async function set(actor: Actor, change: Partial<Omit<GuildSettings, 'id' | 'upd
       before: before && choiceOf(before),
       after: choiceOf(after),
     });
-    return { settings: after, wake: change.reviewChannelId ? await chosen(tx, guildId) : null };
+    const wakes = [
+      ...(change.reviewChannelId ? [await chosen(tx, guildId)] : []),
+      ...(change.previews === false ? [await hidePreviews(tx, guildId)] : []),
+    ];
+    return { settings: after, wake: together(...wakes) };
   });
-  wake?.();
+  wake();
   return settings;
+}
+
+/** What is being drawn here is not seen any more before it is done. */
+async function hidePreviews(tx: Transaction, guildId: string): Promise<Wake> {
+  const batchIds = await dropPreviews(tx, guildId);
+  return changed(tx, { batchId: { in: batchIds }, kind: { in: ['card', 'status'] } });
 }
 
 /** Flagged pictures wait for a review channel: now they may have one, and cards say so. */
@@ -153,6 +172,7 @@ export async function giveUpReviewChannel(
   return wake !== null;
 }
 
-function choiceOf({ reviewChannelId, operatorRoleIds, moderatorRoleIds }: GuildChoice): GuildChoice {
-  return { reviewChannelId, operatorRoleIds, moderatorRoleIds };
+function choiceOf(settings: GuildChoice): GuildChoice {
+  const { reviewChannelId, operatorRoleIds, moderatorRoleIds, previews } = settings;
+  return { reviewChannelId, operatorRoleIds, moderatorRoleIds, previews };
 }

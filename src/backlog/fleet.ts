@@ -18,6 +18,10 @@ export interface WorkerState {
   readonly loras: readonly string[];
   /** why it takes no pictures for now; null: it takes them */
   readonly aside: Aside | null;
+  /** what a denoising step of a picture took in its last turn; null: it has drawn nothing yet */
+  readonly msPerStep?: number | null;
+  /** main memory that its process has, MiB */
+  readonly memoryMib?: number;
 }
 
 export type Aside = 'storage_full';
@@ -48,8 +52,8 @@ export async function leaveFleet(id: string): Promise<void> {
   await db.worker.deleteMany({ where: { id } });
 }
 
-function columns({ sessions, loras, aside }: WorkerState) {
-  return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], aside };
+function columns({ sessions, loras, ...state }: WorkerState) {
+  return { sessions: [...sessions] as Prisma.InputJsonArray, loras: [...loras], ...state };
 }
 
 /** The workers alive, sorted by bundle and then by age, oldest first. @param bundle all bundles when left out */

@@ -18,6 +18,7 @@ import { metrics } from '#src/doors/metrics.ts';
 import { queues } from '#src/doors/queue.ts';
 import { inTrace, pastSpan } from '#src/doors/traces.ts';
 import type { Failure } from '#src/errors.ts';
+import { keepPreviews, type PreviewBytes } from './previews.ts';
 
 /** How often a generation is tried before it fails as `internal`. */
 export const MAX_ATTEMPTS = 3;
@@ -26,7 +27,10 @@ export const MAX_TAKEN = 6;
 
 /** A generation that a worker has, with what it has to know of its batch. */
 export type Drawing = Generation & {
-  readonly batch: Pick<Batch, 'guildId' | 'botInside' | 'production' | 'createdAt' | 'traceparent'>;
+  readonly batch: Pick<Batch, 'guildId' | 'botInside' | 'production' | 'createdAt' | 'traceparent'> & {
+    /** whether it may be seen while it is drawn */
+    readonly previews: boolean;
+  };
 };
 
 /** No columns of a generation where none was taken. */
@@ -78,9 +82,10 @@ export async function takeTurn(
       RETURNING *),
     flows AS (${giveFlows(bundle, given, taken)}),
     shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM taken`)})
-    SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt", b.traceparent,
+    SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt", b.traceparent, coalesce(s.previews, true) AS previews,
       (SELECT count(*)::int FROM clock) AS moved, (SELECT array_agg(id) FROM shown) AS shown
-    FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"`);
+    FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"
+      LEFT JOIN "GuildSettings" s ON s.id = b."guildId"`);
   const [first] = rows;
   if (!first?.moved) return null;
   wakeCourier(first.shown ?? []);
@@ -93,11 +98,12 @@ export async function takeTurn(
       production,
       createdAt,
       traceparent,
+      previews,
       ...generation
     } = row;
     if (generation.id === null) return [];
-    const seed = BigInt(generation.seed);
-    return [{ ...generation, seed, batch: { guildId, botInside, production, createdAt, traceparent } }];
+    const batch = { guildId, botInside, production, createdAt, traceparent, previews };
+    return [{ ...generation, seed: BigInt(generation.seed), batch }];
   });
   for (const drawing of drawings) tellBegun(drawing);
   return drawings.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
@@ -112,21 +118,45 @@ function tellBegun({ id, tier, queuedAt, startedAt, attempts, batch }: Drawing):
   );
 }
 
+/** What is new of one that is being drawn. */
+export interface Report {
+  readonly id: string;
+  /** 0…1 */
+  readonly progress: number;
+  /** as the pipeline names it; null: not begun */
+  readonly stage: string | null;
+  /** left out: the one that is seen is still the newest */
+  readonly preview?: PreviewBytes;
+}
+
 /**
- * Notes how far it is, 0…1, and asks whether to go on. The courier is not woken: it looks every second by itself.
+ * Notes how far they are, and asks which are to go on. One statement for all of a turn, previews included.
  *
- * @returns false when the batch was cancelled or the generation is no longer this worker's
+ * @returns `goOn`: ids of those that go on; of the others the batch was cancelled, or they are no longer this worker's. `wake`: to be
+ *   called as often as a message is edited, and no oftener
  */
-export async function reportProgress(id: string, workerId: string, progress: number): Promise<boolean> {
-  const [row] = await ask<{ told: number }>(Prisma.sql`
+export async function reportProgress(
+  workerId: string,
+  reports: readonly Report[],
+): Promise<{ readonly goOn: ReadonlySet<string>; readonly wake: Wake }> {
+  const ids = reports.map(({ id }) => id);
+  const shares = reports.map(({ progress }) => progress);
+  const stages = reports.map(({ stage }) => stage);
+  const previews = new Map(
+    reports.flatMap(({ id, preview }) => (preview === undefined ? [] : [[id, preview] as const])),
+  );
+  const told = Prisma.sql`told`;
+  const [row] = await ask<{ told: string[] | null; shown: string[] | null }>(Prisma.sql`
     WITH told AS (
-      UPDATE "Generation" g SET progress = ${progress} FROM "Batch" b
-      WHERE g.id = ${id} AND g."workerId" = ${workerId} AND g.state = 'running' AND b.id = g."batchId"
+      UPDATE "Generation" g SET progress = r.progress, stage = r.stage
+      FROM unnest(${ids}::text[], ${shares}::float8[], ${stages}::text[]) AS r(id, progress, stage), "Batch" b
+      WHERE g.id = r.id AND g."workerId" = ${workerId} AND g.state = 'running' AND b.id = g."batchId"
         AND b.state IN ('open', 'stopped')
-      RETURNING g."batchId"),
+      RETURNING g.id, g."batchId"),
+    ${previews.size ? Prisma.sql`${keepPreviews(previews, told)},` : Prisma.empty}
     shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM told`)})
-    SELECT count(*)::int AS told FROM told`);
-  return row?.told === 1;
+    SELECT (SELECT array_agg(id) FROM told) AS told, (SELECT array_agg(id) FROM shown) AS shown`);
+  return { goOn: new Set(row?.told), wake: () => wakeCourier(row?.shown ?? []) };
 }
 
 export interface Finish {

@@ -15,13 +15,20 @@
 import { randomBytes } from 'node:crypto';
 import { audit } from '#src/audit.ts';
 import { changed } from '#src/deliveries.ts';
-import { db, type Image, type Prisma, type Review, type Transaction } from '#src/doors/db.ts';
+import {
+  type Batch,
+  db,
+  type Generation,
+  type Image,
+  type Prisma,
+  type Review,
+  type Transaction,
+} from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
 import { deleteFile, putFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
 import type { Actor } from '#src/people/people.ts';
 import { mustBeAllowed } from '#src/people/rights.ts';
-import type { Drawing } from './generations.ts';
 
 /** Pictures whose bytes may stand for a cell of the same key. Flagged ones are drawn again: they were not seen by anyone. */
 export const reusable = { deletedAt: null, verdict: 'clear' } as const satisfies Prisma.ImageWhereInput;
@@ -44,7 +51,14 @@ export const showable = {
 type Place = 'shown' | 'quarantine';
 
 /** A key for bytes that are to be stored, never given before. */
-export function newImageKey({ id, batchId, batch }: Drawing, place: Place): string {
+export function newImageKey(
+  {
+    id,
+    batchId,
+    batch,
+  }: Pick<Generation, 'id' | 'batchId'> & { readonly batch: Pick<Batch, 'production' | 'createdAt'> },
+  place: Place,
+): string {
   const folder = place === 'quarantine' ? place : batch.production ? 'productions' : 'tests';
   const day = batch.createdAt.toISOString().slice(0, 10);
   return `${folder}/${day}/${batchId}/${id}-${randomBytes(6).toString('hex')}.png`;

@@ -10,6 +10,7 @@ const picture = {
   batch: true,
   faceFolder: true,
   image: { include: { review: true } },
+  preview: { select: { at: true } },
 } as const satisfies Prisma.GenerationInclude;
 
 /** A generation with all that a card tells of it. */

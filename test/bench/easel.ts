@@ -63,6 +63,7 @@ export async function easel(): Promise<readonly Goal[]> {
         // Of this batch that is the first step; the run that began it came after the last one's last.
         next();
       },
+      stage() {},
       preview() {
         previews++;
       },

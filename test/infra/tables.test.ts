@@ -29,6 +29,7 @@ it('each table is written by one file', () => {
     'idea',
     'image',
     'parameterValue',
+    'preview',
     'productionSwitch',
     'review',
     'tokenEntry',

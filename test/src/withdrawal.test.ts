@@ -122,9 +122,13 @@ describe.each(ways)('when %s', (_, takeBack, failure, sentence) => {
     const { person, folder, ids: photos } = await face();
     const { batch, ids } = await asked(person, folder.id);
     await startGeneration(ids[0]!, 'w');
-    expect(await reportProgress(ids[0]!, 'w', 0.4)).toBe(true);
+    const report = { id: ids[0]!, progress: 0.4, stage: 'base', preview: new Uint8Array([1]) };
+    expect([...(await reportProgress('w', [report])).goOn]).toEqual(ids);
+    expect(await db.preview.count({ where: { generationId: ids[0]! } })).toBe(1);
     await takeBack(person, folder.id, photos);
-    expect(await reportProgress(ids[0]!, 'w', 0.5)).toBe(false);
+    expect(await db.preview.count({ where: { generationId: ids[0]! } })).toBe(0);
+    expect((await reportProgress('w', [report])).goOn.size).toBe(0);
+    expect(await db.preview.count({ where: { generationId: ids[0]! } })).toBe(0);
     expect(await rowOf(ids[0]!)).toMatchObject({ state: 'failed', failure });
     expect(await spent(batch.id)).toBe(0);
     // Nor does anything bring it back.

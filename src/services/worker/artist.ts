@@ -25,8 +25,13 @@ export interface AskedPicture {
   readonly signal: AbortSignal;
   /** 0…1, rising */
   readonly onProgress: (progress: number) => void;
-  /** Small pictures on the way: WebP, 96 px at most, cleared by the classifier; the first after `everyMs`. None when left out. */
-  readonly previews?: { readonly everyMs: number; onPreview(webp: Uint8Array): void };
+  /** A part of its work begins, as the pipeline names it. */
+  readonly onStage?: (stage: string) => void;
+  /**
+   * Small pictures on the way: WebP, 96 px at most, cleared by the classifier; the first after `everyMs`. null: of the newest one it
+   * was not, so what was told before is not to be seen any more. None when left out.
+   */
+  readonly previews?: { readonly everyMs: number; onPreview(webp: Uint8Array | null): void };
 }
 
 export interface Artist {
@@ -112,6 +117,9 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
       // What is said of one that has ended meanwhile is for nobody.
       case 'progress':
         waiting.get(message.id)?.picture?.onProgress(message.progress);
+        break;
+      case 'stage':
+        waiting.get(message.id)?.picture?.onStage?.(message.stage);
         break;
       case 'preview':
         waiting.get(message.id)?.picture?.previews?.onPreview(message.webp);

@@ -37,7 +37,11 @@ tellWeights();
 
 const easel = openEasel(bundle, bundleWith, {
   progress: (id, progress) => say({ kind: 'progress', id, progress }),
-  preview: (id, picture) => hand({ kind: 'preview', id, picture }),
+  stage: (id, stage) => say({ kind: 'stage', id, stage }),
+  preview(id, picture) {
+    if (picture) hand({ kind: 'preview', id, picture });
+    else say({ kind: 'preview', id, webp: null });
+  },
   drawn: (id, picture, facts) => hand({ kind: 'picture', id, picture, facts }),
   failed: (id, error) => say({ kind: 'failed', id, error }),
   batchMax: (size, most) => say({ kind: 'batch-max', size, most }),

@@ -1,6 +1,7 @@
 /** One turn, from its rows to their ends: each drawn or copied, judged, stored; or ended without a picture. */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { config } from '#config/env.ts';
 import { learnCost } from '#src/backlog/costs.ts';
 import { cellKey } from '#src/batches/cells.ts';
 import {
@@ -19,7 +20,7 @@ import { isFull } from '#src/doors/storage.ts';
 import { inTrace, pastSpan, span } from '#src/doors/traces.ts';
 import { failureOf, UserError } from '#src/errors.ts';
 import { type Face, faceIn } from '#src/faces.ts';
-import { type Drawing, MAX_ATTEMPTS, reportProgress } from '#src/generations/generations.ts';
+import { type Drawing, MAX_ATTEMPTS, type Report, reportProgress } from '#src/generations/generations.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { everyMs } from '../timers.ts';
@@ -48,6 +49,13 @@ export interface Me {
   readonly hash: string;
   readonly artist: Artist;
   readonly room: Room;
+  readonly pace: Pace;
+}
+
+/** How fast it draws. */
+export interface Pace {
+  /** what a denoising step of a picture took in the last turn; null: nothing was drawn yet */
+  msPerStep: number | null;
 }
 
 export interface TurnInHand {
@@ -143,25 +151,52 @@ async function makeReady(picture: InHand, me: Me): Promise<Ready | null> {
 
 /** @param nearly told when so little is left of them that the next turn should be taken */
 function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): AskedPicture[] {
+  const report = reporterOf(ready, me);
   let begun: { readonly at: number; readonly share: number } | null = null;
-  return ready.map(({ request, face, signal, drawing, cancelled }) => {
-    const report = everyMs<number>(PROGRESS_EVERY_MS, async (progress) => {
-      if (!(await reportProgress(drawing.id, me.id, progress))) cancelled.abort(new Error('cancelled'));
-    });
-    return {
-      request,
-      face,
-      signal,
-      onProgress(share) {
-        about(drawing, () => report(share));
-        // Others may be drawn before: their time is not this turn's.
-        begun ??= { at: performance.now(), share };
-        const done = share - begun.share;
-        const leftMs = ((performance.now() - begun.at) / done) * (1 - share);
-        if (done > TELLING && leftMs < NEARLY_MS) nearly();
-      },
-    };
+  return ready.map(({ request, face, signal, drawing: { id, batch } }) => ({
+    request,
+    face,
+    signal,
+    onProgress(share) {
+      report(id, { progress: share });
+      // Others may be drawn before: their time is not this turn's.
+      begun ??= { at: performance.now(), share };
+      const done = share - begun.share;
+      const leftMs = ((performance.now() - begun.at) / done) * (1 - share);
+      if (done > TELLING && leftMs < NEARLY_MS) nearly();
+    },
+    onStage: (stage) => report(id, { stage }),
+    // More often than a message is edited nobody would see it.
+    ...(batch.previews && {
+      previews: { everyMs: config.editIntervalMs, onPreview: (preview) => report(id, { preview }) },
+    }),
+  }));
+}
+
+/** Tells Postgres what is new of a turn's pictures, all of it together, and ends those that are not to go on. */
+function reporterOf(pictures: readonly Ready[], me: Me): (id: string, news: Partial<Report>) => void {
+  const known = new Map<string, Report>();
+  const fresh = new Set<string>();
+  let seenAt = performance.now();
+  const tell = everyMs<void>(PROGRESS_EVERY_MS, async () => {
+    const reports = [...fresh].flatMap((id) => known.get(id) ?? []);
+    fresh.clear();
+    for (const { preview: _, ...told } of reports) known.set(told.id, told);
+    const { goOn, wake } = await reportProgress(me.id, reports);
+    if (performance.now() - seenAt >= config.editIntervalMs) {
+      seenAt = performance.now();
+      wake();
+    }
+    for (const { drawing, cancelled } of pictures) {
+      const isTold = reports.some(({ id }) => id === drawing.id);
+      if (isTold && !goOn.has(drawing.id)) cancelled.abort(new Error('cancelled'));
+    }
   });
+  return (id, news) => {
+    known.set(id, { progress: 0, stage: null, ...known.get(id), ...news, id });
+    fresh.add(id);
+    tell();
+  };
 }
 
 /** Its time in the thread, with what it waited there for the batch before. */
@@ -203,6 +238,7 @@ async function keep(
   // Encoding is not the thread's.
   const { encode: _, ...stages } = result.timings;
   const ms = Object.values(stages).reduce((sum, one) => sum + one, 0) / batch;
+  me.pace.msPerStep = ms / steps;
   await learnCost(bundle, { width, height, steps, face: face !== null, batch }, ms);
 }
 

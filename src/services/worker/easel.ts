@@ -42,8 +42,10 @@ export interface Easel {
 export interface Told {
   /** 0…1, rising */
   progress(id: number, share: number): void;
-  /** a picture that was cleared, at most 96 px a side */
-  preview(id: number, picture: Bitmap): void;
+  /** which part of its work begins, as the pipeline names it */
+  stage(id: number, stage: string): void;
+  /** a picture that was cleared, at most 96 px a side; null, after one: the newest was not */
+  preview(id: number, picture: Bitmap | null): void;
   drawn(id: number, picture: Bitmap, facts: DrawnFacts): void;
   failed(id: number, error: Error): void;
   /** from now on no more than `most` pictures of that size are drawn together */
@@ -64,6 +66,8 @@ interface Sitting extends PictureAsk {
   progress: number;
   /** ms, as `performance.now()` has it */
   previewedAt: number;
+  /** whether a preview was told, and not taken back */
+  isSeen: boolean;
 }
 
 /**
@@ -88,19 +92,24 @@ export function openEasel(
     if (here.delete(id)) told.failed(id, reason instanceof Error ? reason : new Error(String(reason)));
   }
 
+  function begin({ id, watch }: Sitting, stage: string): void {
+    watch.begin(stage);
+    if (stage !== 'others' && here.has(id)) told.stage(id, stage);
+  }
+
   async function drawBatch(ids: readonly number[], loras: readonly LoraChoice[]): Promise<void> {
     const sittings = ids.flatMap((id) => here.get(id) ?? []);
     if (!sittings.length) return;
     for (const sitting of sittings) {
       sitting.begun = true;
-      sitting.watch.begin('lora');
+      begin(sitting, 'lora');
     }
     try {
       const bundle = await bundleWith(loras);
       // Only now, as the LoRAs may take minutes: a face is held for no longer than it takes to draw it.
       const ready: (Sitting & { identity: FaceIdentity | null })[] = [];
       for (const sitting of sittings) {
-        sitting.watch.begin('face');
+        begin(sitting, 'face');
         try {
           sitting.abort.signal.throwIfAborted();
           const identity = sitting.face && (await identityOf(sitting, sitting.face));
@@ -138,7 +147,7 @@ export function openEasel(
             return {
               request: { ...sitting.request, face: sitting.identity },
               signal: sitting.abort.signal,
-              onStage: sitting.watch.begin,
+              onStage: (stage) => begin(sitting, stage),
               onStep: (preview) => stepped(bundle, sitting, preview),
             };
           }),
@@ -179,15 +188,20 @@ export function openEasel(
       told.progress(id, share);
     }
     if (previewEveryMs === null || performance.now() - sitting.previewedAt < previewEveryMs) return;
-    try {
-      const small = shrunk(await preview());
-      // Nobody sees what the classifier has not cleared.
-      const scores = await classify(bundle.safety, small, bundle.safetyLabels);
-      if (verdictOf(scores).verdict === 'clear' && here.has(id)) told.preview(id, small);
-    } catch (error) {
+    const small = await cleared(bundle, preview).catch((error: unknown) => {
       log.warn({ err: error }, 'no preview');
-    }
+      return null;
+    });
+    if (here.has(id) && (small || sitting.isSeen)) told.preview(id, small);
+    sitting.isSeen = small !== null;
     sitting.previewedAt = performance.now();
+  }
+
+  /** Nobody sees what the classifier has not cleared. */
+  async function cleared(bundle: PortraitBundle, preview: () => Promise<Bitmap>): Promise<Bitmap | null> {
+    const small = shrunk(await preview());
+    const scores = await classify(bundle.safety, small, bundle.safetyLabels);
+    return verdictOf(scores).verdict === 'clear' ? small : null;
   }
 
   async function identityOf(sitting: Sitting, face: FacePhotos): Promise<FaceIdentity> {
@@ -226,6 +240,7 @@ export function openEasel(
           steps: 0,
           progress: 0,
           previewedAt: 0,
+          isSeen: false,
         });
       }
       // By their ids: what ends before its turn leaves nothing behind, photos least of all.

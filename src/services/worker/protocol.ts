@@ -71,8 +71,10 @@ export type ThreadMessage =
   | { readonly kind: 'ready'; readonly files: readonly string[] }
   /** 0…1 of the whole picture */
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
-  /** a small WebP of what it is on the way to; a classifier has cleared it */
-  | { readonly kind: 'preview'; readonly id: number; readonly webp: Uint8Array<ArrayBuffer> }
+  /** a part of its work begins, as the pipeline names it */
+  | { readonly kind: 'stage'; readonly id: number; readonly stage: string }
+  /** a small WebP of what it is on the way to; a classifier has cleared it. null: it would not clear the newest one */
+  | { readonly kind: 'preview'; readonly id: number; readonly webp: Uint8Array<ArrayBuffer> | null }
   | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawnTogether }
   /** more than `most` pictures of that size were too many for this machine's memory */
   | { readonly kind: 'batch-max'; readonly size: string; readonly most: number }

@@ -22,9 +22,11 @@ import { connectQueues, type Queues, type QueueWorker } from '#src/doors/queue.t
 import { finishFaceCheck, photoToCheck, removeStalePhotos, requeueWaitingChecks } from '#src/faces.ts';
 import { fileCheck } from '#src/file-check.ts';
 import { releaseLostTwins } from '#src/generations/generations.ts';
+import { dropLostPreviews } from '#src/generations/previews.ts';
 import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
 import { type Artist, startArtist } from './artist.ts';
+import type { Pace } from './draw.ts';
 import { forgetWithdrawn } from './faces-in-memory.ts';
 import { holdLease } from './lease.ts';
 import { watchRoom } from './room.ts';
@@ -77,6 +79,8 @@ export async function startWorker(
     sessions: [...sessions.values()],
     loras: await listLoras(dir),
     aside: room.isFull ? 'storage_full' : null,
+    msPerStep: pace.msPerStep,
+    memoryMib: Math.round(process.memoryUsage.rss() / 2 ** 20),
   });
   const enter = async () => joinFleet({ id, bundle, bundleHash: hash }, await state());
   const tell = async () => tellState(id, await state());
@@ -102,7 +106,8 @@ export async function startWorker(
       await tell();
     },
   });
-  const me = { id, bundle, dir, hash, artist, room };
+  const pace: Pace = { msPerStep: null };
+  const me = { id, bundle, dir, hash, artist, room, pace };
 
   await untilBack(enter);
   const stopHolding = holdLease(id, inHand, enter);
@@ -127,6 +132,8 @@ export async function startWorker(
       const twins = await releaseLostTwins();
       const counted = await recountFlows();
       if (twins || counted) log.error({ twins, counted }, 'what waits was counted wrongly: put right');
+      const previews = await dropLostPreviews();
+      if (previews) log.error({ previews }, 'previews of what is not drawn: taken away');
     }),
     repeat(
       CHECK_FILES_EVERY_MS,

@@ -64,7 +64,8 @@ interface Drawn {
 function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) {
   const waiting = new Map<number, PromiseWithResolvers<Drawn>>();
   const progress = new Map<number, number[]>();
-  const previews = new Map<number, Bitmap[]>();
+  const previews = new Map<number, (Bitmap | null)[]>();
+  const stages = new Map<number, string[]>();
   const most: [size: string, pictures: number][] = [];
   let onProgress = (_id: number, _share: number) => {};
   let last = 0;
@@ -73,6 +74,7 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
       progress.set(id, [...(progress.get(id) ?? []), share]);
       onProgress(id, share);
     },
+    stage: (id, stage) => stages.set(id, [...(stages.get(id) ?? []), stage]),
     preview: (id, picture) => previews.set(id, [...(previews.get(id) ?? []), picture]),
     drawn: (id, picture, facts) => waiting.get(id)!.resolve({ picture, facts }),
     failed: (id, error) => waiting.get(id)!.reject(error),
@@ -83,6 +85,7 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
     most,
     progress,
     previews,
+    stages,
     onProgress(listener: typeof onProgress) {
       onProgress = listener;
     },
@@ -276,9 +279,19 @@ describe('a preview', () => {
     expect(counts[1]).toBeGreaterThan(10); // stage 2's
     for (const n of [0, 1]) {
       const last = easel.previews.get(n + 1)!.at(-1)!;
+      expect(easel.previews.get(n + 1)).not.toContain(null);
       expect([last.width, last.height]).toEqual([96, 78]);
       expect(correlation(last, resize(drawn[n]!.picture, 96, 78, 'bilinear'))).toBeGreaterThan(0.9);
     }
+  });
+
+  it('comes beside which part of the work is done, of each picture its own', async () => {
+    const easel = easelOf(bundle);
+    await Promise.all(easel.draw([asked('a woman'), asked('a man', {}, ada)]));
+    expect(easel.stages.get(1)).toEqual(expect.arrayContaining(['base', 'decode', 'safety']));
+    expect(easel.stages.get(1)).not.toContain('detail');
+    expect(easel.stages.get(2)).toEqual(expect.arrayContaining(['face', 'base', 'detail', 'safety']));
+    expect(easel.stages.get(2)).not.toContain('others');
   });
 
   it('comes no more often than it was asked for', async () => {
@@ -292,8 +305,12 @@ describe('a preview', () => {
     const easel = easelOf(bundle);
     const [drawn] = await Promise.all(easel.draw([checkered]));
     expect(verdictOf(drawn!.facts.scores).verdict).toBe('flagged');
-    const left = easel.previews.get(1) ?? [];
+    const told = easel.previews.get(1) ?? [];
+    const left = told.filter((preview) => preview !== null);
     expect(left.length).toBeLessThan(10);
+    // What was cleared before is taken back, once, and there was something to take back.
+    expect(told.every((preview, n) => preview !== null || (n > 0 && told[n - 1] !== null))).toBe(true);
+    if (told.length) expect(told.at(-1)).toBeNull();
     for (const preview of left) {
       const scores = await classify(bundle.safety, preview, bundle.safetyLabels);
       expect(verdictOf(scores).verdict).toBe('clear');
