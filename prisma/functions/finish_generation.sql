@@ -5,6 +5,7 @@ DECLARE
   g "Generation";
   b "Batch";
   kept float8;
+  late boolean;
   released text[];
   woken text[];
 BEGIN
@@ -44,11 +45,16 @@ BEGIN
   SELECT * INTO b FROM "Batch" WHERE id = g."batchId" FOR UPDATE;
   IF b."endedAt" IS NULL AND NOT EXISTS (SELECT 1 FROM "Generation" WHERE "batchId" = b.id AND "endedAt" IS NULL) THEN
     UPDATE "Batch" SET "endedAt" = now(), state = CASE WHEN state = 'open' THEN 'finished' ELSE state END WHERE id = b.id;
-    IF b.kind <> 'imagine' THEN
-      INSERT INTO "Delivery" (id, kind, "batchId", "userId", "guildId", nonce, token, "tokenExpiresAt")
-        SELECT d.id, d.kind, b.id, b."ownerId", b."guildId", d.nonce, status.token, status."tokenExpiresAt"
+    -- Its pictures and its manifest, where they have messages of their own; and a note to whoever has waited for long.
+    late := b.state = 'open' AND now() - b."openedAt" > (done->>'noteAfterS')::float8 * interval '1 second';
+    IF b.kind <> 'imagine' OR late THEN
+      INSERT INTO "Delivery" (id, kind, "batchId", "userId", "guildId", "channelId", nonce, token, "tokenExpiresAt")
+        SELECT d.id, d.kind, b.id, b."ownerId", b."guildId", CASE WHEN d.kind = 'notice' THEN shown."channelId" END, d.nonce, shown.token,
+          shown."tokenExpiresAt"
         FROM jsonb_to_recordset(done->'deliveries') AS d(id text, kind "DeliveryKind", nonce text)
-        LEFT JOIN LATERAL (SELECT token, "tokenExpiresAt" FROM "Delivery" WHERE "batchId" = b.id AND kind = 'status' LIMIT 1) status ON true;
+        LEFT JOIN LATERAL (SELECT id, "channelId", token, "tokenExpiresAt" FROM "Delivery" WHERE "batchId" = b.id AND state = 'active'
+          AND kind = CASE WHEN b.kind = 'imagine' THEN 'card' ELSE 'status' END::"DeliveryKind" LIMIT 1) shown ON true
+        WHERE CASE WHEN d.kind = 'notice' THEN late AND shown.id IS NOT NULL ELSE b.kind <> 'imagine' END;
     END IF;
     b."endedAt" := now();
     -- What it took, by what people were told first; one that was stopped was not meant.

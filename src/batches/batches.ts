@@ -219,22 +219,39 @@ export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<
   });
   if (!batch) return nothing;
   await tx.batch.updateMany({ where: { id: batchId, state: 'open' }, data: { state: 'finished' } });
-  if (batch.kind === 'imagine') {
-    await hastenCard(tx, batchId);
-    return () => tellKept(batch);
-  }
-  const status = await tx.delivery.findFirst({ where: { batchId, kind: 'status' } });
+  const { kind, ownerId: userId, guildId } = batch;
+  const shown = await tx.delivery.findFirst({
+    where: { batchId, kind: kind === 'imagine' ? 'card' : 'status', state: 'active' },
+  });
   const to = {
     batchId,
-    userId: batch.ownerId,
-    guildId: batch.guildId,
-    token: status?.token ?? null,
-    tokenExpiresAt: status?.tokenExpiresAt ?? null,
+    userId,
+    guildId,
+    token: shown?.token ?? null,
+    tokenExpiresAt: shown?.tokenExpiresAt ?? null,
   };
-  return together(
-    () => tellKept(batch),
-    await addDelivery(tx, { ...to, kind: 'pictures' }),
-    await addDelivery(tx, { ...to, kind: 'manifest' }),
+  const wakes: Wake[] = [() => tellKept(batch)];
+  if (kind === 'imagine') await hastenCard(tx, batchId);
+  else
+    wakes.push(
+      await addDelivery(tx, { ...to, kind: 'pictures' }),
+      await addDelivery(tx, { ...to, kind: 'manifest' }),
+    );
+  if (shown && tookLong(batch))
+    wakes.push(await addDelivery(tx, { ...to, kind: 'notice', channelId: shown.channelId }));
+  return together(...wakes);
+}
+
+/** Whoever asked for what took longer than this is looking elsewhere by now: told with a message of its own when it is done. ms */
+export const NOTE_AFTER_MS = 60_000;
+
+/** From when it was accepted. Who stopped or cancelled it knows that it has ended. */
+function tookLong({ state, openedAt, endedAt }: Batch): boolean {
+  return (
+    state === 'open' &&
+    openedAt !== null &&
+    endedAt !== null &&
+    endedAt.getTime() - openedAt.getTime() > NOTE_AFTER_MS
   );
 }
 

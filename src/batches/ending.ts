@@ -32,7 +32,7 @@ import {
 import { createImage, newImageKey, reusable, storeBytes } from '#src/generations/images.ts';
 import { openReview } from '#src/moderation/reviews.ts';
 import { refund } from '#src/people/tokens.ts';
-import { endBatchIfDone, markEnding } from './batches.ts';
+import { endBatchIfDone, markEnding, NOTE_AFTER_MS } from './batches.ts';
 
 /** A finished picture, its bytes not stored yet. */
 export interface Drawn {
@@ -148,9 +148,10 @@ async function finishClear(
   const bytes = { bytes: png.length, thumbhash: Buffer.from(thumbhash).toString('base64') };
   const image = { ...columns, ...bytes, id: uuid(), key, storageKey };
   const done = { id, workerId, photoIds, copiedFrom, bundleHash, timings, image };
-  const deliveries = [newRow('pictures'), newRow('manifest')];
+  const deliveries = [newRow('pictures'), newRow('manifest'), newRow('notice')];
+  const noteAfterS = NOTE_AFTER_MS / 1_000;
   const [row] = await ask<{ finished: unknown }>(
-    Prisma.sql`SELECT finish_generation(${JSON.stringify({ ...done, deliveries })}::jsonb) AS finished`,
+    Prisma.sql`SELECT finish_generation(${JSON.stringify({ ...done, deliveries, noteAfterS })}::jsonb) AS finished`,
   );
   const finished = Finished.parse(row?.finished ?? null);
   if (finished === null) return null;

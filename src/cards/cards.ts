@@ -5,6 +5,7 @@
  * `mayBeShown` says so; moderators get others blurred (review.ts).
  */
 import type { Batch, Delivery } from '#src/doors/db.ts';
+import { doneNote } from './done.ts';
 import { greetingCard, warningCard } from './guild.ts';
 import { imagineCard } from './imagine.ts';
 import type { Card } from './parts.ts';
@@ -24,7 +25,10 @@ export async function renderCard(delivery: Delivery, batch: Batch | null): Promi
   const { kind, reviewId, imageId } = delivery;
   if (kind === 'review') return reviewCard(reviewId ?? '');
   if (kind === 'request') return requestCard(imageId ?? '');
-  if (kind === 'notice') return imageId ? galleryNotice(imageId) : noticeCard(reviewId ?? '');
+  if (kind === 'notice') {
+    if (imageId) return galleryNotice(imageId);
+    return reviewId ? noticeCard(reviewId) : batch && doneNote(batch);
+  }
   if (kind === 'greeting') return greetingCard(delivery);
   if (kind === 'warning') return warningCard(delivery);
 

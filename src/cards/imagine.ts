@@ -8,9 +8,9 @@ import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.t
 import { type Say, sayIn } from '#src/say.ts';
 import { plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
+import { type Going, going } from './drawing.ts';
 import { accentOf, choiceOf, heldSentence, isRejected, listed } from './lines.ts';
 import {
-  bar,
   button,
   type Card,
   card,
@@ -34,12 +34,13 @@ export async function imagineCard(batch: Batch): Promise<Card> {
   const pictures = await picturesOf(batch.id);
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const files = pictureFiles(say, shown.slice(0, PICTURES_PAGE));
-  const { lines, readyAt } = await progressOf(say, batch, pictures);
+  const { lines, rows, files: previews, readyAt } = await progressOf(say, batch, pictures);
   return card(
     say,
     accentOf(batch, pictures),
     [
       text(`> ${promptOf(say, pictures)}`, ...lines, orderLine(say, shown)),
+      ...rows,
       gallery(files),
       ...(pictures.length === 1 ? rowsOfOne(say, batch, shown) : rowsOfSeveral(say, batch, shown)),
       batch.endedAt || batch.state === 'cancelled'
@@ -47,7 +48,7 @@ export async function imagineCard(batch: Batch): Promise<Card> {
         : row(button('batch.cancel', batch.id, say('Cancel'), ButtonStyle.Danger)),
       text(...offerLines(batch, pictures), factsLine(say, batch, pictures)),
     ],
-    { files, readyAt },
+    { files: [...previews, ...files], readyAt },
   );
 }
 
@@ -63,7 +64,7 @@ async function progressOf(
   say: Say,
   batch: Batch,
   pictures: readonly Picture[],
-): Promise<{ readonly lines: readonly string[]; readonly readyAt: Date | null }> {
+): Promise<Going & { readonly readyAt: Date | null }> {
   const of = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state);
   const [only] = pictures.length === 1 ? pictures : [];
   /** Says of several how many they are. */
@@ -78,11 +79,8 @@ async function progressOf(
 
   const goesOn = (running.length || waiting.length) && batch.state !== 'cancelled';
   const place = goesOn ? await placeOf(batch.id) : { ahead: 0, readyMs: 0 };
-  if (running.length) {
-    const share = running.reduce((sum, { progress }) => sum + progress, 0) / running.length;
-    const percent = Math.floor(share * 100);
-    lines.push(said(running, say('Drawing {bar} {percent} %', { bar: bar(share), percent })));
-  }
+  const drawing = going(say, running, only !== undefined);
+  lines.push(...drawing.lines);
   if (waiting.length && batch.state === 'open') {
     const sentence = running.length
       ? say('Waiting')
@@ -111,7 +109,7 @@ async function progressOf(
     const kept = only && isRejected(only);
     lines.push(said(gone, kept ? say('Kept back by the moderators.') : say('Deleted.')));
   }
-  return { lines, readyAt };
+  return { ...drawing, lines, readyAt };
 }
 
 function factsLine(say: Say, batch: Batch, pictures: readonly Picture[]): string {

@@ -25,8 +25,8 @@ export interface CardFile {
   readonly spoiler?: boolean;
   /** where everybody can see it, if anywhere */
   readonly page?: string;
-  /** asked for only when it has to be sent */
-  readonly bytes: () => Promise<Buffer>;
+  /** asked for only when it has to be sent; null: it is gone by now, and the message is sent without it */
+  readonly bytes: () => Promise<Buffer | null>;
 }
 
 /** A message as it should be now. */
@@ -159,6 +159,19 @@ export function gallery(files: readonly CardFile[]): APIComponentInContainer | n
     ...(spoiler && { spoiler }),
   }));
   return { type: ComponentType.MediaGallery, items };
+}
+
+/** Text with a small picture to its right. */
+export function beside(
+  lines: readonly (string | null | false)[],
+  { name, description }: CardFile,
+): APIComponentInContainer {
+  const media = { url: `attachment://${name}` };
+  return {
+    type: ComponentType.Section,
+    components: [{ type: ComponentType.TextDisplay, content: lines.filter(Boolean).join('\n') }],
+    accessory: { type: ComponentType.Thumbnail, media, ...(description && { description }) },
+  };
 }
 
 /** What is to be said of one picture; `done` is the only state in which it may be seen. */

@@ -1,5 +1,5 @@
 /** A face test or sweep: its summary in the channel where it was asked for, and in its thread how far it is. */
-import { type APIComponentInContainer, ButtonStyle, ComponentType } from 'discord-api-types/v10';
+import { type APIComponentInContainer, ButtonStyle } from 'discord-api-types/v10';
 import { placeOf } from '#src/backlog/place.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
@@ -7,12 +7,13 @@ import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.t
 import { message, type Say, sayIn } from '#src/say.ts';
 import { plain, relative } from '#src/text.ts';
 import { countOf, type SheetCellState } from './contact-sheet/request.ts';
+import { going } from './drawing.ts';
 import { accentOf, listed, some, span, TITLE_SHOWN } from './lines.ts';
 import {
   bar,
+  beside,
   button,
   type Card,
-  type CardFile,
   card,
   gallery,
   numberOf,
@@ -74,6 +75,8 @@ export async function statusCard(batch: Batch, wantedPage: number): Promise<Card
   });
   const refunded = _sum.amount ?? 0;
   const ended = pictures.filter(({ state }) => state !== 'queued' && state !== 'running').length;
+  const running = pictures.filter((picture) => stateOf(picture) === 'running');
+  const drawing = going(say, running, pictures.length === 1);
   return card(
     say,
     accentOf(batch, pictures),
@@ -84,7 +87,9 @@ export async function statusCard(batch: Batch, wantedPage: number): Promise<Card
           `${bar(ended / Math.max(1, pictures.length))} ${say('{ended, number} of {total, number}', { ended, total: pictures.length })}`,
         (await countsOf(say, batch, pictures)).counts,
         ...failureLines(say, pictures),
+        ...drawing.lines,
       ),
+      ...drawing.rows,
       gallery(files),
       pages(
         say,
@@ -100,7 +105,7 @@ export async function statusCard(batch: Batch, wantedPage: number): Promise<Card
       endingRow(say, batch),
       factsLine(say, batch, chargedWords(say, batch, refunded)),
     ],
-    { files },
+    { files: [...drawing.files, ...files] },
   );
 }
 
@@ -177,14 +182,4 @@ function endingRow(say: Say, { id, state, endedAt }: Batch): APIComponentInConta
     ...(state === 'open' ? [button('batch.stop', id, say('Stop'))] : []),
     button('batch.cancel', id, say('Cancel'), ButtonStyle.Danger),
   );
-}
-
-/** Text with a small picture to its right. */
-function beside(lines: readonly (string | null | false)[], { name, description }: CardFile) {
-  const media = { url: `attachment://${name}` };
-  return {
-    type: ComponentType.Section as const,
-    components: [{ type: ComponentType.TextDisplay as const, content: lines.filter(Boolean).join('\n') }],
-    accessory: { type: ComponentType.Thumbnail as const, media, ...(description && { description }) },
-  };
 }

@@ -254,6 +254,8 @@ function filesIn(components: readonly APIMessageTopLevelComponent[] = []): Poste
         return filesIn(component.components);
       case ComponentType.MediaGallery:
         return component.items.flatMap(({ media }) => fileOf(media));
+      case ComponentType.Section:
+        return component.accessory.type === ComponentType.Thumbnail ? fileOf(component.accessory.media) : [];
       case ComponentType.File:
         return fileOf(component.file);
       default:

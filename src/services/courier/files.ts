@@ -39,14 +39,15 @@ export async function sendFitting<P extends Posted>(
 ): Promise<P> {
   const there = new Map(has.map((file) => [subjectOf(file.name), file]));
   const kept = files.flatMap(({ name }) => there.get(subjectOf(name)) ?? []);
-  const others = await load(files.filter(({ name }) => !there.has(subjectOf(name))));
+  const { loaded: others, gone } = await load(files.filter(({ name }) => !there.has(subjectOf(name))));
+  const wanted = files.filter(({ name }) => !gone.has(name));
 
   const within = async (room: number): Promise<P> => {
     const fitting = await fitted(others, room);
     const shown = [...kept, ...fitting].map(({ name }) => name);
     try {
       return await send({
-        container: showing(say, container, files, shown),
+        container: showing(say, container, wanted, shown),
         files: fitting,
         kept: kept.map(({ id }) => id),
         mentions,
@@ -59,8 +60,18 @@ export async function sendFitting<P extends Posted>(
   return within(Number.POSITIVE_INFINITY);
 }
 
-function load(files: readonly CardFile[]): Promise<Loaded[]> {
-  return Promise.all(files.map(async ({ bytes, ...file }) => ({ ...file, data: await bytes() })));
+/** @returns with the names of those that are gone by now */
+async function load(
+  files: readonly CardFile[],
+): Promise<{ readonly loaded: readonly Loaded[]; readonly gone: ReadonlySet<string> }> {
+  const gone = new Set<string>();
+  const loading = files.map(async ({ bytes, ...file }): Promise<Loaded[]> => {
+    const data = await bytes();
+    if (data) return [{ ...file, data }];
+    gone.add(file.name);
+    return [];
+  });
+  return { loaded: (await Promise.all(loading)).flat(), gone };
 }
 
 const isPicture = (name: string) => /\.(png|jpg|webp)$/.test(name);
@@ -102,6 +113,12 @@ function showing(
         return url === null ? [] : [{ ...item, media: { url } }];
       });
       return items.length ? [{ ...component, items }] : [];
+    }
+    if (component.type === ComponentType.Section && component.accessory.type === ComponentType.Thumbnail) {
+      const url = address(component.accessory.media.url);
+      // A section is nothing without what stands beside it.
+      if (url === null) return component.components;
+      return [{ ...component, accessory: { ...component.accessory, media: { url } } }];
     }
     if (component.type === ComponentType.File) {
       const url = address(component.file.url);

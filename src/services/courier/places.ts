@@ -39,6 +39,7 @@ export async function destinationOf(
     return asBot(channelId);
   }
   if (!batch) throw new Unreachable('no-batch');
+  if (isDoneNote(delivery) && (await isBehind(delivery))) return { waitMs: NOT_READY_MS, why: null };
   const token = validToken(delivery);
   if (token) {
     const isYoung = Date.now() - delivery.createdAt.getTime() < ANSWER_WITHIN_MS;
@@ -79,6 +80,18 @@ const STANDS_AFTER: Partial<Record<DeliveryKind, DeliveryKind[]>> = {
 async function waitsForOther({ batchId, kind }: Delivery): Promise<boolean> {
   const earlier = STANDS_AFTER[kind] ?? [];
   const where = { batchId, kind: { in: earlier }, state: 'active', messageId: null } as const;
+  return (await db.delivery.count({ where })) > 0;
+}
+
+/** That all of a batch is done. */
+function isDoneNote({ kind, reviewId, imageId, messageId }: Delivery): boolean {
+  return kind === 'notice' && !reviewId && !imageId && !messageId;
+}
+
+/** Whether something that it speaks of is still to be seen. */
+async function isBehind({ batchId }: Delivery): Promise<boolean> {
+  const { wanted } = db.delivery.fields;
+  const where = { batchId, kind: { not: 'notice' }, state: 'active', posted: { lt: wanted } } as const;
   return (await db.delivery.count({ where })) > 0;
 }
 

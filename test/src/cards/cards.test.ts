@@ -9,7 +9,7 @@ import { endBatch } from '#src/batches/ending.ts';
 import { renderCard } from '#src/cards/cards.ts';
 import { detailsOf } from '#src/cards/details.ts';
 import { buildManifest } from '#src/cards/manifest.ts';
-import type { Card } from '#src/cards/parts.ts';
+import type { Card, CardFile } from '#src/cards/parts.ts';
 import { sheetsOf } from '#src/cards/sheet.ts';
 import { type DeliveryKind, db } from '#src/doors/db.ts';
 import { deleteImage } from '#src/generations/images.ts';
@@ -63,6 +63,12 @@ async function render(
     expect([...(description ?? '')].length).toBeLessThanOrEqual(1_024);
   }
   return card;
+}
+
+async function bytesOf(file: CardFile | undefined): Promise<Buffer> {
+  const bytes = await file?.bytes();
+  if (!bytes) throw new Error('no such file');
+  return bytes;
 }
 
 const words = (card: Card) =>
@@ -246,13 +252,13 @@ describe('the messages of a sweep', () => {
     const status = await render({ batchId: batch.id }, 'status');
     expect(words(status)).toMatch(/7 of 30[\s\S]*7 done · 23 waiting/);
     expect(buttons(status)).toEqual(['sheet.use', 'batch.stop', 'batch.cancel']);
-    const sheet = await sharp(await status.files[0]!.bytes()).metadata();
+    const sheet = await sharp(await bytesOf(status.files[0])).metadata();
     expect(sheet.format).toBe('jpeg');
 
     await drawAll(batch.id, { fail: (index) => (index % 5 === 0 ? 'internal' : null) });
     for (const kind of ['card', 'status', 'pictures', 'manifest'] as const) {
       const card = await render({ batchId: batch.id }, kind);
-      for (const { bytes } of card.files) expect((await bytes()).length).toBeLessThan(10 * 1024 * 1024);
+      for (const file of card.files) expect((await bytesOf(file)).length).toBeLessThan(10 * 1024 * 1024);
       expect(buttons(card)).not.toContain('batch.cancel');
     }
   });
@@ -392,11 +398,11 @@ describe('a review', () => {
     const card = await render({ reviewId: review.id }, 'review');
     const [file] = card.files;
     expect(file!.spoiler).toBe(true);
-    const { data } = await sharp(await file!.bytes())
+    const { data } = await sharp(await bytesOf(file))
       .greyscale()
       .raw()
       .toBuffer({ resolveWithObject: true });
-    const { width } = await sharp(await file!.bytes()).metadata();
+    const { width } = await sharp(await bytesOf(file)).metadata();
     // Neighbouring pixels hardly differ: no edge is left.
     let steepest = 0;
     for (let i = 1; i < data.length; i++)
@@ -428,7 +434,7 @@ describe('a review', () => {
     expect((await render({ batchId: batch.id }, 'card')).files).toEqual([]);
     await decide(actor({ guildId: person.guildId, managesGuild: true }), review.id, 'approved', null);
     const card = await render({ batchId: batch.id }, 'card');
-    expect((await card.files[0]!.bytes()).length).toBeGreaterThan(1_000);
+    expect((await bytesOf(card.files[0])).length).toBeGreaterThan(1_000);
     expect(words(await render({ reviewId: review.id }, 'notice'))).toContain('was approved');
   });
 });
