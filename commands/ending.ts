@@ -19,7 +19,7 @@ export async function end(
   if (!(await endBatch(batchId, how))) throw new UserError('already_done', { what: already[batch.state] });
   return how === 'stopped'
     ? say('Stopped: what is being drawn will be finished, the rest is not begun. Its tokens came back.')
-    : say('Cancelled: nothing more is drawn. The tokens of what was not finished come back.');
+    : say('Cancelled: what is finished is kept, and the tokens of the rest come back.');
 }
 
 const already = {

@@ -1,6 +1,6 @@
 /**
- * `/guild`: where flagged pictures are reviewed, which roles operate and moderate, and whether members' pictures are drawn in
- * production mode. And Set up under the greeting, which asks before anything is taken by its name.
+ * `/guild`: where flagged pictures are reviewed, which roles operate and moderate, whether pictures are seen while they are drawn, and
+ * whether members' pictures are drawn in production mode. And Set up under the greeting, which asks before anything is taken by its name.
  *
  * Discord shows it to everybody, as an operator need not be allowed to manage the server; rights are asked here.
  */
@@ -71,6 +71,18 @@ export default {
     )
     .addSubcommand((sub) =>
       sub
+        .setName('previews')
+        .setDescription('Whether pictures are seen here, small, while they are drawn.')
+        .addStringOption((o) =>
+          o
+            .setName('mode')
+            .setDescription('On or off.')
+            .addChoices({ name: 'on', value: 'on' }, { name: 'off', value: 'off' })
+            .setRequired(true),
+        ),
+    )
+    .addSubcommand((sub) =>
+      sub
         .setName('production')
         .setDescription('Whether pictures asked for here are kept and may be published.')
         .addStringOption((o) =>
@@ -111,6 +123,8 @@ export default {
         const channel = textChannel(guild, options.getChannel('channel', true).id);
         return card(say, guild, await choose(actor, channel));
       }
+      case 'previews':
+        return card(say, guild, await changeGuild(actor, { previews: options.getString('mode') === 'on' }));
       case 'operators':
         return card(say, guild, await changeGuild(actor, { operatorRoleIds: roleIds }));
       case 'moderators':
@@ -140,6 +154,7 @@ async function card(say: Say, guild: Guild | null, settings: GuildSettings | nul
     operatorRoleIds.length ? operatorsLine(say, id, operatorRoleIds) : say('Operators: none'),
     moderatorRoleIds.length ? moderatorsLine(say, id, moderatorRoleIds) : say('Moderators: none'),
     say('People who may Manage Server are both.'),
+    say('Previews while pictures are drawn: **{mode}**', { mode: modeOf(settings?.previews ?? true) }),
     ...(channels.length
       ? [say('Production mode by channel: {channels}', { channels: channels.join(', ') })]
       : []),

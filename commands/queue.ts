@@ -1,7 +1,17 @@
-/** `/queue`: a person's batches that are still being drawn, and messages that could not be delivered. */
+/**
+ * `/queue`: a person's batches that are still being drawn, and messages that could not be delivered. For operators also what waits
+ * in all, for whom, and what the workers do.
+ */
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
 import { config } from '#config/env.ts';
 import { isStorageFull } from '#src/backlog/fleet.ts';
+import {
+  type Busy,
+  type Overview,
+  overviewOf,
+  type PersonWaiting,
+  type TierWaiting,
+} from '#src/backlog/overview.ts';
 import { type Place, placesOf } from '#src/backlog/place.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
@@ -13,8 +23,9 @@ import {
   undeliveredTo,
   unfinishedBatches,
 } from '#src/generations/pictures.ts';
+import { mustSeeQueue } from '#src/people/rights.ts';
 import { message, type Say } from '#src/say.ts';
-import { quote, relative, unmarked } from '#src/text.ts';
+import { quote, relative, roughly, unmarked } from '#src/text.ts';
 import type { Answer, SlashCommand } from './command.ts';
 import { end } from './ending.ts';
 import { Context, Install } from './options.ts';
@@ -33,8 +44,10 @@ const deliveryWords = {
   greeting: message('greeting'),
   warning: message('warning'),
 } as const satisfies Record<Delivery['kind'], string>;
-/** A message takes 2,000 characters, and a batch takes about 150. */
+/** Batches and messages that are named, at most. */
 const SHOWN_MAX = 8;
+/** Characters that the longer and the shorter of two lists may take: a message takes 2,000 in all. */
+const ROOM = { long: 1_100, short: 600 } as const;
 
 export default {
   data: new SlashCommandBuilder()
@@ -42,11 +55,16 @@ export default {
     .setDescription('Show what of yours is being drawn, and cancel it.')
     .setContexts(Context.Guild, Context.BotDM, Context.PrivateChannel)
     .setIntegrationTypes(Install.GuildInstall, Install.UserInstall)
-    .addStringOption((o) => o.setName('cancel').setDescription('Cancel this one.').setAutocomplete(true)),
+    .addStringOption((o) => o.setName('cancel').setDescription('Cancel this one.').setAutocomplete(true))
+    .addBooleanOption((o) =>
+      o.setName('all').setDescription('What waits in all, and what the workers do. For operators.'),
+    ),
 
   async run({ options }, origin) {
-    const { actor, say } = origin;
+    const { actor, say, botInside } = origin;
     const wanted = options.getString('cancel');
+    if (wanted === null && options.getBoolean('all'))
+      return overview(say, await overviewOf(await mustSeeQueue(actor, botInside)));
     if (wanted === null) return card(say, actor.id);
     const batch = (await unfinishedBatches(actor.id)).find(({ id }) => id === wanted);
     if (!batch) throw new UserError('gone', {});
@@ -68,7 +86,11 @@ export default {
         const { actor, say } = origin;
         if (id !== actor.id) throw new UserError('not_yours', {});
         for (const batchId of values) await end(origin, batchId, 'cancelled');
-        return card(say, actor.id, say('Cancelled; the tokens of what was not finished come back.'));
+        return card(
+          say,
+          actor.id,
+          say('Cancelled: what is finished is kept, and the tokens of the rest come back.'),
+        );
       },
     },
     'queue.post': {
@@ -86,20 +108,32 @@ export default {
 async function card(say: Say, userId: string, above?: string): Promise<Answer> {
   const [batches, undelivered] = await Promise.all([unfinishedBatches(userId), undeliveredTo(userId)]);
   const shown = batches.slice(0, SHOWN_MAX);
-  const waiting = shown.filter(({ counts: { queued, running } }) => queued && !running);
-  const places = await placesOf(waiting.map(({ id }) => id));
+  const goesOn = shown.filter(({ state }) => state !== 'cancelled');
+  const places = await placesOf(goesOn.map(({ id }) => id));
   const halted = shown.length > 0 && (await isStorageFull(config.bundle));
   const lines = [
     ...(above ? [above] : []),
     ...(halted
       ? [say('**Nothing is drawn right now**: our storage is full. It goes on by itself once there is room.')]
       : []),
-    ...(shown.length
-      ? shown.map((batch) => lineOf(say, batch, places[waiting.indexOf(batch)]))
+    ...(batches.length
+      ? clipped(
+          say,
+          shown.map((batch) => lineOf(say, batch, places[goesOn.indexOf(batch)])),
+          ROOM.long,
+          batches.length,
+        )
       : [say('Nothing of yours waits.')]),
-    ...(batches.length > SHOWN_MAX ? [say('… and {more} more', { more: batches.length - SHOWN_MAX })] : []),
     ...(undelivered.length
-      ? [say('**Not delivered**'), ...undelivered.slice(0, SHOWN_MAX).map((one) => undeliveredLine(say, one))]
+      ? [
+          say('**Not delivered**'),
+          ...clipped(
+            say,
+            undelivered.slice(0, SHOWN_MAX).map((one) => undeliveredLine(say, one)),
+            ROOM.short,
+            undelivered.length,
+          ),
+        ]
       : []),
   ];
   const components = [];
@@ -120,6 +154,79 @@ async function card(say: Say, userId: string, above?: string): Promise<Answer> {
   return { content: lines.join('\n'), components };
 }
 
+/** As many lines as there is room for, and how many there are beside them. @param all of them, listed or not */
+function clipped(say: Say, lines: readonly string[], room: number, all = lines.length): string[] {
+  let used = 0;
+  const shown = lines.filter((line) => {
+    used += line.length + 1;
+    return used <= room;
+  });
+  const more = all - shown.length;
+  return more ? [...shown, say('… and {more} more', { more })] : shown;
+}
+
+// What waits in all
+
+function overview(say: Say, { tiers, people, peopleCount, workers }: Overview): string {
+  return [
+    ...(tiers.length
+      ? [say('**What waits**'), ...tiers.map((tier) => tierLine(say, tier))]
+      : [say('Nothing waits.')]),
+    ...(people.length
+      ? [
+          say('**For whom**'),
+          ...clipped(
+            say,
+            people.map((person) => personLine(say, person)),
+            ROOM.short,
+            peopleCount,
+          ),
+        ]
+      : []),
+    ...(workers
+      ? [
+          say('**Workers**'),
+          ...(workers.length
+            ? clipped(
+                say,
+                workers.map((worker) => workerLine(say, worker)),
+                ROOM.short,
+              )
+            : [say('None is there, so nothing is drawn.')]),
+        ]
+      : []),
+  ].join('\n');
+}
+
+function tierLine(say: Say, { tier, pictures, people, oldestMs, share }: TierWaiting): string {
+  return say(
+    '- **{tier}**: {pictures, plural, one {# picture} other {# pictures}} of {people, plural, one {# person} other {# people}}, the first for {oldest}; {percent} % of what is drawn',
+    { tier, pictures, people, oldest: roughly(oldestMs), percent: Math.round(share * 100) },
+  );
+}
+
+function personLine(say: Say, { userId, pictures, gpuMs, oldestMs }: PersonWaiting): string {
+  return say(
+    '- {who}: {pictures, plural, one {# picture} other {# pictures}}, {gpu} of a worker; waits for {oldest}',
+    { who: `<@${userId}>`, pictures, gpu: roughly(gpuMs), oldest: roughly(oldestMs) },
+  );
+}
+
+function workerLine(say: Say, { id, bundle, aside, pictures, tiers, msPerStep, memoryMib }: Busy): string {
+  const doing = pictures
+    ? say('draws {pictures, plural, one {# picture} other {# pictures}} ({tiers})', {
+        pictures,
+        tiers: tiers.join(', '),
+      })
+    : say('waits for something to draw');
+  const facts = [
+    aside === null ? doing : say('takes nothing: our storage is full'),
+    ...(msPerStep === null ? [] : [say('{ms} ms a step', { ms: Math.round(msPerStep) })]),
+    ...(memoryMib === null ? [] : [`${memoryMib} MiB`]),
+  ];
+  return `- ${quote(id)} (${quote(bundle)}): ${facts.join(' · ')}`;
+}
+
 function select(
   action: 'queue.cancel' | 'queue.post',
   userId: string,
@@ -136,19 +243,23 @@ function select(
   );
 }
 
-/** @param place of one that only waits */
+/** @param place of one that is not cancelled */
 function lineOf(say: Say, batch: UnfinishedBatch, place: Place | undefined): string {
   const { queued = 0, running = 0, done = 0 } = batch.counts;
   const where = link(batch.guildId, batch.channelId, batch.messageId);
-  const counts = say('{done} done, {running} being drawn, {queued} waiting', { done, running, queued });
   const name = `${quote(batch.title)}${where ? ` ${where}` : ''}`;
-  if (!place) return `- ${name}: ${counts}`;
-  const { ahead } = place;
-  const before =
-    ahead === 0
-      ? say('next')
-      : say('{ahead, plural, one {# picture} other {# pictures}} before it', { ahead });
-  return `- ${name}: ${counts}; ${before}`;
+  const parts = [say('{done} done, {running} being drawn, {queued} waiting', { done, running, queued })];
+  if (place && queued && !running) {
+    const { ahead } = place;
+    parts.push(
+      ahead === 0
+        ? say('next')
+        : say('{ahead, plural, one {# picture} other {# pictures}} before it', { ahead }),
+    );
+  }
+  if (place && place.readyMs > 0)
+    parts.push(say('ready about {when}', { when: relative(new Date(Date.now() + place.readyMs)) }));
+  return `- ${name}: ${parts.join('; ')}`;
 }
 
 function deliveryWord(say: Say, kind: Delivery['kind']): string {

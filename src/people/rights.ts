@@ -117,6 +117,20 @@ export async function mustManageTokens({
   if (!isTrusted || !(await isOperator(actor))) throw new UserError('tokens_managers_only', {});
 }
 
+/**
+ * Whose waiting pictures they may see, beside their own. How much waits in all is no secret to operators; who waits in other servers,
+ * and what machines there are, is for the platform's own people.
+ *
+ * @returns the guild in which they are an operator; null: everybody's
+ * @throws {UserError} `operators_only`
+ */
+export async function mustSeeQueue(actor: Actor, botInside: boolean): Promise<string | null> {
+  const { ids, guildId: ours } = config.staff;
+  if (ids.includes(actor.id)) return null;
+  const guildId = await mustOperate(actor, botInside);
+  return guildId === ours ? null : guildId;
+}
+
 /** @returns the guild that they administer. @throws {UserError} `administrators_only` */
 export function mustAdminister({ guildId, managesGuild }: Actor): string {
   if (!guildId || !managesGuild) throw new UserError('administrators_only', {});

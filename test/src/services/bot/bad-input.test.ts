@@ -458,7 +458,7 @@ describe('a button', () => {
     expect(await charges()).toBe(before + 1);
 
     expect(await twice(customId('batch.cancel', id))).toEqual([
-      expect.stringMatching(/^Cancelled: nothing more is drawn\./),
+      expect.stringMatching(/^Cancelled: what is finished is kept/),
       expect.stringMatching(/^That was done already: it (is|has) /),
     ]);
     expect(await db.tokenEntry.count({ where: { batchId: id, reason: 'refund' } })).toBe(3);
