@@ -22,13 +22,14 @@ afterAll(async () => {
 const member = () => local.as('member');
 const components = (message: APIMessage) => JSON.stringify(message.components ?? []);
 
-/** Does what a worker does: ends every queued generation of a person with a picture. */
-async function draw(userId: string): Promise<void> {
+/** Does what a worker does: ends queued generations of a person with a picture. @param most all when left out */
+async function draw(userId: string, most?: number): Promise<void> {
   const { startGeneration } = await import('#test/support/taking.ts');
   const { finishGeneration } = await import('#src/batches/ending.ts');
   const worker = { id: 'a-worker', bundle: 'reference', bundleHash: 'weights' };
   await db.worker.upsert({ where: { id: worker.id }, create: worker, update: { seenAt: new Date() } });
-  for (const { id } of await db.generation.findMany({ where: { userId, state: 'queued' } })) {
+  const waiting = { where: { userId, state: 'queued' }, ...(most !== undefined && { take: most }) } as const;
+  for (const { id } of await db.generation.findMany(waiting)) {
     const drawing = await startGeneration(id, worker.id);
     if (!drawing) continue;
     const png = await sharp({ create: { width: 64, height: 80, channels: 3, background: '#a33' } })
@@ -913,6 +914,71 @@ describe('/queue, Stop, Cancel and Rerun', () => {
     expect((await me.type('queue', { cancel: id })).content).toMatch(/not there any more/);
   });
 
+  it('cancels by the menu of a message: what is finished is kept, and the rest comes back', async () => {
+    const me = await local.as('moderator');
+    await me.type('imagine', { prompt: 'portrait of a cooper', count: 3 });
+    const { id, charged, generations } = await latestBatch(me.id);
+    await draw(me.id, 1);
+    expect((await me.type('queue')).content).toMatch(
+      /`3 pictures`.*1 done, 0 being drawn, 2 waiting; .*ready about <t:\d+:R>/,
+    );
+    expect((await me.choose(await postCard(id), 'Cancel')).content).toBe(
+      'Cancelled: what is finished is kept, and the tokens of the rest come back.',
+    );
+    expect(await latestBatch(me.id)).toMatchObject({ state: 'cancelled' });
+    const rows = await db.generation.findMany({ where: { batchId: id }, include: { image: true } });
+    expect(rows.map(({ state, image }) => `${state} ${image !== null}`).sort()).toEqual([
+      'cancelled false',
+      'cancelled false',
+      'done true',
+    ]);
+    const entries = await db.tokenEntry.findMany({ where: { batchId: id } });
+    const kept = generations.find((one) => rows.some((row) => row.id === one.id && row.state === 'done'))!;
+    expect(entries.reduce((sum, { amount }) => sum + amount, 0)).toBe(-kept.price);
+    expect(charged).toBe(3 * kept.price);
+  });
+
+  it('shows operators what waits in all, for whom, and what the workers do; nobody else', async () => {
+    const [me, salon] = [await member(), await local.as('moderator', 'portraits', 1)];
+    await db.worker.deleteMany();
+    const staff = await local.as('operator');
+    await staff.type('queue', { all: true });
+    await me.type('imagine', { prompt: 'portrait of a cartwright', count: 2 });
+    await salon.type('imagine', { prompt: 'portrait of a chandler' });
+    for (const one of [me, salon])
+      expect((await one.type('queue', { all: true })).content).toMatch(/^Only operators/);
+
+    expect((await staff.type('queue', { all: true })).content).toMatch(/\*\*Workers\*\*\nNone is there/);
+    const seenAt = new Date(Date.now() + 60_000);
+    const worker = { bundle: 'reference', bundleHash: 'weights', seenAt };
+    await db.worker.create({ data: { ...worker, id: 'a-host-1', msPerStep: 33.4, memoryMib: 812 } });
+    await db.worker.create({ data: { ...worker, id: 'b-host-2', aside: 'storage_full' } });
+    const said = (await staff.type('queue', { all: true })).content;
+    expect(said).toMatch(
+      /\*\*fast\*\*: \d+ pictures of \d people, the first for \d+ s; \d+ % of what is drawn/,
+    );
+    expect(said).toMatch(new RegExp(`<@${me.id}>: \\d+ pictures?, \\d+ s of a worker; waits for \\d+ s`));
+    expect(said).toContain(`<@${salon.id}>`);
+    expect(said).toContain(
+      '- `a-host-1` (`reference`): waits for something to draw · 33 ms a step · 812 MiB',
+    );
+    expect(said).toContain('- `b-host-2` (`reference`): takes nothing: our storage is full');
+
+    // An operator of another server sees its people, and no machines.
+    const [, { roles }] = local.sandbox.state.world.guilds;
+    const boss = await local.as('operator', 'portraits', 1);
+    await boss.type('guild operators', { role: roles.find(({ name }) => name === 'Moderators')!.id });
+    const theirs = (await salon.type('queue', { all: true })).content;
+    expect(theirs).toContain('**fast**');
+    expect(theirs).toContain(`<@${salon.id}>: 1 picture,`);
+    expect(theirs).not.toContain(`<@${me.id}>`);
+    expect(theirs).not.toContain('Workers');
+    await boss.type('guild operators');
+    expect((await salon.type('queue', { all: true })).content).toMatch(/^Only operators/);
+    await db.worker.deleteMany();
+    for (const one of [me, salon]) await one.type('queue', { cancel: (await latestBatch(one.id)).id });
+  });
+
   it('says why nothing is drawn, as long as every worker is set aside', async () => {
     const me = await local.as('moderator');
     await me.type('imagine', { prompt: 'portrait of a miller' });
@@ -1081,6 +1147,24 @@ describe('/guild', () => {
       'can be seen',
     );
     expect((await operator.type('guild review_channel', { channel })).content).toMatch(`<#${channel}>`);
+  });
+
+  it('switches previews off and on, by who manages the server, and it is in the audit log', async () => {
+    const operator = await local.as('operator', 'portraits', 1);
+    const me = await local.as('member', 'portraits', 1);
+    expect((await me.type('guild previews', { mode: 'off' })).content).toMatch(/Manage Server/);
+    expect((await operator.type('guild show')).content).toContain('while pictures are drawn: **on**');
+    expect((await operator.type('guild previews', { mode: 'off' })).content).toContain('drawn: **off**');
+    const settings = await db.guildSettings.findFirstOrThrow({ where: { previews: false } });
+    expect(
+      await db.auditEvent.findFirst({ where: { guildId: settings.id }, orderBy: { createdAt: 'desc' } }),
+    ).toMatchObject({
+      actorId: operator.id,
+      action: 'guild.set',
+      before: expect.objectContaining({ previews: true }),
+      after: expect.objectContaining({ previews: false }),
+    });
+    expect((await operator.type('guild previews', { mode: 'on' })).content).toContain('drawn: **on**');
   });
 
   it('switches production mode for a channel or the server, by operators, for members', async () => {

@@ -1,0 +1,123 @@
+/** What operators see of the backlog, and that it is found by indexes however much waits. */
+import pg from 'pg';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { config } from '#config/env.ts';
+import { joinFleet } from '#src/backlog/fleet.ts';
+import { overviewOf } from '#src/backlog/overview.ts';
+import { openBatch } from '#src/batches/batches.ts';
+import { db } from '#src/doors/db.ts';
+import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { startGeneration } from '#test/support/taking.ts';
+
+const ask = async (count: number, tier: string, person = actor()) => {
+  const cells = Array.from({ length: count }, (_, seed) => cell({ seed, prompt: `${person.id} ${tier}` }));
+  const { batch } = await openBatch(origin({ actor: person }), request(cells, { tier }));
+  return { person, batch };
+};
+
+it('is empty where nothing waits, and says so of workers too', async () => {
+  expect(await overviewOf(null)).toEqual({ tiers: [], people: [], peopleCount: 0, workers: [] });
+  expect(await overviewOf('1')).toEqual({ tiers: [], people: [], peopleCount: 0, workers: null });
+});
+
+it('has tiers with their shares, people by what is to be drawn for them, and workers with what they draw', async () => {
+  const busy = await ask(5, 'fast');
+  const other = await ask(2, 'turbo');
+  const third = await ask(1, 'turbo', actor({ guildId: other.person.guildId }));
+  await joinFleet(
+    { id: 'w1', bundle: 'reference', bundleHash: 'h' },
+    { sessions: [], loras: [], aside: null, msPerStep: 12.5, memoryMib: 700 },
+  );
+  await joinFleet(
+    { id: 'w2', bundle: 'reference', bundleHash: 'h' },
+    { sessions: [], loras: [], aside: 'storage_full' },
+  );
+  const [first] = await db.generation.findMany({
+    where: { batchId: busy.batch.id },
+    orderBy: { index: 'asc' },
+  });
+  await startGeneration(first!.id, 'w1');
+
+  const { tiers, people, peopleCount, workers } = await overviewOf(null);
+  // 8 : 3 of those two that wait.
+  expect(tiers).toEqual([
+    { tier: 'turbo', pictures: 3, people: 2, oldestMs: expect.any(Number), share: 8 / 11 },
+    { tier: 'fast', pictures: 4, people: 1, oldestMs: expect.any(Number), share: 3 / 11 },
+  ]);
+  expect(people.map(({ userId, pictures }) => [userId, pictures])).toEqual([
+    [busy.person.id, 4],
+    [other.person.id, 2],
+    [third.person.id, 1],
+  ]);
+  expect(people[0]!.gpuMs).toBeCloseTo(4 * people[2]!.gpuMs, 3);
+  expect(peopleCount).toBe(3);
+  expect(workers).toEqual([
+    {
+      id: 'w1',
+      bundle: 'reference',
+      aside: null,
+      msPerStep: 12.5,
+      memoryMib: 700,
+      pictures: 1,
+      tiers: ['fast'],
+    },
+    {
+      id: 'w2',
+      bundle: 'reference',
+      aside: 'storage_full',
+      msPerStep: null,
+      memoryMib: null,
+      pictures: 0,
+      tiers: [],
+    },
+  ]);
+
+  const theirs = await overviewOf(other.person.guildId);
+  expect(theirs.tiers).toMatchObject(tiers.map(({ tier, pictures }) => ({ tier, pictures })));
+  expect(theirs.people.map(({ userId }) => userId)).toEqual([other.person.id, third.person.id]);
+  expect(theirs.workers).toBeNull();
+});
+
+it('reads no table from end to end', async () => {
+  const person = actor();
+  const { batch } = await ask(1, 'relax', person);
+  await db.$executeRaw`
+    INSERT INTO "Batch" (id, kind, state, "ownerId", "guildId", "channelId", tier, title, config, "endedAt")
+    SELECT 'b' || n, 'imagine', 'finished', ${batch.ownerId}, ${batch.guildId}, 'c', 'fast', '', '{}', now()
+    FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Generation" (id, "batchId", index, state, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, key)
+    SELECT 'g' || n, 'b' || n, 0, 'done', ${batch.ownerId}, 'fast', 'reference', '', '{}', 1, 64, 64, 1, 'k' || n
+    FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Flow" (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
+    SELECT 'reference', 'fast', 'u' || n, '', '', 0, 0, 0, now() FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`ANALYZE`;
+
+  const heard: { text: string; values: unknown[] }[] = [];
+  const { query } = pg.Client.prototype;
+  const spy = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
+    this: pg.Client,
+    ...args: unknown[]
+  ) {
+    const [asked] = args as [string | { text: string; values?: unknown[] }];
+    const { text, values = [] } = typeof asked === 'string' ? { text: asked } : asked;
+    if (/"(Flow|Generation|Worker)"/.test(text)) heard.push({ text, values });
+    return Reflect.apply(query, this, args);
+  });
+  onTestFinished(() => spy.mockRestore());
+  expect((await overviewOf(null)).people.length).toBeGreaterThan(0);
+  expect((await overviewOf(batch.guildId)).people).toHaveLength(1);
+  expect(heard).toHaveLength(5);
+
+  const client = new pg.Client({ connectionString: config.databaseUrl });
+  await client.connect();
+  try {
+    for (const { text, values } of [...heard]) {
+      const { rows } = await client.query(`EXPLAIN ${text}`, values);
+      expect(JSON.stringify(rows, null, 1)).not.toMatch(/Seq Scan on \\"(Flow|Batch|Generation)/);
+    }
+  } finally {
+    await client.end();
+  }
+});
