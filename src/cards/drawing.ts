@@ -7,8 +7,8 @@ import { bar, beside, type CardFile, numberOf } from './parts.ts';
 
 /** Of more, a message shows the first: as many as a worker draws together. */
 const SHOWN_MAX = 4;
-/** Of a row: one with a picture beside it has to fit on a phone. */
-const BAR_LENGTH = 10;
+/** With the steps and a picture beside it, it has to fit on a phone. */
+const BAR_LENGTH = 8;
 
 /** What a part of a pipeline's work is to people. One that is not named here is drawing. */
 const stages: Readonly<Record<string, string>> = {
@@ -35,14 +35,14 @@ export function going(say: Say, running: readonly Picture[], isOnly: boolean): G
   const rows: APIComponentInContainer[] = [];
   const files: CardFile[] = [];
   for (const picture of running.slice(0, SHOWN_MAX)) {
-    const what = stepsLine(say, picture);
-    const line = isOnly ? what : say('Picture {number}: {what}', { number: numberOf(picture), what });
+    const what = stageOf(say, picture);
+    const which = isOnly ? what : say('Picture {number}: {what}', { number: numberOf(picture), what });
     const preview = previewFile(say, picture);
     if (!preview) {
-      lines.push(line);
+      lines.push(`${which} ${stepsOf(picture)}`);
       continue;
     }
-    rows.push(beside([line], preview));
+    rows.push(beside([which, stepsOf(picture)], preview));
     files.push(preview);
   }
   const more = running.length - SHOWN_MAX;
@@ -50,11 +50,16 @@ export function going(say: Say, running: readonly Picture[], isOnly: boolean): G
   return { lines, rows, files };
 }
 
-function stepsLine(say: Say, { stage, progress, steps }: Picture): string {
-  const what = say(stages[stage ?? ''] ?? message('Drawing'));
+function stageOf(say: Say, { stage }: Picture): string {
+  const words = stages[stage ?? ''] ?? message('Drawing');
+  return say(words);
+}
+
+/** Not broken into lines, however narrow the window. */
+function stepsOf({ progress, steps }: Picture): string {
   // Its last step is told as 0.99: checks come after it.
   const step = Math.min(steps, Math.round(progress * steps));
-  return `${what} ${bar(progress, BAR_LENGTH)} ${step} / ${steps}`;
+  return `${bar(progress, BAR_LENGTH)} ${step} / ${steps}`.replaceAll(' ', '\u00a0');
 }
 
 /** Its name stands for its bytes, as every file's does, so that an edit sends a preview only when it is a new one. */

@@ -55,6 +55,7 @@ async function drawing(opening: Opening = {}, kind: 'card' | 'status' = 'card') 
     ids: rows.map(({ id }) => id),
     taken: taken.flatMap((one) => one ?? []),
     message,
+    said: () => textOf(message()).replaceAll('\u00a0', ' '),
     previews: () => filesOf(message()).filter(({ filename }) => filename.startsWith('preview-')),
     /** bodies of its edits */
     edits: () =>
@@ -69,21 +70,21 @@ const tell = async (id: string, progress: number, stage = 'base', colour?: strin
 describe('a card while its picture is drawn', () => {
   it('says what is done to it, with its steps as a bar', async () => {
     await start();
-    const { batch, ids, message } = await drawing({ prompt: 'in steps' });
+    const { batch, ids, message, said } = await drawing({ prompt: 'in steps' });
     const { steps } = await db.generation.findUniqueOrThrow({ where: { id: ids[0]! } });
     await tell(ids[0]!, 0.5);
     await settled(batch.id);
-    await until(() => textOf(message()).includes(`Sketching ▰▰▰▰▰▱▱▱▱▱ ${steps / 2} / ${steps}`));
+    await until(() => said().includes(`Sketching ▰▰▰▰▱▱▱▱ ${steps / 2} / ${steps}`));
     await tell(ids[0]!, 0.75, 'detail');
-    await until(() => textOf(message()).includes('Detailing the face ▰▰▰▰▰▰▰▰▱▱'));
+    await until(() => said().includes('Detailing the face ▰▰▰▰▰▰▱▱'));
     await tell(ids[0]!, 0.99, 'safety');
-    await until(() => textOf(message()).includes(`Checking ▰▰▰▰▰▰▰▰▰▰ ${steps} / ${steps}`));
+    await until(() => said().includes(`Checking ▰▰▰▰▰▰▰▰ ${steps} / ${steps}`));
     expect(filesOf(message())).toEqual([]);
   });
 
   it('shows its preview beside that, the newest alone, each sent once; in the end the picture alone', async () => {
     await start();
-    const { batch, ids, taken, message, previews, edits } = await drawing({ prompt: 'on the way' });
+    const { batch, ids, taken, message, said, previews, edits } = await drawing({ prompt: 'on the way' });
     await tell(ids[0]!, 0.2, 'base', 'red');
     await until(() => previews().length === 1);
     const [first] = previews();
@@ -98,7 +99,7 @@ describe('a card while its picture is drawn', () => {
     // Steps without a new preview: the one that is there stays, and is not sent again.
     const before = edits().length;
     await tell(ids[0]!, 0.3);
-    await until(() => textOf(message()).includes('▰▰▰▱▱▱▱▱▱▱'));
+    await until(() => said().includes(' 6 / 20'));
     expect(previews()).toEqual([expect.objectContaining({ id: first!.id })]);
     expect(
       edits()
@@ -117,7 +118,7 @@ describe('a card while its picture is drawn', () => {
     await finishGeneration(taken[0]!, 'w1', drawn({ png: await picture(1) }));
     await until(() => filesOf(message()).some(({ filename }) => filename.startsWith('picture-1-')));
     expect(filesOf(message())).toHaveLength(1);
-    expect(textOf(message())).not.toMatch(/▰|▱/);
+    expect(said()).not.toMatch(/▰|▱/);
     const count = edits().length;
     (await changed(db, { batchId: batch.id }))();
     await settled(batch.id);
@@ -145,7 +146,7 @@ describe('a card while its picture is drawn', () => {
   it('has a row for each of four, and says how many more there are', async () => {
     await start();
     const cells = Array.from({ length: 4 }, () => ({}));
-    const { ids, message, previews } = await drawing({ prompt: 'four at once', cells });
+    const { ids, said, previews } = await drawing({ prompt: 'four at once', cells });
     await report(
       ...(await Promise.all(
         ids.map(async (id, n) => ({
@@ -157,10 +158,10 @@ describe('a card while its picture is drawn', () => {
       )),
     );
     await until(() => previews().length === 3);
-    const said = textOf(message());
-    expect(said).toMatch(/Picture 1: Detailing the face ▰▰▱/);
-    expect(said).toMatch(/Picture 3: Sketching ▰▰▰▰▰▰▱/);
-    expect(said).toMatch(/Picture 4: Sketching ▰▰▰▰▰▰▰▰▱/);
+    const words = said();
+    expect(words).toMatch(/Picture 1: Detailing the face\n▰▰▱/);
+    expect(words).toMatch(/Picture 3: Sketching\n▰▰▰▰▰▱/);
+    expect(words).toMatch(/Picture 4: Sketching ▰▰▰▰▰▰▱▱ /);
     expect(previews().map(({ filename }) => filename.slice(0, 10))).toEqual([
       'preview-1-',
       'preview-2-',
@@ -188,7 +189,7 @@ describe('a card while its picture is drawn', () => {
     await until(() => off.previews().length === 0);
     expect(textOf(off.message())).toContain('Sketching');
     await tell(off.ids[0]!, 0.6, 'base', 'blue');
-    await until(() => textOf(off.message()).includes('▰▰▰▰▰▰▱'));
+    await until(() => textOf(off.message()).includes('▰▰▰▰▰▱▱▱'));
     expect(off.previews()).toEqual([]);
     await changeGuild({ ...off.actor, managesGuild: true }, { previews: true });
   });
@@ -221,12 +222,12 @@ describe('the status of a sweep', () => {
   it('shows what is being drawn, and how many more', async () => {
     await start();
     const cells = Array.from({ length: 6 }, (_, n) => ({ coordinates: { steps: String(n) } }));
-    const { ids, message, previews } = await drawing({ kind: 'sweep', title: 'Seen', cells }, 'status');
+    const { ids, message, said, previews } = await drawing({ kind: 'sweep', title: 'Seen', cells }, 'status');
     for (const id of ids) await tell(id, 0.4, 'base', 'red');
     await until(() => previews().length === 4);
-    expect(textOf(message())).toMatch(/0 of 6/);
-    expect(textOf(message())).toContain('Picture 4: Sketching ▰▰▰▰▱▱▱▱▱▱');
-    expect(textOf(message())).toContain('2 more are being drawn');
+    expect(said()).toMatch(/0 of 6/);
+    expect(said()).toContain('Picture 4: Sketching\n▰▰▰▱▱▱▱▱');
+    expect(said()).toContain('2 more are being drawn');
     expect(filesOf(message()).filter(({ filename }) => filename.startsWith('contact-sheet'))).toHaveLength(1);
   });
 });
