@@ -92,7 +92,7 @@ const Env = z.object({
   MECENE_BASE_URL: optional(z.url({ protocol: /^https?$/ })),
   MECENE_API_KEY: optional(z.string().min(1)),
 
-  /** Time between two edits of one message, ms. */
+  /** Time between two edits of one message, and between two previews of one picture, ms. */
   EDIT_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(3_000),
   /** Print nothing that only a developer needs. */
   CI: optional(flag),

@@ -92,9 +92,10 @@ export function openEasel(
     if (here.delete(id)) told.failed(id, reason instanceof Error ? reason : new Error(String(reason)));
   }
 
-  function begin({ id, watch }: Sitting, stage: string): void {
+  /** @param isWork whether there is anything to do in it */
+  function begin({ id, watch }: Sitting, stage: string, isWork = stage !== 'others'): void {
     watch.begin(stage);
-    if (stage !== 'others' && here.has(id)) told.stage(id, stage);
+    if (isWork && here.has(id)) told.stage(id, stage);
   }
 
   async function drawBatch(ids: readonly number[], loras: readonly LoraChoice[]): Promise<void> {
@@ -102,14 +103,14 @@ export function openEasel(
     if (!sittings.length) return;
     for (const sitting of sittings) {
       sitting.begun = true;
-      begin(sitting, 'lora');
+      begin(sitting, 'lora', loras.length > 0);
     }
     try {
       const bundle = await bundleWith(loras);
       // Only now, as the LoRAs may take minutes: a face is held for no longer than it takes to draw it.
       const ready: (Sitting & { identity: FaceIdentity | null })[] = [];
       for (const sitting of sittings) {
-        begin(sitting, 'face');
+        begin(sitting, 'face', sitting.face !== null);
         try {
           sitting.abort.signal.throwIfAborted();
           const identity = sitting.face && (await identityOf(sitting, sitting.face));

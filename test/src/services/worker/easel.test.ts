@@ -292,6 +292,8 @@ describe('a preview', () => {
     expect(easel.stages.get(1)).not.toContain('detail');
     expect(easel.stages.get(2)).toEqual(expect.arrayContaining(['face', 'base', 'detail', 'safety']));
     expect(easel.stages.get(2)).not.toContain('others');
+    for (const stages of easel.stages.values()) expect(stages).not.toContain('lora');
+    expect(easel.stages.get(1)).not.toContain('face');
   });
 
   it('comes no more often than it was asked for', async () => {
