@@ -20,7 +20,7 @@ import { listen, plannedScans, watchScans } from '#test/support/statements.ts';
 
 const warm = { loras: new Set(['']), faceIds: new Set<string>() };
 /** A few rows each, which no index could read faster. */
-const SMALL = new Set(['Worker', 'Clock', 'Cost']);
+const SMALL = new Set(['Worker', 'Clock', 'Cost', 'Preview']);
 const large = (tables: readonly string[]) => tables.filter((table) => !SMALL.has(table));
 
 /** Years of pictures, and many people who wait. */
@@ -58,6 +58,8 @@ beforeAll(async () => {
   await db.$executeRaw`
     INSERT INTO "FacePhoto" (id, "folderId", state, "storageKey", sha256, width, height)
     SELECT 'p' || n, 'f' || n, 'accepted', '', '', 64, 64 FROM generate_series(1, ${old}::int) n`;
+  await db.$executeRaw`
+    INSERT INTO "GuildSettings" (id, "updatedAt") SELECT 's' || n, now() FROM generate_series(1, ${old}::int) n`;
   await recountFlows();
   await db.$executeRaw`
     INSERT INTO "Flow" (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
@@ -81,10 +83,18 @@ it('from what is asked for to what is posted', async () => {
     expect(large(scans()), 'accepting').toEqual([]);
     const [first, second] = await take();
     expect(large(scans()), 'choosing and taking').toEqual([]);
-    await reportProgress(first!.id, 'w', 0.5);
+    const told = [first!, second!].map(({ id }) => ({ id, progress: 0.5, stage: 'base' }));
+    await reportProgress('w', told);
+    await reportProgress('w', [{ ...told[0]!, preview: new Uint8Array([n]) }, told[1]!]);
+    await reportProgress('w', [
+      { ...told[0]!, preview: null },
+      { ...told[1]!, preview: new Uint8Array([n]) },
+    ]);
     expect(large(scans()), 'reporting').toEqual([]);
-    await finishGeneration(first!, 'w', drawn());
+    // So long ago that somebody is told when it is done.
+    if (n % 2) await db.batch.update({ where: { id: batch.id }, data: { openedAt: new Date(0) } });
     await failGeneration(second!.id, 'w', 'internal');
+    await finishGeneration(first!, 'w', drawn());
     expect(large(scans()), 'ending').toEqual([]);
     await placeOf(batch.id);
     await forecastOf({ userId: me.actor.id, tier: 'fast', pictures: 4, costMs: 100 });

@@ -1,6 +1,5 @@
 /** A preview is there while its picture is drawn and may be seen, and at no other time. */
-import pg from 'pg';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openBatch } from '#src/batches/batches.ts';
 import {
   abandonGeneration,
@@ -15,6 +14,7 @@ import { dropLostPreviews, type PreviewBytes, previewBytes } from '#src/generati
 import { changeGuild } from '#src/guilds.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { listen } from '#test/support/statements.ts';
 import { startGeneration } from '#test/support/taking.ts';
 
 /** Pictures that a worker draws. */
@@ -146,16 +146,7 @@ describe('a preview', () => {
 describe('a report', () => {
   it('is one statement for all pictures of a turn, with previews and without', async () => {
     const { ids } = await drawing(4);
-    const { query } = pg.Client.prototype;
-    let heard = 0;
-    const spy = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
-      this: pg.Client & { connectionParameters?: { options?: string } },
-      ...args: unknown[]
-    ) {
-      if (!this.connectionParameters?.options?.includes('bullmq')) heard++;
-      return Reflect.apply(query, this, args);
-    });
-    onTestFinished(() => spy.mockRestore());
+    const heard = listen();
     const all = (preview?: PreviewBytes) =>
       ids.map((id, n) => ({
         id,
@@ -164,9 +155,9 @@ describe('a report', () => {
         ...(preview !== undefined && { preview }),
       }));
     for (const preview of [undefined, webp(1), null]) {
-      heard = 0;
+      heard.length = 0;
       expect([...(await reportProgress('w1', all(preview))).goOn].sort()).toEqual([...ids].sort());
-      expect(heard).toBe(1);
+      expect(heard).toHaveLength(1);
     }
     const rows = await db.generation.findMany({ where: { id: { in: ids } }, orderBy: { index: 'asc' } });
     expect(rows.map(({ progress }) => progress)).toEqual([0, 0.1, 0.2, 0.3]);
