@@ -939,7 +939,7 @@ describe('/queue, Stop, Cancel and Rerun', () => {
   });
 
   it('shows operators what waits in all, for whom, and what the workers do; nobody else', async () => {
-    const [me, salon] = [await member(), await local.as('moderator', 'portraits', 1)];
+    const [me, salon] = [await local.as('other'), await local.as('moderator', 'portraits', 1)];
     await db.worker.deleteMany();
     const staff = await local.as('operator');
     await staff.type('queue', { all: true });
