@@ -305,6 +305,23 @@ const plants: Plant[] = [
     () => sql(`INSERT INTO "Idea" (id, "userId", words, seed) VALUES ($1, $2, 'x', 1)`, randomUUID(), me),
   ],
   [
+    'a preview that was left',
+    'stuck',
+    () => sql(`INSERT INTO "Preview" ("generationId", webp) VALUES ($1, 'WebP')`, scene.drawn),
+  ],
+  [
+    'a message that shows a preview for ever',
+    'stuck',
+    async () => {
+      const id = await post(scene.sandbox.apiUrl, scene.channels.portraits, {
+        'picture-1.png': 'PNG drawn',
+        'preview-1-mail.webp': 'WebP',
+      });
+      await sql('UPDATE "Delivery" SET "messageId" = $2 WHERE id = $1', scene.card, id);
+      await rest(`/channels/${scene.channels.portraits}/messages/${scene.message}`, { method: 'DELETE' });
+    },
+  ],
+  [
     'a photo that nobody looks at',
     'stuck',
     () => sql(`UPDATE "FacePhoto" SET state = 'checking' WHERE id = $1`, scene.photo),

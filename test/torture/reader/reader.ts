@@ -80,7 +80,7 @@ export async function read(where: Where): Promise<Findings> {
         .filter(({ answer, botDown }) => answer === 'unanswered' && !botDown)
         .map(({ what, id, text }) => `${what} (${id}): ${text}`),
       lost: [...lostBatches(asked, rows), ...lostMessages(rows, seen), ...lostPictures(rows, seen)],
-      stuck: stuck(rows),
+      stuck: [...stuck(rows), ...leftPreviews(rows, seen)],
       'posted twice': postedTwice(rows, seen),
       'charged wrongly': [...chargedWrongly(rows), ...drawnThoughRefused(asked, rows)],
       'orphan files': orphans(rows, files),
@@ -151,6 +151,15 @@ function lostPictures(rows: Rows, seen: readonly Seen[]): string[] {
 }
 
 // stuck
+
+/** Nothing is being drawn any more. */
+function leftPreviews({ previews }: Rows, seen: readonly Seen[]): string[] {
+  const showing = seen.filter(({ files }) => files.some(({ name }) => name.startsWith('preview-')));
+  return [
+    ...previews.map((id) => `a preview of picture ${id} is left`),
+    ...showing.map(({ id }) => `message ${id} shows a preview`),
+  ];
+}
 
 /** What waits for something, or is being done. */
 export function stuck({ batches, generations, deliveries, waitingIdeas, photos }: Rows): string[] {

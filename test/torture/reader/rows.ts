@@ -66,6 +66,8 @@ export interface Rows {
   /** ids of ideas that nobody has thought of yet */
   readonly waitingIdeas: readonly string[];
   readonly reviewChannels: readonly string[];
+  /** of which pictures there are previews */
+  readonly previews: readonly string[];
 }
 
 export async function readRows(databaseUrl: string): Promise<Rows> {
@@ -99,6 +101,7 @@ export async function readRows(databaseUrl: string): Promise<Rows> {
       reviewChannels: await ids(
         'SELECT "reviewChannelId" AS id FROM "GuildSettings" WHERE "reviewChannelId" IS NOT NULL',
       ),
+      previews: await ids('SELECT "generationId" AS id FROM "Preview"'),
     };
   } finally {
     await client.end();
