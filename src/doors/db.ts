@@ -16,22 +16,22 @@ export { Prisma };
 /** Inside `db.$transaction(async (tx) => …)`. */
 export type Transaction = Prisma.TransactionClient;
 
-/** Connections of one process; a machine runs about eight processes against 200. */
-const POOL_MAX = 8;
+/** Connections of one process, for Prisma and for `ask`; a machine runs about eight processes against 200. */
+const POOL_MAX = 6;
 
 interface Connected {
   readonly client: PrismaClient;
-  readonly pool: Pool;
+  readonly asking: Pool;
 }
 
 let connected: Connected | undefined;
 
 function connection(): Connected {
   if (connected) return connected;
-  const pool = openPool(required(config.databaseUrl, 'DATABASE_URL'), POOL_MAX);
-  const adapter = new PrismaPg(pool, { disposeExternalPool: true });
+  const url = required(config.databaseUrl, 'DATABASE_URL');
+  const adapter = new PrismaPg(openPool(url, POOL_MAX), { disposeExternalPool: true });
   const client = new PrismaClient({ adapter, transactionOptions: { maxWait: 10_000, timeout: 30_000 } });
-  connected = { client, pool };
+  connected = { client, asking: openPool(url, POOL_MAX, true) };
   return connected;
 }
 
@@ -51,13 +51,14 @@ export const db = new Proxy({} as PrismaClient, {
 export async function ask<T>({ text, values }: Prisma.Sql): Promise<T[]> {
   // Postgres cuts a name after 63 characters.
   const name = createHash('sha256').update(text).digest('base64url');
-  const { rows } = await again(() => connection().pool.query({ name, text, values }));
+  const { rows } = await again(() => connection().asking.query({ name, text, values }));
   return rows as T[];
 }
 
 export async function closeDb(): Promise<void> {
-  await connected?.client.$disconnect();
+  const closing = connected;
   connected = undefined;
+  await Promise.all([closing?.client.$disconnect(), closing?.asking.end()]);
 }
 
 /** True when `error` is Postgres saying that a unique row is there already. */
