@@ -136,7 +136,7 @@ describe('a preview', () => {
     expect([await firstByte(lost), await firstByte(seen)]).toEqual([null, 1]);
   });
 
-  it('is in no log of Postgres, so in no backup', async () => {
+  it('is in no write-ahead log, so in no replica or base backup', async () => {
     const [table] = await db.$queryRaw<{ relpersistence: string }[]>`
       SELECT relpersistence::text FROM pg_class WHERE relname = 'Preview'`;
     expect(table).toEqual({ relpersistence: 'u' });
