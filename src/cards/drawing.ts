@@ -3,7 +3,7 @@ import type { APIComponentInContainer } from 'discord-api-types/v10';
 import type { Picture } from '#src/generations/pictures.ts';
 import { previewBytes } from '#src/generations/previews.ts';
 import { message, type Say } from '#src/say.ts';
-import { bar, beside, type CardFile, numberOf } from './parts.ts';
+import { bar, beside, type CardFile, numberOf, text } from './parts.ts';
 
 /** Of more, a message shows the first: as many as a worker draws together. */
 const SHOWN_MAX = 4;
@@ -24,15 +24,15 @@ const stages: Readonly<Record<string, string>> = {
 export interface Going {
   /** of those that have no preview */
   readonly lines: readonly string[];
-  /** of each of the others, with its preview beside it */
-  readonly rows: readonly APIComponentInContainer[];
+  /** of each of the others, with its preview beside it; and how many more there are */
+  readonly rows: readonly (APIComponentInContainer | null)[];
   readonly files: readonly CardFile[];
 }
 
 /** @param running in the order of their batch. @param isOnly whether their batch has no other picture, so that it needs no number */
 export function going(say: Say, running: readonly Picture[], isOnly: boolean): Going {
   const lines: string[] = [];
-  const rows: APIComponentInContainer[] = [];
+  const rows: Going['rows'][number][] = [];
   const files: CardFile[] = [];
   for (const picture of running.slice(0, SHOWN_MAX)) {
     const what = stageOf(say, picture);
@@ -46,7 +46,8 @@ export function going(say: Say, running: readonly Picture[], isOnly: boolean): G
     files.push(preview);
   }
   const more = running.length - SHOWN_MAX;
-  if (more > 0) lines.push(say('{more, plural, one {# more is} other {# more are}} being drawn', { more }));
+  if (more > 0)
+    rows.push(text(say('{more, plural, one {# more is} other {# more are}} being drawn', { more })));
   return { lines, rows, files };
 }
 
@@ -59,7 +60,9 @@ function stageOf(say: Say, { stage }: Picture): string {
 function stepsOf({ progress, steps }: Picture): string {
   // Its last step is told as 0.99: checks come after it.
   const step = Math.min(steps, Math.round(progress * steps));
-  return `${bar(progress, BAR_LENGTH)} ${step} / ${steps}`.replaceAll(' ', '\u00a0');
+  // It is full when the last step is done, and not before.
+  const full = Math.floor((BAR_LENGTH * step) / Math.max(1, steps));
+  return `${bar(full / BAR_LENGTH, BAR_LENGTH)} ${step} / ${steps}`.replaceAll(' ', '\u00a0');
 }
 
 /** Its name stands for its bytes, as every file's does, so that an edit sends a preview only when it is a new one. */

@@ -77,6 +77,8 @@ describe('a card while its picture is drawn', () => {
     await until(() => said().includes(`Sketching ▰▰▰▰▱▱▱▱ ${steps / 2} / ${steps}`));
     await tell(ids[0]!, 0.75, 'detail');
     await until(() => said().includes('Detailing the face ▰▰▰▰▰▰▱▱'));
+    await tell(ids[0]!, 0.95, 'detail');
+    await until(() => said().includes(`▰▰▰▰▰▰▰▱ ${steps - 1} / ${steps}`));
     await tell(ids[0]!, 0.99, 'safety');
     await until(() => said().includes(`Checking ▰▰▰▰▰▰▰▰ ${steps} / ${steps}`));
     expect(filesOf(message())).toEqual([]);
@@ -159,8 +161,8 @@ describe('a card while its picture is drawn', () => {
     );
     await until(() => previews().length === 3);
     const words = said();
-    expect(words).toMatch(/Picture 1: Detailing the face\n▰▰▱/);
-    expect(words).toMatch(/Picture 3: Sketching\n▰▰▰▰▰▱/);
+    expect(words).toMatch(/Picture 1: Detailing the face\n▰▱▱/);
+    expect(words).toMatch(/Picture 3: Sketching\n▰▰▰▰▱/);
     expect(words).toMatch(/Picture 4: Sketching ▰▰▰▰▰▰▱▱ /);
     expect(previews().map(({ filename }) => filename.slice(0, 10))).toEqual([
       'preview-1-',
@@ -189,7 +191,7 @@ describe('a card while its picture is drawn', () => {
     await until(() => off.previews().length === 0);
     expect(textOf(off.message())).toContain('Sketching');
     await tell(off.ids[0]!, 0.6, 'base', 'blue');
-    await until(() => textOf(off.message()).includes('▰▰▰▰▰▱▱▱'));
+    await until(() => off.said().includes(' 12 / 20'));
     expect(off.previews()).toEqual([]);
     await changeGuild({ ...off.actor, managesGuild: true }, { previews: true });
   });
