@@ -32,7 +32,8 @@ export interface Origin {
   readonly tokenExpiresAt: Date;
 }
 
-const welcome = { amount: tokenGrants.welcome, reason: 'grant', once: 'welcome' } as const;
+/** Everybody's first entry. */
+export const welcome = { amount: tokenGrants.welcome, reason: 'grant', once: 'welcome' } as const;
 
 /** Their row, made with the welcome tokens when they are first seen; it keeps the language of what is sent to them later. @throws {UserError} `blocked_until` */
 export async function admitUser({ id, locale }: Actor): Promise<User> {
@@ -50,11 +51,9 @@ export async function admitUser({ id, locale }: Actor): Promise<User> {
   return user;
 }
 
-/** Somebody whom another names, and who may never have asked for anything. Locks their row. @returns their tokens */
-export async function knowUser(tx: Transaction, id: string): Promise<number> {
+/** Somebody whom another names, and who may never have asked for anything. Locks their row. */
+export async function knowUser(tx: Transaction, id: string): Promise<void> {
   await tx.$executeRaw`INSERT INTO "User" (id) VALUES (${id}) ON CONFLICT (id) DO UPDATE SET id = excluded.id`;
-  await tx.tokenEntry.createMany({ data: [{ ...welcome, userId: id }], skipDuplicates: true });
-  return (await tx.user.findUniqueOrThrow({ where: { id }, select: { tokens: true } })).tokens;
 }
 
 /** Says things to somebody who reads them later, in the language in which they last asked for something. */

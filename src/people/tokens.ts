@@ -8,7 +8,7 @@ import { audit } from '#src/audit.ts';
 import { db, inTransaction, type TokenReason, type Transaction } from '#src/doors/db.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { UserError } from '#src/errors.ts';
-import { type Actor, admitUser, knowUser, type Origin } from './people.ts';
+import { type Actor, admitUser, knowUser, type Origin, welcome } from './people.ts';
 import { mustManageTokens } from './rights.ts';
 
 /** What somebody can spend now, with the welcome and today's grant. @throws {UserError} `blocked_until` */
@@ -68,7 +68,9 @@ export async function grantTokens(
   const { actor, interactionId } = origin;
   await mustManageTokens(origin);
   return inTransaction(async (tx) => {
-    const tokens = await knowUser(tx, userId);
+    await knowUser(tx, userId);
+    await tx.tokenEntry.createMany({ data: [{ ...welcome, userId }], skipDuplicates: true });
+    const { tokens } = await tx.user.findUniqueOrThrow({ where: { id: userId }, select: { tokens: true } });
     const once = `given:${interactionId}`;
     if (await tx.tokenEntry.findUnique({ where: { userId_once: { userId, once } } })) return tokens;
     if (tokens + amount < 0) throw new UserError('tokens_fewer', { balance: tokens, amount: -amount });
