@@ -11,6 +11,7 @@ const BundlesFile = z.record(
     /** px */
     shapes: z.record(z.string(), z.strictObject({ width: side, height: side })),
     seconds: z.number().positive(),
+    keep: z.enum(['pinned', 'warm', 'demand']).optional(),
   }),
 );
 

@@ -56,8 +56,21 @@ const Env = z.object({
   /** Pictures, faces, and what the embedded parts keep. */
   DATA_DIR: z.string().min(1).default('.atelier'),
 
-  /** Names an entry of config/bundles.yaml: what this worker draws with. */
-  BUNDLE: z.string().min(1).default('reference'),
+  /** Names an entry of config/bundles.yaml: what pictures are drawn with unless somebody chooses another. The first of BUNDLES. */
+  BUNDLE: optional(z.string().min(1)),
+  /** Names of the entries that people may choose from, comma-separated; BUNDLE alone when left out. */
+  BUNDLES: z
+    .string()
+    .default('')
+    .transform((list) => namesOf(list).filter(Boolean))
+    .refine((names) => new Set(names).size === names.length, 'names a bundle twice'),
+  /** What a worker may have of bundles, LoRAs and faces in memory at once, GiB; all of BUNDLES, one set of LoRAs and some faces when left out. */
+  WORKER_MEMORY: optional(
+    z.coerce
+      .number('must be a number of GiB, as 16 or 7.5')
+      .positive('must be a number of GiB above 0')
+      .max(100_000, 'must be a number of GiB, not of bytes'),
+  ),
   /**
    * Execution providers in order of preference, comma-separated. What the first can't do, the next does; without `cpu`, a
    * worker that finds none of them does not start.
@@ -98,13 +111,22 @@ const Env = z.object({
   CI: optional(flag),
 });
 
+const Checked = Env.refine(({ BUNDLE, BUNDLES }) => !BUNDLE || !BUNDLES.length || BUNDLES.includes(BUNDLE), {
+  path: ['BUNDLE'],
+  message: 'must be one of BUNDLES',
+});
+
+const FALLBACK_BUNDLE = 'reference';
+const GIB = 2 ** 30;
+
 /** Parses an environment; tests pass their own. @throws {Error} naming every variable at fault */
 export function parseConfig(env: Record<string, string | undefined>) {
-  const { success, data, error } = Env.safeParse(env);
+  const { success, data, error } = Checked.safeParse(env);
   if (!success) {
     const faults = error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
     throw new Error(`Bad environment (see .env.example):\n${faults.join('\n')}`);
   }
+  const bundle = data.BUNDLE ?? data.BUNDLES[0] ?? FALLBACK_BUNDLE;
   return Object.freeze({
     logLevel: data.LOG_LEVEL,
     discord: Object.freeze({
@@ -122,7 +144,10 @@ export function parseConfig(env: Record<string, string | undefined>) {
     databaseUrl: data.DATABASE_URL,
     redisUrl: data.REDIS_URL,
     dataDir: data.DATA_DIR,
-    bundle: data.BUNDLE,
+    bundle,
+    bundles: Object.freeze(data.BUNDLES.length ? data.BUNDLES : [bundle]),
+    /** bytes; null: nobody says */
+    workerMemory: data.WORKER_MEMORY === undefined ? null : data.WORKER_MEMORY * GIB,
     onnxProviders: data.ONNX_PROVIDERS,
     onnxThreads: data.ONNX_THREADS,
     web: Object.freeze({ host: data.WEB_HOST, port: data.WEB_PORT, publicUrl: data.PUBLIC_URL }),

@@ -49,6 +49,9 @@ const messages = {
           known: known.map((one) => `\`${one}\``).join(', '),
         })
       : say('There is no LoRA {name} here, nor any other.', { name: quote(name) }),
+  memory_short: (_: object, say) =>
+    say('That needs more memory than a worker has. Take fewer LoRAs, or another bundle.'),
+  bundle_failed: (_: object, say) => say('That bundle cannot be drawn with right now. Take another one.'),
   negative_alone: (_: object, say) =>
     say(
       'With `guidance_cutoff` `unconditional` the last steps follow the negative prompt alone, so the two do not go together. Take one of them away with `/set`: give `negative_prompt` the value `none`, or `guidance_cutoff` another one.',
@@ -287,6 +290,8 @@ const failures = {
   gone: message('Its face folder is gone.'),
   consent_withdrawn: message('The consent to its face was withdrawn.'),
   lora_unknown: message('Its LoRA is not there any more.'),
+  memory_short: message('It needs more memory than a worker has.'),
+  bundle_failed: message('Its bundle cannot be drawn with right now.'),
   storage_full: message('Our storage is full, so it could not be kept.'),
 } satisfies Partial<Record<UserErrorCode | 'internal', string>>;
 

@@ -45,7 +45,7 @@ BEGIN
   END IF;
 
   -- What was drawn before, with the weights that workers have now, is free.
-  SELECT "bundleHash" INTO weights FROM "Worker" WHERE bundle = ask->>'bundle' ORDER BY "seenAt" DESC LIMIT 1;
+  weights := bundle_hash(ask->>'bundle');
   -- Key by key: Postgres knows not how few they are, and would rather read all pictures there are.
   drawn := ARRAY(SELECT i.key FROM jsonb_array_elements(ask->'generations') g, LATERAL (SELECT i.key FROM "Image" i
     WHERE i.key = g->>'key' AND i."bundleHash" = weights AND i."deletedAt" IS NULL AND i.verdict = 'clear' LIMIT 1) i);

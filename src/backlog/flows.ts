@@ -102,6 +102,7 @@ function clockOf(row: ClockRow | undefined): Omit<Look, 'flows'> {
 }
 
 interface FlowRow extends ClockRow {
+  readonly bundle: string;
   readonly tier: string;
   readonly userId: string;
   readonly loras: string;
@@ -113,36 +114,55 @@ interface FlowRow extends ClockRow {
 
 /** One statement, by indexes alone, however much waits. */
 export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
+  const looks = await lookAtBacklogs(new Map([[bundle, warm]]));
+  return looks.get(bundle) ?? { ...clockOf(undefined), flows: [] };
+}
+
+/**
+ * The same of several bundles, in one statement too.
+ *
+ * @param warm bundle → what of it is in memory
+ * @returns those in which something waits
+ */
+export async function lookAtBacklogs(warm: ReadonlyMap<string, Warm>): Promise<Map<string, Look>> {
   const names = [...tiers.keys()];
-  const inTier = Prisma.sql`f.bundle = ${bundle} AND f.tier = t.tier AND f.waiting > 0`;
+  const sets = [...warm].flatMap(([bundle, { loras }]) => [...loras].map((set) => [bundle, set] as const));
+  const inTier = Prisma.sql`f.bundle = b.bundle AND f.tier = t.tier AND f.waiting > 0`;
   const rows = await ask<FlowRow>(Prisma.sql`
     WITH looked AS MATERIALIZED (
-      SELECT DISTINCT near.* FROM unnest(${names}::text[]) t(tier), LATERAL (
+      SELECT DISTINCT near.* FROM unnest(${[...warm.keys()]}::text[]) b(bundle), unnest(${names}::text[]) t(tier), LATERAL (
         (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f."givenMs", f.since LIMIT ${LOOK})
         UNION ALL (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f.since LIMIT 1)
-        UNION ALL (SELECT near.* FROM unnest(${[...warm.loras]}::text[]) w(loras), LATERAL (
+        UNION ALL (SELECT near.* FROM
+          unnest(${sets.map(([bundle]) => bundle)}::text[], ${sets.map(([, set]) => set)}::text[]) w(bundle, loras), LATERAL (
           (SELECT f.* FROM "Flow" f WHERE ${inTier} AND f.loras = w.loras ORDER BY f."givenMs", f.since LIMIT ${LOOK})
-          UNION ALL (SELECT f.* FROM "Flow" f WHERE ${inTier} AND f.loras = w.loras ORDER BY f.since LIMIT 1)) near)) near)
-    SELECT now() AS at, c.version, c.now, c."largestMs", c.tiers, l.tier, l."userId", l.loras, l."faceId", l."givenMs", l.since, p.pictures
-    FROM looked l LEFT JOIN "Clock" c ON c.bundle = ${bundle}, LATERAL (
+          UNION ALL (SELECT f.* FROM "Flow" f WHERE ${inTier} AND f.loras = w.loras ORDER BY f.since LIMIT 1)) near
+          WHERE w.bundle = b.bundle)) near)
+    SELECT now() AS at, c.version, c.now, c."largestMs", c.tiers, l.bundle, l.tier, l."userId", l.loras, l."faceId", l."givenMs", l.since,
+      p.pictures
+    FROM looked l LEFT JOIN "Clock" c ON c.bundle = l.bundle, LATERAL (
       SELECT json_agg(json_build_object('id', first.id, 'costMs', first."costMs", 'shape', first.shape)) AS pictures FROM (
         SELECT g.id, g."costMs", g.shape FROM "Generation" g
-        WHERE g.bundle = ${bundle} AND g.tier = l.tier AND g."userId" = l."userId" AND g.loras = l.loras
+        WHERE g.bundle = l.bundle AND g.tier = l.tier AND g."userId" = l."userId" AND g.loras = l.loras
           AND coalesce(g."faceId", '') = l."faceId" AND g.state = 'queued' AND g."twinId" IS NULL
         ORDER BY g."queuedAt", g."batchId", g.index LIMIT ${TURN_MAX}) first) p
     WHERE p.pictures IS NOT NULL`);
-  return {
-    ...clockOf(rows[0]),
-    flows: rows.map(({ tier, userId, loras, faceId, givenMs, since, pictures }) => ({
-      tier,
-      userId,
-      loras,
-      faceId: faceId || null,
-      givenMs,
-      since: since.getTime(),
-      pictures,
-    })),
-  };
+  const looks = [...Map.groupBy(rows, ({ bundle }) => bundle)].map(([bundle, own]): [string, Look] => [
+    bundle,
+    {
+      ...clockOf(own[0]),
+      flows: own.map(({ tier, userId, loras, faceId, givenMs, since, pictures }) => ({
+        tier,
+        userId,
+        loras,
+        faceId: faceId || null,
+        givenMs,
+        since: since.getTime(),
+        pictures,
+      })),
+    },
+  ]);
+  return new Map(looks);
 }
 
 /** What waits in each tier of each bundle, by the index of what waits alone. */

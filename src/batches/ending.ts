@@ -4,7 +4,7 @@
  */
 import { v7 as uuid } from 'uuid';
 import { z } from 'zod';
-import { isAlive } from '#src/backlog/fleet.ts';
+import { isAlive, workersAlive } from '#src/backlog/fleet.ts';
 import { changed, newRow, together, type Wake, wakeCourier } from '#src/deliveries.ts';
 import {
   ask,
@@ -273,6 +273,24 @@ export async function endWithFace(
   for (const [batchId, theirs] of Map.groupBy(all, (one) => one.batchId))
     wakes.push(await ended(tx, batchId, theirs));
   return { count: all.length, wake: together(...wakes) };
+}
+
+/** Ends what waits for a bundle that no worker alive can draw with. @returns how many */
+export async function failUndrawable(bundle: string): Promise<number> {
+  if ((await workersAlive(bundle)).length) return 0;
+  const { count, wake } = await inTransaction(async (tx) => {
+    const waiting = { bundle, state: 'queued' } as const;
+    const { ended: all, wake: released } = await markEnded(tx, waiting, {
+      state: 'failed',
+      failure: 'bundle_failed',
+    });
+    const wakes: Wake[] = [released];
+    for (const [batchId, theirs] of Map.groupBy(all, (one) => one.batchId))
+      wakes.push(await ended(tx, batchId, theirs));
+    return { count: all.length, wake: together(...wakes) };
+  });
+  wake();
+  return count;
 }
 
 /**

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { loraTargets } from '#pipelines/lora/file.ts';
 import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import { messageOf } from '#src/doors/log.ts';
 import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
@@ -81,6 +82,35 @@ export async function bundleHash(dir: string, files?: readonly string[]): Promis
     hash.update(path).update(part, 'hex');
   }
   return hash.digest('hex');
+}
+
+/** Everything that is wrong with a bundle, as one error; null: nothing is. */
+export function faultOf({ manifest, faults }: Pick<Inspection, 'manifest' | 'faults'>): Error | null {
+  return faults.length ? unusable(manifest, faults) : null;
+}
+
+export function unusable({ name }: BundleManifest, faults: readonly string[]): Error {
+  return new Error(`Bundle ${name} can't be used:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+}
+
+const GIB = 2 ** 30;
+
+/**
+ * What a bundle takes of memory, bytes: what its manifest says, and its networks' files at least; and what a set of LoRAs in it takes at
+ * most, which are the networks that LoRAs change, once more.
+ */
+export function memoryOf({ manifest, networks }: Pick<Inspection, 'manifest' | 'networks'>): {
+  readonly bytes: number;
+  readonly loraBytes: number;
+} {
+  const sizeOf = ({ size, data }: NetworkFile) =>
+    [size, ...data.map((file) => file.size)].reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+  const sizes = networks.map((network) => ({ role: network.role, bytes: sizeOf(network) }));
+  const sum = (some: typeof sizes) => some.reduce((total, { bytes }) => total + bytes, 0);
+  return {
+    bytes: Math.max(manifest.memoryGib * GIB, sum(sizes)),
+    loraBytes: sum(sizes.filter(({ role }) => loraTargets.some((target) => target === role))),
+  };
 }
 
 /** Files that are sound each and do not fit together: widths, layers, sizes of vocabularies. Broken ones were told already. */

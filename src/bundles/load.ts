@@ -14,7 +14,7 @@ import {
   reasonOf,
   type SessionOptions,
 } from '#src/doors/onnx.ts';
-import { inspectBundle } from './inspect.ts';
+import { inspectBundle, unusable } from './inspect.ts';
 import type { LoraChoice } from './lora-choice.ts';
 import type { BundleManifest, Role } from './manifest.ts';
 import { mergedNetworks } from './merged-networks.ts';
@@ -39,6 +39,8 @@ export type LoadedBundle = PortraitBundle & {
   readonly files: readonly string[];
   /** of its networks' files: about what they take in memory */
   readonly bytes: number;
+  /** Closes its sessions, not those that `withLoras` opened. */
+  close(): Promise<void>;
 };
 
 /** @throws {Error} naming the bundle and every file, input, output and setting at fault */
@@ -49,7 +51,7 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
   const merged = await mergedNetworks(dir, options.loras ?? []);
 
   const unopened: string[] = [];
-  const sessions: Partial<Record<Role, Session>> = {};
+  const sessions: Partial<Record<Role, OpenSession>> = {};
   for (const network of networks) {
     try {
       const isMerged = merged?.targets.some((target) => target === network.role);
@@ -86,11 +88,10 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
     files,
     networks: openable,
     bytes: openable.reduce((sum, { bytes }) => sum + bytes, 0),
+    async close() {
+      for (const session of Object.values(sessions)) await session.close();
+    },
   };
-}
-
-function unusable({ name }: BundleManifest, faults: readonly string[]): Error {
-  return new Error(`Bundle ${name} can't be used:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
 }
 
 /**

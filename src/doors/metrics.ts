@@ -106,10 +106,30 @@ export const metrics = {
   failed: counter('atelier_failures_total', 'Pictures that failed, by cause.', ['cause']),
   warm: counter(
     'atelier_warm_total',
-    'Times that LoRAs or a face were needed for drawing, by whether they were in memory.',
+    'Times that a bundle, LoRAs or a face were needed for drawing, by whether they were in memory.',
     ['what', 'result'],
   ),
-  weights: gauge('atelier_weights_bytes', 'Size of the networks that the worker has in memory.', ['what']),
+  poolBytes: gauge(
+    'atelier_pool_bytes',
+    'What bundles, LoRAs and faces take of the memory that the worker keeps for them.',
+    ['what'],
+  ),
+  poolBudget: gauge(
+    'atelier_pool_budget_bytes',
+    'Memory that the worker keeps for bundles, LoRAs and faces.',
+    [],
+  ),
+  poolLoad: histogram(
+    'atelier_pool_load_seconds',
+    'Time until a bundle, or LoRAs in it, were in memory.',
+    ['what'],
+    STAGES,
+  ),
+  evicted: counter(
+    'atelier_pool_evictions_total',
+    'Bundles, LoRAs and faces that went out of memory for something else.',
+    ['what'],
+  ),
 
   // The fleet, from rows: told by the web service alone
   workers: gauge('atelier_workers', 'Workers that are alive.', ['bundle']),

@@ -76,6 +76,7 @@ export async function easel(): Promise<readonly Goal[]> {
       },
       failed: (_, error) => reject(error),
       batchMax() {},
+      remembered() {},
     };
     const drawing = openEasel(bundle, async () => bundle, told);
     const marks: number[] = [];

@@ -2,6 +2,7 @@
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { inject } from 'vitest';
+import type { BundlePlace } from '#src/services/worker/pool/offered.ts';
 
 export interface BundleCopy {
   readonly dir: string;
@@ -35,3 +36,7 @@ export async function copyBundle(dir: string): Promise<BundleCopy> {
     },
   };
 }
+
+/** For `startWorker`: the bundle in a folder, as the one that there is. */
+export const only = (dir: string): ReadonlyMap<string, BundlePlace> =>
+  new Map([['reference', { dir, level: 'warm' }]]);

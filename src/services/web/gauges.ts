@@ -3,7 +3,7 @@
  * of their networks; messages that are due; pictures without bytes. Read when somebody asks for metrics, at most every few seconds.
  */
 import { z } from 'zod';
-import { workersAlive } from '#src/backlog/fleet.ts';
+import { bundlesOf, workersAlive } from '#src/backlog/fleet.ts';
 import { waitingNow } from '#src/backlog/flows.ts';
 import { countDue } from '#src/deliveries.ts';
 import type { Worker } from '#src/doors/db.ts';
@@ -17,6 +17,8 @@ const KNOWN_MS = 5_000;
 const Sessions = z.array(
   z.object({
     network: z.string(),
+    /** whose it is; the worker's only one when left out */
+    bundle: z.string().optional(),
     loadSeconds: z.number(),
     used: z.array(z.object({ provider: z.string(), nodes: z.number().nullable() })),
   }),
@@ -57,10 +59,14 @@ function tellFleet(workers: readonly Worker[]): void {
   const provider = tally<'bundle' | 'network' | 'provider'>();
   const nodes = tally<'bundle' | 'network' | 'provider'>();
   const loaded = tally<'bundle' | 'network'>();
-  for (const { bundle, sessions, aside: reason } of workers) {
-    alive.add({ bundle });
-    if (reason) aside.add({ bundle, reason });
-    for (const { network, loadSeconds, used } of Sessions.catch([]).parse(sessions)) {
+  for (const worker of workers) {
+    const { sessions, aside: reason } = worker;
+    const told = [...bundlesOf(worker)].filter(([, { state }]) => state !== 'failed').map(([name]) => name);
+    for (const bundle of told.length ? told : [worker.bundle]) {
+      alive.add({ bundle });
+      if (reason) aside.add({ bundle, reason });
+    }
+    for (const { network, loadSeconds, used, bundle = worker.bundle } of Sessions.catch([]).parse(sessions)) {
       loaded.raise({ bundle, network }, loadSeconds);
       for (const one of used) {
         provider.add({ bundle, network, provider: one.provider });

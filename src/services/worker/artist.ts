@@ -1,4 +1,4 @@
-/** The worker's side of its draw thread and its finish thread: promises over messages. */
+/** A bundle that is loaded, in threads of its own: promises over messages. What it takes of memory comes back when it is left. */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
@@ -54,13 +54,25 @@ export interface Artist {
     options: Pick<AskedPicture, 'signal' | 'onProgress'>,
   ): Promise<DrawResult>;
   countFaces(photo: Uint8Array): Promise<number>;
+  /** Resolves when all that was asked for by now has left the networks: they are free. */
+  rest(): Promise<void>;
+  /** Lets sets of LoRAs and faces go, by their keys. Nothing may be drawn with them. */
+  drop(loras: readonly string[], faces: readonly string[]): Promise<void>;
   /** Ids of the photos whose faces it remembers. */
   faces(): Promise<readonly string[]>;
   /** Forgets every face that has one of these photos. What waits to be drawn with one of them fails. */
   forget(photoIds: readonly string[]): Promise<void>;
   /** Rejects when a thread ends by itself: the worker cannot go on. */
   readonly broken: Promise<never>;
+  /** Gives its memory back, and ends. Nothing may be drawn. */
+  leave(): Promise<void>;
+  /** Ends it, whatever it does. */
   close(): Promise<void>;
+}
+
+export interface ArtistOptions extends SessionOptions {
+  /** Told when a set of LoRAs or a face has come into memory. */
+  readonly onKept?: (what: 'loras' | 'face', key: string, bytes: number) => void;
 }
 
 interface Waiting {
@@ -70,7 +82,10 @@ interface Waiting {
 }
 
 /** Starts the threads and loads the bundle. @throws {Error} naming what is wrong with the bundle */
-export async function startArtist(dir: string, { onReport, ...options }: SessionOptions): Promise<Artist> {
+export async function startArtist(
+  dir: string,
+  { onReport, onKept, ...options }: ArtistOptions,
+): Promise<Artist> {
   const { port1: finisher, port2: drawer } = new MessageChannel();
   const drawing: DrawThreadData = { dir, options, finisher };
   const finishing: FinishThreadData = { drawer };
@@ -111,6 +126,9 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
       case 'session':
         onReport?.(message.report);
         break;
+      case 'kept':
+        onKept?.(message.what, message.key, message.bytes);
+        break;
       case 'batch-max':
         batchMax.set(message.size, message.most);
         break;
@@ -139,6 +157,10 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
   });
 
   const send = (ask: Ask) => draws.postMessage(ask);
+  async function close(): Promise<void> {
+    closing = true;
+    await Promise.all([draws.terminate(), finishes.terminate()]);
+  }
   /** The answer to what is sent under that id. */
   function answer<K extends ThreadMessage['kind']>(id: number, kind: K, picture?: AskedPicture) {
     return new Promise<ThreadMessage & { kind: K }>((resolve, reject) => {
@@ -200,10 +222,23 @@ export async function startArtist(dir: string, { onReport, ...options }: Session
       send({ kind: 'forget', id, photoIds });
       await answer(id, 'remembered');
     },
-    broken,
-    async close() {
-      closing = true;
-      await Promise.all([draws.terminate(), finishes.terminate()]);
+    async rest() {
+      const id = ++last;
+      send({ kind: 'rest', id });
+      await answer(id, 'did');
     },
+    async drop(loras, faces) {
+      const id = ++last;
+      send({ kind: 'drop', id, loras, faces });
+      await answer(id, 'did');
+    },
+    broken,
+    async leave() {
+      const id = ++last;
+      send({ kind: 'close', id });
+      await answer(id, 'did');
+      await close();
+    },
+    close,
   };
 }

@@ -26,14 +26,8 @@ const say = (message: ThreadMessage) => port.postMessage(message);
 const hand = (pixels: Pixels) => finisher.postMessage(pixels, [bufferOf(pixels.picture)]);
 
 const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
-/** The bundle with the LoRAs that were asked for last. One set is kept beside the plain one, as each is a UNet in memory. */
-let merged: {
-  readonly key: string;
-  readonly bundle: PortraitBundle;
-  readonly bytes: number;
-  close(): Promise<void>;
-} | null = null;
-tellWeights();
+/** The bundle with sets of LoRAs in it. Which are kept is the worker's to say, see pool.ts. */
+const merged = new Map<string, { readonly bundle: PortraitBundle; close(): Promise<void> }>();
 
 const easel = openEasel(bundle, bundleWith, {
   progress: (id, progress) => say({ kind: 'progress', id, progress }),
@@ -45,7 +39,14 @@ const easel = openEasel(bundle, bundleWith, {
   drawn: (id, picture, facts) => hand({ kind: 'picture', id, picture, facts }),
   failed: (id, error) => say({ kind: 'failed', id, error }),
   batchMax: (size, most) => say({ kind: 'batch-max', size, most }),
+  remembered: (key, bytes) => say({ kind: 'kept', what: 'face', key, bytes }),
 });
+/** Says that it is done, or why not. */
+const did = (id: number, work: Promise<unknown>) =>
+  void work.then(
+    () => say({ kind: 'did', id }),
+    (error: unknown) => say({ kind: 'failed', id, error: asError(error) }),
+  );
 
 port.on('message', (ask: Ask) => {
   switch (ask.kind) {
@@ -61,13 +62,16 @@ port.on('message', (ask: Ask) => {
     case 'count-faces':
       countFaces(ask.photo).then(
         (faces) => say({ kind: 'counted', id: ask.id, faces }),
-        (error: unknown) =>
-          say({
-            kind: 'failed',
-            id: ask.id,
-            error: error instanceof Error ? error : new Error(String(error)),
-          }),
+        (error: unknown) => say({ kind: 'failed', id: ask.id, error: asError(error) }),
       );
+      return;
+    case 'drop':
+      easel.drop(ask.faces);
+      return did(ask.id, Promise.all(ask.loras.map(dropLoras)));
+    case 'rest':
+      return did(ask.id, easel.rest());
+    case 'close':
+      return did(ask.id, closeAll());
   }
 });
 say({ kind: 'ready', files: bundle.files });
@@ -76,22 +80,30 @@ say({ kind: 'ready', files: bundle.files });
 async function bundleWith(loras: readonly LoraChoice[]): Promise<PortraitBundle> {
   if (!loras.length) return bundle;
   const key = sayLoras(loras);
-  const isWarm = merged?.key === key;
-  metrics.warm({ what: 'loras', result: isWarm ? 'hit' : 'miss' });
-  if (merged && isWarm) return merged.bundle;
-  await merged?.close();
-  merged = null;
-  merged = { key, ...(await withLoras(dir, bundle, loras, options)) };
-  tellWeights();
-  return merged.bundle;
+  const known = merged.get(key);
+  metrics.warm({ what: 'loras', result: known ? 'hit' : 'miss' });
+  if (known) return known.bundle;
+  const startedAt = performance.now();
+  const made = await withLoras(dir, bundle, loras, options);
+  merged.set(key, made);
+  say({ kind: 'kept', what: 'loras', key, bytes: made.bytes });
+  metrics.poolLoad({ what: 'loras' }, (performance.now() - startedAt) / 1_000);
+  return made.bundle;
 }
 
-function tellWeights(): void {
-  metrics.weights([
-    [{ what: 'bundle' }, bundle.bytes],
-    [{ what: 'loras' }, merged?.bytes ?? 0],
-  ]);
+async function dropLoras(key: string): Promise<void> {
+  const known = merged.get(key);
+  merged.delete(key);
+  await known?.close();
 }
+
+/** What a thread has open when it ends, is given back some time; what it closes, now. */
+async function closeAll(): Promise<void> {
+  await Promise.all([...merged.keys()].map(dropLoras));
+  await bundle.close();
+}
+
+const asError = (error: unknown) => (error instanceof Error ? error : new Error(String(error)));
 
 const countFaces = async (photo: Uint8Array) => (await detectFaces(bundle, await openPhoto(photo))).length;
 

@@ -24,7 +24,7 @@ import { type Drawing, MAX_ATTEMPTS, type Report, reportProgress } from '#src/ge
 import { verdictOf } from '#src/moderation/verdicts.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { everyMs } from '../timers.ts';
-import type { Artist, AskedPicture } from './artist.ts';
+import type { Pool, PooledPicture } from './pool/pool.ts';
 import type { DrawnTogether } from './protocol.ts';
 import { type PortraitTask, portraitTask } from './requests/portrait.ts';
 import type { Room } from './room.ts';
@@ -47,7 +47,7 @@ export interface Me {
   readonly dir: string;
   /** the bundle's */
   readonly hash: string;
-  readonly artist: Artist;
+  readonly pool: Pick<Pool, 'drawTogether'>;
   readonly room: Room;
   readonly pace: Pace;
 }
@@ -99,7 +99,7 @@ export function drawTurn(
     );
     const drawn = me.room.isFull
       ? []
-      : me.artist.drawTogether(askedOf(ready, me, nearly), ready[0]?.loras ?? []);
+      : me.pool.drawTogether(me.bundle, askedOf(ready, me, nearly), ready[0]?.loras ?? []);
     await Promise.all(
       ready.map((one, i) =>
         each(one, async () => {
@@ -150,12 +150,13 @@ async function makeReady(picture: InHand, me: Me): Promise<Ready | null> {
 }
 
 /** @param nearly told when so little is left of them that the next turn should be taken */
-function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): AskedPicture[] {
+function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): PooledPicture[] {
   const report = reporterOf(ready, me);
   let begun: { readonly at: number; readonly share: number } | null = null;
-  return ready.map(({ request, face, signal, drawing: { id, batch } }) => ({
+  return ready.map(({ request, face, signal, drawing: { id, batch, faceId } }) => ({
     request,
     face,
+    faceId,
     signal,
     onProgress(share) {
       report(id, { progress: share });

@@ -20,10 +20,8 @@ import { log, messageOf } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { isOutOfMemory } from '#src/doors/onnx.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
-import { BATCH_MAX, type DrawnFacts, type FacePhotos, type PictureAsk, sizeOf } from './protocol.ts';
+import { BATCH_MAX, type DrawnFacts, type FacePhotos, faceKey, type PictureAsk, sizeOf } from './protocol.ts';
 
-/** Identities kept in memory; one is a few hundred KiB. */
-const IDENTITIES_MAX = 64;
 /** px, longer side of a preview */
 const PREVIEW_SIDE = 96;
 
@@ -36,6 +34,10 @@ export interface Easel {
   photoIds(): readonly string[];
   /** Forgets every face that has one of these photos; what waits to be drawn with one fails. */
   forget(photoIds: ReadonlySet<string>): void;
+  /** Lets faces go, by their keys: they are read from their photos again. What is remembered stays until then. */
+  drop(faces: readonly string[]): void;
+  /** Resolves when all that was to be drawn by now has left the networks. */
+  rest(): Promise<void>;
 }
 
 /** Who hears of what becomes of pictures. */
@@ -50,6 +52,8 @@ export interface Told {
   failed(id: number, error: Error): void;
   /** from now on no more than `most` pictures of that size are drawn together */
   batchMax(size: string, most: number): void;
+  /** a face that is drawn with is remembered */
+  remembered(face: string, bytes: number): void;
 }
 
 /** A picture that has not ended. */
@@ -206,24 +210,24 @@ export function openEasel(
   }
 
   async function identityOf(sitting: Sitting, face: FacePhotos): Promise<FaceIdentity> {
-    const key = keyOf(face);
+    const key = faceKey(face);
     let known = identities.get(key);
     metrics.warm({ what: 'face', result: known ? 'hit' : 'miss' });
     if (!known) {
       const identity = await encodeFace(plain, await (sitting.photos ?? openPhotos(face)));
       known = { photoIds: face.photoIds, identity };
-      if (identities.size >= IDENTITIES_MAX) identities.delete(identities.keys().next().value ?? '');
       identities.set(key, known);
     }
+    told.remembered(key, bytesOf(known.identity));
     sitting.photos = null;
     return known.identity;
   }
 
   /** sharp has threads of its own: it costs those who are drawn nothing. Null: there is nothing to open. */
   function photosOf(face: FacePhotos | null): Promise<Bitmap[]> | null {
-    if (!face || identities.has(keyOf(face))) return null;
+    if (!face || identities.has(faceKey(face))) return null;
     for (const other of here.values())
-      if (other.photos && other.face && keyOf(other.face) === keyOf(face)) return other.photos;
+      if (other.photos && other.face && faceKey(other.face) === faceKey(face)) return other.photos;
     const photos = openPhotos(face);
     photos.catch(() => {}); // who draws with them hears of it
     return photos;
@@ -269,10 +273,15 @@ export function openEasel(
         if (!sitting.begun && isOf(sitting.face))
           fail(sitting, new Error('A photo of its face was forgotten'));
     },
+    drop(faces) {
+      for (const key of faces) identities.delete(key);
+    },
+    rest: () => last,
   };
 }
 
-const keyOf = ({ photoIds }: FacePhotos) => photoIds.join(' ');
+const bytesOf = ({ embeddings, idTokens, pixels }: FaceIdentity) =>
+  [embeddings, idTokens, pixels].reduce((sum, numbers) => sum + (numbers?.byteLength ?? 0), 0);
 
 const openPhotos = ({ photos }: FacePhotos) => Promise.all(photos.map(openPhoto));
 

@@ -1,4 +1,4 @@
-/** What the worker, its draw thread and its finish thread say to each other. Bytes are transferred or copied, never shared. */
+/** What the worker, a bundle's draw thread and its finish thread say to each other. Bytes are transferred or copied, never shared. */
 import type { Bitmap, PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
@@ -13,6 +13,9 @@ export interface FacePhotos {
   /** stored files, in the same order */
   readonly photos: readonly Uint8Array[];
 }
+
+/** What a face is remembered by. */
+export const faceKey = ({ photoIds }: Pick<FacePhotos, 'photoIds'>) => photoIds.join(' ');
 
 /** A picture to be drawn. */
 export interface PictureAsk {
@@ -30,6 +33,17 @@ export type Ask =
   /** which faces it remembers */
   | { readonly kind: 'faces'; readonly id: number }
   | { readonly kind: 'forget'; readonly id: number; readonly photoIds: readonly string[] }
+  /** to let sets of LoRAs and faces go, by their keys; nothing is drawn with them */
+  | {
+      readonly kind: 'drop';
+      readonly id: number;
+      readonly loras: readonly string[];
+      readonly faces: readonly string[];
+    }
+  /** to say when all that was asked for so far has left the networks */
+  | { readonly kind: 'rest'; readonly id: number }
+  /** to close every session; nothing is asked for any more */
+  | { readonly kind: 'close'; readonly id: number }
   | { readonly kind: 'abort'; readonly id: number };
 
 /** What is kept of a picture. */
@@ -69,6 +83,10 @@ export type ThreadMessage =
   | { readonly kind: 'session'; readonly report: SessionReport }
   /** the bundle is loaded, of these files */
   | { readonly kind: 'ready'; readonly files: readonly string[] }
+  /** a set of LoRAs or a face is in memory from now on */
+  | { readonly kind: 'kept'; readonly what: 'loras' | 'face'; readonly key: string; readonly bytes: number }
+  /** `drop`, `rest` or `close` was done */
+  | { readonly kind: 'did'; readonly id: number }
   /** 0…1 of the whole picture */
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
   /** a part of its work begins, as the pipeline names it */

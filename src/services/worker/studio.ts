@@ -1,13 +1,16 @@
 /**
- * Keeps the draw thread at work. While one turn is drawn the next is taken, shortly before the thread is free, and made ready; what
- * was drawn is stored beside it. So the network never waits for us, and who is next is chosen as late as can be.
+ * Keeps the networks at work. While one turn is drawn the next is taken, shortly before they are free, and made ready; what was drawn
+ * is stored beside it, and what will be drawn with is loaded. So the networks never wait for us, and who is next is chosen as late as
+ * can be.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { tierRules } from '#config/tiers.ts';
-import { lookAtBacklog } from '#src/backlog/flows.ts';
-import { nextTurn, type Warm } from '#src/backlog/order.ts';
+import { type Candidate, nextBundle, STAY } from '#src/backlog/bundles-order.ts';
+import { lookAtBacklogs } from '#src/backlog/flows.ts';
+import { nextTurn } from '#src/backlog/order.ts';
 import { type Drawing, takeTurn } from '#src/generations/generations.ts';
 import { drawTurn, type Me } from './draw.ts';
+import type { Pool } from './pool/pool.ts';
 
 /** Turns in hand: one is drawn, the next is made ready, and two may still be on their way to storage. */
 const TURNS_MAX = 4;
@@ -21,43 +24,92 @@ export interface Studio {
   abort(): void;
 }
 
-/**
- * @param warm what the draw thread has in memory
- * @param inHand ids of the generations that it has; grows before one is taken, and shrinks after it has ended
- */
-export function openStudio(me: Me, warm: () => Warm, inHand: Set<string>): Studio {
+interface Taken {
+  readonly bundle: string;
+  readonly drawings: readonly Drawing[];
+  /** Lets the bundle go out of memory. */
+  readonly free: () => void;
+}
+
+/** @param inHand ids of the generations that it has; grows before one is taken, and shrinks after it has ended */
+export function openStudio(
+  { id, room, pace, pool }: Pick<Me, 'id' | 'room' | 'pace'> & { readonly pool: Pool },
+  inHand: Set<string>,
+): Studio {
   const forced = new AbortController();
   const ends = new Set<Promise<unknown>>();
   let closed = false;
   let running: Promise<void> | null = null;
 
-  async function take(): Promise<Drawing[]> {
+  async function take(): Promise<Taken | null> {
     while (!closed) {
-      const look = await lookAtBacklog(me.bundle, warm());
-      const turn = nextTurn(look.clock, look.flows, warm(), tierRules, look.now);
-      if (!turn) return [];
-      const ids = turn.pictures.map(({ id }) => id);
-      for (const id of ids) inHand.add(id);
-      let taken: Drawing[] | null = null;
-      try {
-        taken = await takeTurn(me.bundle, look, turn, me.id);
-      } finally {
-        const got = new Set(taken?.map(({ id }) => id));
-        for (const id of ids) if (!got.has(id)) inHand.delete(id);
+      const looks = await lookAtBacklogs(new Map(pool.usable.map((bundle) => [bundle, pool.warmOf(bundle)])));
+      const [any] = looks.values();
+      if (!any) return null;
+      const asked = [...looks.keys()];
+      const candidates = asked.map(
+        (bundle): Candidate => ({
+          bundle,
+          flows: looks.get(bundle)?.flows ?? [],
+          state: stateOf(pool, bundle),
+          hasRoom: pool.hasRoomFor(bundle, asked),
+          loadMs: pool.loadMs(bundle),
+        }),
+      );
+      const { lastLoad } = pool;
+      const stayUntil = lastLoad ? any.now - lastLoad.agoMs + STAY * lastLoad.tookMs : 0;
+      const { draw, load } = nextBundle(candidates, tierRules, stayUntil, any.now);
+      const change = pool.changed();
+      // What is in use makes room first: nothing more is taken until then.
+      const fits = load === null ? null : await pool.load(load);
+      if (draw === null || fits === 'later') {
+        if (!closed) await change;
+        continue;
       }
+      // What was crowded out just now is looked for again.
+      if (pool.stateOf(draw) !== 'warm') continue;
+      const free = pool.keep(draw);
+      const drawings = await turnOf(draw, looks.get(draw) ?? any).catch((error: unknown) => {
+        free();
+        throw error;
+      });
+      if (drawings?.length) return { bundle: draw, drawings, free };
       // Another worker was quicker, or they were cancelled since: look again.
-      if (taken?.length) return taken;
+      free();
     }
-    return [];
+    return null;
+  }
+
+  async function turnOf(
+    bundle: string,
+    look: Parameters<typeof takeTurn>[1],
+  ): Promise<readonly Drawing[] | null> {
+    const turn = nextTurn(look.clock, look.flows, pool.warmOf(bundle), tierRules, look.now);
+    if (!turn) return null;
+    const ids = turn.pictures.map((picture) => picture.id);
+    for (const one of ids) inHand.add(one);
+    let taken: Drawing[] | null = null;
+    try {
+      taken = await takeTurn(bundle, look, turn, id);
+    } finally {
+      const got = new Set(taken?.map((drawing) => drawing.id));
+      for (const one of ids) if (!got.has(one)) inHand.delete(one);
+    }
+    return taken;
   }
 
   /** Whichever job woke it, what is drawn is not that job's: the log says so by the context. */
   const run = AsyncResource.bind(async (): Promise<void> => {
     for (;;) {
-      const drawings = await take();
-      if (!drawings.length) break;
-      const { nearlyDrawn, ended } = drawTurn(drawings, me, forced.signal, (id) => inHand.delete(id));
-      const end = ended.finally(() => ends.delete(end));
+      const taken = await take();
+      if (!taken) break;
+      const { bundle, drawings, free } = taken;
+      const me = { id, room, pace, pool, bundle, ...pool.facts(bundle) };
+      const { nearlyDrawn, ended } = drawTurn(drawings, me, forced.signal, (one) => inHand.delete(one));
+      const end = ended.finally(() => {
+        ends.delete(end);
+        free();
+      });
       ends.add(end);
       await nearlyDrawn;
       if (ends.size >= TURNS_MAX) await Promise.race(ends);
@@ -67,6 +119,8 @@ export function openStudio(me: Me, warm: () => Warm, inHand: Set<string>): Studi
 
   return {
     drain() {
+      // One that waits for something to be loaded looks again.
+      pool.wake();
       running ??= run().finally(() => {
         running = null;
       });
@@ -74,10 +128,16 @@ export function openStudio(me: Me, warm: () => Warm, inHand: Set<string>): Studi
     },
     async close() {
       closed = true;
+      pool.wake();
       // What could not be looked for is no reason not to end.
       await running?.catch(() => {});
       await Promise.all(ends);
     },
     abort: () => forced.abort(new Error('the worker closes by force')),
   };
+}
+
+function stateOf(pool: Pool, bundle: string): Candidate['state'] {
+  const state = pool.stateOf(bundle);
+  return state === 'failed' ? 'cold' : state;
 }

@@ -6,14 +6,18 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
-import { isFirst, joinFleet, leaveFleet, tellState, type WorkerState } from '#src/backlog/fleet.ts';
+import {
+  type BundleTold,
+  isFirst,
+  joinFleet,
+  leaveFleet,
+  tellState,
+  type WorkerState,
+} from '#src/backlog/fleet.ts';
 import { forgetFlows, recountFlows } from '#src/backlog/flows.ts';
-import { handBack } from '#src/batches/ending.ts';
-import { bundleHash } from '#src/bundles/inspect.ts';
+import { failUndrawable, handBack } from '#src/batches/ending.ts';
 import { listLoras } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
@@ -25,10 +29,12 @@ import { releaseLostTwins } from '#src/generations/generations.ts';
 import { dropLostPreviews } from '#src/generations/previews.ts';
 import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
-import { type Artist, startArtist } from './artist.ts';
+import { startArtist } from './artist.ts';
 import type { Pace } from './draw.ts';
 import { forgetWithdrawn } from './faces-in-memory.ts';
 import { holdLease } from './lease.ts';
+import { type BundlePlace, offeredBundles, placesOf } from './pool/offered.ts';
+import { type Offered, Pool } from './pool/pool.ts';
 import { watchRoom } from './room.ts';
 import { openStudio, type Studio } from './studio.ts';
 
@@ -50,52 +56,79 @@ const FORGET_EVERY_MS = 1_500;
 
 export interface WorkerOptions {
   readonly queues?: Queues;
-  /** Bundle folder; the one that config/bundles.yaml names when left out. */
-  readonly dir?: string;
+  /** Where bundles are; what config/bundles.yaml and BUNDLES name when left out. */
+  readonly bundles?: ReadonlyMap<string, BundlePlace>;
+  /** bytes; WORKER_MEMORY when left out */
+  readonly memory?: number;
 }
 
-export async function startWorker(
-  options: WorkerOptions = {},
-): Promise<{ id: string; artist: Artist; close(): Promise<void> }> {
-  const bundle = config.bundle;
-  const entry = bundles.get(bundle);
-  if (!entry)
-    throw new Error(`BUNDLE names no entry of config/bundles.yaml; it has ${[...bundles.keys()].join(', ')}`);
-  const dir = options.dir ?? join(config.dataDir, entry.path);
-  const sessions = new Map<string, SessionReport>();
-  const artist = await startArtist(dir, {
-    threads: config.onnxThreads,
-    providers: config.onnxProviders,
-    onReport(report) {
-      sessions.set(report.network, report);
-      log.info(report, report.used.length ? 'a network runs' : 'a network is loaded');
+export interface RunningWorker {
+  readonly id: string;
+  readonly pool: Pool;
+  close(): Promise<void>;
+}
+
+/** @throws {Error} naming what is wrong with the only bundle, or one that never fits into memory */
+export async function startWorker(options: WorkerOptions = {}): Promise<RunningWorker> {
+  const budget = options.memory ?? config.workerMemory ?? Number.POSITIVE_INFINITY;
+  const offered = await offeredBundles(options.bundles ?? placesOf(config), budget);
+  const sessions = new Map<string, SessionReport & { readonly bundle: string }>();
+  const faults = new Map<string, unknown>();
+  const pool = new Pool(offered, {
+    budget,
+    start({ name, dir }, { onKept }) {
+      for (const [key, { bundle }] of sessions) if (bundle === name) sessions.delete(key);
+      return startArtist(dir, {
+        threads: config.onnxThreads,
+        providers: config.onnxProviders,
+        ...(onKept && { onKept }),
+        onReport(report) {
+          sessions.set(`${name} ${report.network}`, { ...report, bundle: name });
+          log.info(
+            { ...report, bundle: name },
+            report.used.length ? 'a network runs' : 'a network is loaded',
+          );
+        },
+      });
+    },
+    onFailed(bundle, error) {
+      faults.set(bundle, error);
+      log.error({ err: error, bundle }, 'a bundle does not load: others are drawn with');
+    },
+    onBroken(error) {
+      // Jobs in hand were rejected and are tried again by others. Without sessions this process is of no use.
+      log.error({ err: error }, 'draw thread lost');
+      endProcess();
     },
   });
-  // Last, as it reads every byte: a bundle that can't be used is to be told at once.
-  const hash = await bundleHash(dir, artist.files);
+  for (const { name, fault } of offered)
+    if (fault) log.error({ err: fault, bundle: name }, 'a bundle cannot be used: others are drawn with');
+  await loadFirst(pool, offered, faults);
   const queues = options.queues ?? connectQueues(config);
   const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
-  const state = async (): Promise<WorkerState> => ({
-    sessions: [...sessions.values()],
-    loras: await listLoras(dir),
-    aside: room.isFull ? 'storage_full' : null,
+  const state = async () => ({
+    ...(await stateOf(pool, offered, [...sessions.values()], room.isFull ? 'storage_full' : null)),
     msPerStep: pace.msPerStep,
     memoryMib: Math.round(process.memoryUsage.rss() / 2 ** 20),
   });
-  const enter = async () => joinFleet({ id, bundle, bundleHash: hash }, await state());
+  const enter = async () => {
+    const { pool: told, ...rest } = await state();
+    await joinFleet({ id, bundle: told.bundle, bundleHash: told.bundleHash }, { ...rest, pool: told });
+  };
   const tell = async () => tellState(id, await state());
 
   const inHand = new Set<string>();
-  const warm = { loras: new Set(['']), faceIds: new Set<string>() };
   let studio: Studio | null = null;
-  let wakes: QueueWorker | null = null;
+  let wakes: readonly QueueWorker[] = [];
   const takePictures = () => {
-    const opened = openStudio(me, () => warm, inHand);
+    const opened = openStudio(me, inHand);
     studio = opened;
-    wakes = queues.work('generation', () => opened.drain(), { bundle, lockMs: LOCK_MS });
+    wakes = offered.map(({ name: bundle }) =>
+      queues.work('generation', () => opened.drain(), { bundle, lockMs: LOCK_MS }),
+    );
   };
   const takeNone = async () => {
-    await Promise.all([studio?.close(), wakes?.close()]);
+    await Promise.all([studio?.close(), ...wakes.map((one) => one.close())]);
   };
   const room = watchRoom({
     async full() {
@@ -107,22 +140,28 @@ export async function startWorker(
     },
   });
   const pace: Pace = { msPerStep: null };
-  const me = { id, bundle, dir, hash, artist, room, pace };
+  const me = { id, pool, room, pace };
 
   await untilBack(enter);
   const stopHolding = holdLease(id, inHand, enter);
   takePictures();
   const faceChecks = queues.work(
     'face-check',
-    ({ photoId }) => withContext({ photoId }, () => checkOne(photoId, artist)),
+    ({ photoId }) => withContext({ photoId }, () => checkOne(photoId, pool)),
     { lockMs: LOCK_MS },
   );
 
   const stopping = [
     repeat(LOOK_EVERY_MS, async () => studio?.drain()),
     repeat(TELL_EVERY_MS, tell),
-    repeat(FORGET_EVERY_MS, () => forgetWithdrawn(artist)),
+    repeat(FORGET_EVERY_MS, () => forgetWithdrawn(pool)),
     repeat(RECONCILE_EVERY_MS, async () => {
+      for (const bundle of pool.failed) {
+        await tell();
+        const failed = await failUndrawable(bundle);
+        if (failed)
+          log.error({ bundle, failed }, 'no worker can draw with it: what waited for it is given up');
+      }
       await requeueWaitingChecks(queues);
       await removeStalePhotos();
     }),
@@ -140,16 +179,12 @@ export async function startWorker(
       fileCheck(() => isFirst(id)),
     ),
   ];
-  artist.broken.catch((error: unknown) => {
-    // Jobs in hand were rejected and are tried again by others. Without sessions this process is of no use.
-    log.error({ err: error }, 'draw thread lost');
-    endProcess();
-  });
-  log.info({ workerId: id, bundle }, 'worker ready');
+  log.info({ workerId: id, bundles: offered.map(({ name }) => name) }, 'worker ready');
+  void loadWarm(pool, offered);
 
   return {
     id,
-    artist,
+    pool,
     async close() {
       await room.close();
       const drained = Promise.all([takeNone(), faceChecks.close(), ...stopping.map((stop) => stop())]);
@@ -161,10 +196,10 @@ export async function startWorker(
           );
         }
         studio?.abort();
-        await wakes?.close(true);
+        await Promise.all(wakes.map((one) => one.close(true)));
       }
       await drained;
-      await artist.close();
+      await pool.close();
       await stopHolding();
       // Where Postgres is away the row stays, and counts as gone soon: nobody renews it.
       await leaveFleet(id).catch((error: unknown) => log.warn({ err: error }, 'worker not signed off'));
@@ -186,7 +221,67 @@ async function untilBack(enter: () => Promise<void>): Promise<void> {
   }
 }
 
-async function checkOne(photoId: string, artist: Artist): Promise<void> {
+async function checkOne(photoId: string, pool: Pool): Promise<void> {
   const photo = await photoToCheck(photoId);
-  if (photo) await finishFaceCheck(photoId, await artist.countFaces(photo));
+  if (photo) await finishFaceCheck(photoId, await pool.countFaces(photo));
+}
+
+/** Those that are pinned, and the first that can be drawn with. @throws {Error} of one that does not load, when there is no other */
+async function loadFirst(
+  pool: Pool,
+  offered: readonly Offered[],
+  faults: ReadonlyMap<string, unknown>,
+): Promise<void> {
+  const wanted = offered.filter(({ fault }) => !fault);
+  for (const { name } of wanted.filter(({ level }) => level === 'pinned')) {
+    await pool.load(name, 'start');
+    await pool.settled(name);
+  }
+  for (const { name } of wanted) {
+    if (pool.current !== null) return;
+    await pool.load(name, 'start');
+    await pool.settled(name);
+  }
+  if (pool.current === null) throw [...faults.values()][0] ?? new Error('No bundle loads');
+}
+
+/** What is to be warm and fits beside what is there, while pictures are drawn. */
+async function loadWarm(pool: Pool, offered: readonly Offered[]): Promise<void> {
+  for (const { name, level } of offered) {
+    if (level !== 'warm' || pool.stateOf(name) !== 'cold') continue;
+    if (!pool.hasRoomFor(name, pool.usable)) continue;
+    await pool.load(name, 'start');
+    await pool.settled(name);
+  }
+}
+
+/** What its row says of it. */
+async function stateOf(
+  pool: Pool,
+  offered: readonly Offered[],
+  sessions: readonly (SessionReport & { readonly bundle: string })[],
+  aside: WorkerState['aside'],
+) {
+  const reports = pool.reports();
+  const bundles: Record<string, BundleTold> = {};
+  for (const { name, dir } of offered) {
+    const report = reports.get(name);
+    if (report) bundles[name] = { ...report, loras: await listLoras(dir) };
+  }
+  const bundle = pool.current ?? offered[0]?.name ?? '';
+  const told = bundles[bundle];
+  const { bytes: memory, budget } = pool;
+  return {
+    // Of what went out of memory there is nothing to say.
+    sessions: sessions.filter((one) => bundles[one.bundle]?.state === 'warm'),
+    loras: told?.loras ?? [],
+    aside,
+    pool: {
+      bundle,
+      bundleHash: told?.hash ?? '',
+      bundles,
+      memory,
+      budget: Number.isFinite(budget) ? budget : null,
+    },
+  };
 }

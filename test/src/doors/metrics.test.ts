@@ -82,13 +82,13 @@ it('what a thread tells is told with ours', async () => {
   const source = `
     const { metrics } = await import(${door});
     metrics.warm({ what: 'face', result: 'hit' });
-    metrics.weights([[{ what: 'bundle' }, 7]]);`;
+    metrics.poolBytes([[{ what: 'bundle' }, 7]]);`;
   const thread = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`));
   thread.unref();
   await vi.waitFor(async () => {
     const { values } = await told();
     expect(values('atelier_warm_total', { what: 'face', result: 'hit' })).toEqual([1]);
-    expect(values('atelier_weights_bytes', { what: 'bundle' })).toEqual([7]);
+    expect(values('atelier_pool_bytes', { what: 'bundle' })).toEqual([7]);
   }, 10_000);
 });
 

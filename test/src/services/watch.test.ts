@@ -115,8 +115,9 @@ describe('metrics', () => {
       expect(counts('worker', 'atelier_stage_seconds', { bundle: 'reference', stage }), stage).toBe(2);
     expect(values('atelier_pictures_total', { tier, outcome: 'drawn' })).toEqual([2]);
     expect(values('atelier_warm_total', { what: 'loras', result: 'miss' })).toEqual([1]);
-    const [bundle = 0] = values('atelier_weights_bytes', { what: 'bundle' });
-    const [loras = 0] = values('atelier_weights_bytes', { what: 'loras' });
+    expect(values('atelier_warm_total', { what: 'bundle', result: 'hit' })).toEqual([2]);
+    const [bundle = 0] = values('atelier_pool_bytes', { what: 'bundle' });
+    const [loras = 0] = values('atelier_pool_bytes', { what: 'loras' });
     expect(bundle).toBeGreaterThan(loras);
     expect(loras).toBeGreaterThan(0);
     expect(values('atelier_failures_total')).toEqual([]);

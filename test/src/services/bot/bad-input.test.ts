@@ -12,6 +12,7 @@ import { limits } from '#config/tiers.ts';
 import { isEphemeral } from '#infra/local/discord/person.ts';
 import type { PersonName } from '#infra/local/discord/world.ts';
 import { type Action, actions, customId } from '#src/custom-ids.ts';
+import { only } from '#test/support/bundle-copy.ts';
 import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portraits.ts';
 import type { LocalBot, Typist } from './local-bot.ts';
 
@@ -86,7 +87,7 @@ describe('/faces add', () => {
   let worker: { close(): Promise<void> };
   beforeAll(async () => {
     const { startWorker } = await import('#src/services/worker/worker.ts');
-    worker = await startWorker({ dir: inject('bundleDir') });
+    worker = await startWorker({ bundles: only(inject('bundleDir')) });
   });
   afterAll(() => worker?.close());
   const add = (name: string, filename: string, data: Uint8Array) =>

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { type ElementType, Graph } from '#pipelines/onnx-writer.ts';
 import { db } from '#src/doors/db.ts';
 import { startWorker } from '#src/services/worker/worker.ts';
+import { only } from '#test/support/bundle-copy.ts';
 
 type Ports = Readonly<Record<string, readonly [type: ElementType, ...axes: string[]]>>;
 
@@ -81,7 +82,7 @@ describe('a worker', () => {
       if (bytes) await writeFile(join(bundle, file), bytes);
       else await rm(join(bundle, file));
     }
-    const refusal = await startWorker({ dir: bundle }).catch((error: Error) => error.message);
+    const refusal = await startWorker({ bundles: only(bundle) }).catch((error: Error) => error.message);
     const lines = FAULTS.flatMap(([file, bytes, says]) =>
       says.map((one) => (bytes ? `  ${file}: ${one}` : `  ${file} ${one}`)),
     );

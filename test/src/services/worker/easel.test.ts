@@ -67,6 +67,7 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
   const previews = new Map<number, (Bitmap | null)[]>();
   const stages = new Map<number, string[]>();
   const most: [size: string, pictures: number][] = [];
+  const faces = new Map<string, number>();
   let onProgress = (_id: number, _share: number) => {};
   let last = 0;
   const easel = openEasel(drawnWith, bundleWith, {
@@ -79,10 +80,12 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
     drawn: (id, picture, facts) => waiting.get(id)!.resolve({ picture, facts }),
     failed: (id, error) => waiting.get(id)!.reject(error),
     batchMax: (size, pictures) => most.push([size, pictures]),
+    remembered: (face, bytes) => faces.set(face, bytes),
   });
   return {
     ...easel,
     most,
+    faces,
     progress,
     previews,
     stages,

@@ -13,6 +13,7 @@ import { faceFound, picturesOf } from '#src/generations/pictures.ts';
 import { startWorker } from '#src/services/worker/worker.ts';
 import { readPhoto } from '#src/uploads/photos.ts';
 import { removeFolder } from '#src/withdrawal.ts';
+import { only } from '#test/support/bundle-copy.ts';
 import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portraits.ts';
 import { queueBackends } from '#test/support/queue-backends.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
@@ -37,7 +38,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
   let queues: Queues;
   let worker: Awaited<ReturnType<typeof startWorker>>;
   const start = async () => {
-    worker = await startWorker({ queues, dir: inject('bundleDir') });
+    worker = await startWorker({ queues, bundles: only(inject('bundleDir')) });
   };
   beforeAll(async () => {
     queues = connectQueues(options);
@@ -65,6 +66,7 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
     expect(sessions).toHaveLength(12);
     expect(sessions).toContainEqual({
       network: 'unet',
+      bundle: 'reference',
       loadSeconds: expect.any(Number),
       providers: ['cpu'],
       used: [{ provider: 'cpu', nodes: null }],
@@ -131,7 +133,9 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       const [drawn] = await ended(batch);
       expect(drawn?.state).toBe('done');
       const paused = await db.worker.findFirstOrThrow();
-      await db.worker.update({ where: { id: paused.id }, data: { loras: ['noir', 'removed'] } });
+      const { reference, ...others } = paused.bundles as Record<string, object>;
+      const bundles = { ...others, reference: { ...reference, loras: ['noir', 'removed'] } };
+      await db.worker.update({ where: { id: paused.id }, data: { bundles } });
       const asked = await openBatch(
         origin(),
         request([cell({ prompt: 'a man' }, { ...small, lora: 'removed' })]),
@@ -211,14 +215,14 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       await vi.waitFor(async () => {
         expect(await db.generation.count({ where: { batchId: batch.id, progress: { gt: 0.05 } } })).toBe(1);
       }, WAIT);
-      expect(await worker.artist.faces()).toEqual(expect.arrayContaining(ids));
+      expect(await worker.pool.faces()).toEqual(expect.arrayContaining(ids));
       expect(await removeFolder(me, 'ada')).toBe(1);
       const [ended] = await db.generation.findMany({
         where: { batchId: batch.id },
         include: { image: true },
       });
       expect(ended).toMatchObject({ state: 'failed', failure: 'gone', image: null });
-      await vi.waitFor(async () => expect(await worker.artist.faces()).not.toContain(ids[0]), WAIT);
+      await vi.waitFor(async () => expect(await worker.pool.faces()).not.toContain(ids[0]), WAIT);
       // It has let go of it, and nothing came of it later.
       const next = await drawnAlone(cell({ prompt: 'a man, next' }, small));
       expect(next).toMatchObject({ state: 'done' });
@@ -294,5 +298,5 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
 it('says at the start what is wrong with its bundle', async () => {
   const dir = `${inject('filesDir')}/no-bundle`;
   await rm(dir, { recursive: true, force: true });
-  await expect(startWorker({ dir })).rejects.toThrow(/no bundle\.yaml/);
+  await expect(startWorker({ bundles: only(dir) })).rejects.toThrow(/no bundle\.yaml/);
 });
