@@ -5,7 +5,7 @@ import { type Cell, randomSeed } from '#src/batches/cells.ts';
 import { UserError } from '#src/errors.ts';
 import { type Picture, visiblePicture } from '#src/generations/pictures.ts';
 import { checkNegativePrompt, checkPrompt } from '#src/moderation/words.ts';
-import { parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
+import { fitting, parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
 import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
 import type { Answer } from './command.ts';
@@ -43,7 +43,8 @@ export async function drawAlike(
       // By the rules of today, as is the prompt below.
       checkNegativePrompt(String((picture.parameters as ResolvedParameters).negative_prompt ?? ''));
       const { tier: _, production_mode: __, ...stored } = picture.parameters as ResolvedParameters;
-      const values = await resolveParameters(place, { ...stored, ...changed, seed });
+      const bundle = fitting('bundle', picture.bundle);
+      const values = await resolveParameters(place, { ...stored, bundle, ...changed, seed });
       return {
         prompt: checkPrompt(picture.prompt),
         parameters: values,

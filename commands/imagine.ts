@@ -10,7 +10,7 @@ import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
 import { type Say, sayIn } from '#src/say.ts';
 import type { SlashCommand } from './command.ts';
-import { Context, choicesOf, Install, suggestFolders, tierChoices } from './options.ts';
+import { Context, choicesOf, Install, suggestBundles, suggestFolders, tierChoices } from './options.ts';
 import { outsideThreads, sayTo } from './origin.ts';
 import { mustPost } from './permissions.ts';
 
@@ -56,6 +56,9 @@ export default {
         .setName('tier')
         .setDescription('How soon, at what price.')
         .addChoices(...tierChoices()),
+    )
+    .addStringOption((o) =>
+      o.setName('bundle').setDescription('The model to draw with. Else as you set it.').setAutocomplete(true),
     ),
 
   async run(interaction, origin) {
@@ -71,7 +74,7 @@ export default {
       throw new UserError('parameter_range', { name: 'count', min: 1, max: COUNT_MAX, got: count });
 
     const given: ResolvedParameters = {};
-    for (const name of ['shape', 'seed', 'tier']) {
+    for (const name of ['shape', 'seed', 'tier', 'bundle']) {
       const value = options.get(name)?.value;
       if (value !== undefined) given[name] = parseParameter(name, value);
     }
@@ -94,7 +97,10 @@ export default {
   },
 
   async autocomplete(interaction) {
-    return suggestFolders(sayTo(interaction), interaction.user.id, interaction.options.getFocused());
+    const { name, value } = interaction.options.getFocused(true);
+    return name === 'bundle'
+      ? suggestBundles(sayTo(interaction), value)
+      : suggestFolders(sayTo(interaction), interaction.user.id, value);
   },
 } satisfies SlashCommand;
 

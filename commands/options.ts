@@ -1,5 +1,6 @@
 /** Parts that several commands' options share. */
 import { tiers } from '#config/tiers.ts';
+import { workersAlive } from '#src/backlog/fleet.ts';
 import { listFolders } from '#src/faces.ts';
 import { parameters } from '#src/parameters/definitions.ts';
 import type { Suggestion } from '#src/parameters/suggestions.ts';
@@ -20,6 +21,18 @@ export function tierChoices(): Suggestion[] {
     name: `${value}: ${description.toLowerCase()}, ${tokens} ${tokens === 1 ? 'token' : 'tokens'} a picture`,
     value,
   }));
+}
+
+/** Bundles to draw with, and which of them are ready to be drawn with at once. */
+export async function suggestBundles(say: Say, typed: string): Promise<Suggestion[]> {
+  const wanted = typed.trim().toLowerCase();
+  const warm = new Set((await workersAlive()).flatMap((worker) => worker.warm));
+  return choicesOf('bundle')
+    .filter(({ value }) => value.includes(wanted))
+    .map(({ value }) => ({
+      name: warm.has(value) ? say('{bundle} · in memory', { bundle: value }) : value,
+      value,
+    }));
 }
 
 /** A person's own face folders that can be drawn with. */

@@ -3,7 +3,6 @@
  * in all, for whom, and what the workers do.
  */
 import { ActionRowBuilder, SlashCommandBuilder, StringSelectMenuBuilder } from 'discord.js';
-import { config } from '#config/env.ts';
 import { isStorageFull } from '#src/backlog/fleet.ts';
 import {
   type Busy,
@@ -110,7 +109,7 @@ async function card(say: Say, userId: string, above?: string): Promise<Answer> {
   const shown = batches.slice(0, SHOWN_MAX);
   const goesOn = shown.filter(({ state }) => state !== 'cancelled');
   const places = await placesOf(goesOn.map(({ id }) => id));
-  const halted = shown.length > 0 && (await isStorageFull(config.bundle));
+  const halted = shown.length > 0 && (await isStorageFull());
   const lines = [
     ...(above ? [above] : []),
     ...(halted

@@ -9,11 +9,12 @@ import { UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
 import { askIdea, waitForIdeas } from '#src/ideas.ts';
 import { type CheckedPrompt, checkPrompt } from '#src/moderation/words.ts';
+import { parseParameter } from '#src/parameters/definitions.ts';
 import { admitUser, type Origin } from '#src/people/people.ts';
 import { type Say, sayIn } from '#src/say.ts';
 import { quote } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
-import { Context, Install, suggestFolders } from './options.ts';
+import { Context, Install, suggestBundles, suggestFolders } from './options.ts';
 import { sayTo } from './origin.ts';
 import { mustPost } from './permissions.ts';
 import { makePlan } from './plan.ts';
@@ -57,6 +58,9 @@ export default {
     )
     .addStringOption((o) =>
       o.setName('words').setDescription('What the ideas are about, when `ideas` is a number.'),
+    )
+    .addStringOption((o) =>
+      o.setName('bundle').setDescription('The model to draw with. Else as you set it.').setAutocomplete(true),
     ),
 
   async run(interaction, origin) {
@@ -65,6 +69,8 @@ export default {
     // Before Mecene thinks: a plan that can't be posted needs no ideas.
     mustPost(interaction, 'face_test', origin.botInside);
     const generations = options.getInteger('generations_per_input', true);
+    const chosen = options.getString('bundle');
+    const bundle = chosen === null ? null : parseParameter('bundle', chosen);
     const { faults, folders, words } = await check(say, actor.id, {
       folders: options.getString('face_folders', true),
       ideas: options.getString('ideas', true),
@@ -85,6 +91,7 @@ export default {
             ? Object.fromEntries(ideas.map(({ prompt }, i) => [labels[i], prompt]))
             : ideas.map(({ prompt }) => prompt),
         faces: folders,
+        ...(bundle !== null && { set: { bundle } }),
         seeds: Array.from({ length: generations }, (_, i) => seed + i),
       },
       { lineWidth: 0 },
@@ -101,7 +108,8 @@ export default {
   async autocomplete(interaction) {
     const { options, user } = interaction;
     const say = sayTo(interaction);
-    const typed = options.getFocused();
+    const { name: option, value: typed } = options.getFocused(true);
+    if (option === 'bundle') return suggestBundles(say, typed);
     const names = typed.split(',').map((name) => name.trim());
     const last = names.pop() ?? '';
     const before = names.filter(Boolean);

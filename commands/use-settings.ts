@@ -92,5 +92,6 @@ function settingsOf(picture: Picture): ResolvedParameters {
   const names = [...parameters].flatMap(([name, { pixels, operators }]) =>
     pixels && !operators && name !== 'seed' ? name : [],
   );
-  return Object.fromEntries(names.map((name) => [name, fitting(name, drawnWith[name])]));
+  const values = Object.fromEntries(names.map((name) => [name, fitting(name, drawnWith[name])]));
+  return { ...values, bundle: fitting('bundle', picture.bundle) };
 }

@@ -37,7 +37,15 @@ const NumberParameter = z
   );
 const BooleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean() });
 /** Lists of choices that the program makes, in `src/parameters/definitions.ts`. */
-const programChoices = ['schedulers', 'spacings', 'cutoffs', 'genders', 'shapes', 'tiers'] as const;
+const programChoices = [
+  'schedulers',
+  'spacings',
+  'cutoffs',
+  'genders',
+  'shapes',
+  'tiers',
+  'bundles',
+] as const;
 export type ProgramChoices = (typeof programChoices)[number];
 const ChoiceParameter = z.strictObject({
   ...common,
@@ -46,7 +54,8 @@ const ChoiceParameter = z.strictObject({
     [z.array(z.string().min(1)).min(1), z.enum(programChoices)],
     `must be a list of words, or one of ${programChoices.join(', ')}`,
   ),
-  default: z.string(),
+  /** left out of `bundles`: what BUNDLE names */
+  default: z.string().optional(),
 });
 const TextParameter = z.strictObject({
   ...common,

@@ -6,7 +6,8 @@ CREATE OR REPLACE FUNCTION accept_batch(ask jsonb) RETURNS jsonb LANGUAGE plpgsq
 DECLARE
   me CONSTANT text := ask->>'userId';
   price int;
-  weights text;
+  -- bundle → the hash of its weights
+  weights jsonb;
   drawn text[];
   batch "Batch";
   wanted CONSTANT int := jsonb_array_length(ask->'generations');
@@ -45,10 +46,11 @@ BEGIN
   END IF;
 
   -- What was drawn before, with the weights that workers have now, is free.
-  weights := bundle_hash(ask->>'bundle');
+  SELECT jsonb_object_agg(b.bundle, bundle_hash(b.bundle)) INTO weights
+    FROM (SELECT DISTINCT g->>'bundle' AS bundle FROM jsonb_array_elements(ask->'generations') g) b;
   -- Key by key: Postgres knows not how few they are, and would rather read all pictures there are.
   drawn := ARRAY(SELECT i.key FROM jsonb_array_elements(ask->'generations') g, LATERAL (SELECT i.key FROM "Image" i
-    WHERE i.key = g->>'key' AND i."bundleHash" = weights AND i."deletedAt" IS NULL AND i.verdict = 'clear' LIMIT 1) i);
+    WHERE i.key = g->>'key' AND i."bundleHash" = weights->>(g->>'bundle') AND i."deletedAt" IS NULL AND i.verdict = 'clear' LIMIT 1) i);
   SELECT coalesce(sum((g->>'price')::int), 0) INTO price FROM jsonb_array_elements(ask->'generations') g
     WHERE g->>'key' <> ALL(drawn);
   -- A picture that was free when the plan was shown may be gone since, and what others take may have been measured again.
@@ -95,12 +97,12 @@ BEGIN
 
   INSERT INTO "Generation" (id, "batchId", index, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, "costMs", loras,
       shape, "faceFolderId", "faceId", "ideaId", coordinates, key, price, "twinId")
-    SELECT g.id, batch.id, g.index, me, ask->'batch'->>'tier', ask->>'bundle', g.prompt, g.parameters, g.seed, g.width, g.height, g.steps,
+    SELECT g.id, batch.id, g.index, me, ask->'batch'->>'tier', g.bundle, g.prompt, g.parameters, g.seed, g.width, g.height, g.steps,
       g."costMs", g.loras, g.shape, g."faceFolderId", g."faceFolderId", g."ideaId", g.coordinates, g.key,
       CASE WHEN g.key = ANY(drawn) THEN 0 ELSE g.price END,
       (SELECT twin.id FROM "Generation" twin WHERE twin.key = g.key AND twin.state IN ('queued', 'running') AND twin."twinId" IS NULL
         ORDER BY twin.id LIMIT 1)
-    FROM jsonb_to_recordset(ask->'generations') AS g(id text, index int, prompt text, parameters jsonb, seed bigint, width int, height int,
+    FROM jsonb_to_recordset(ask->'generations') AS g(id text, index int, bundle text, prompt text, parameters jsonb, seed bigint, width int, height int,
       steps int, "costMs" float8, loras text, shape text, "faceFolderId" text, "ideaId" text, coordinates jsonb, key text, price int);
   SELECT array_agg(id ORDER BY index) INTO waiting FROM "Generation" WHERE "batchId" = batch.id AND "twinId" IS NULL;
   IF waiting IS NOT NULL THEN PERFORM join_flows(waiting); END IF;

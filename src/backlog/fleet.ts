@@ -115,8 +115,8 @@ export async function workersAtWork(bundle: string): Promise<Worker[]> {
 }
 
 /** Whether all workers that are alive are aside because storage is full. */
-export async function isStorageFull(bundle: string): Promise<boolean> {
-  const alive = await workersAlive(bundle);
+export async function isStorageFull(): Promise<boolean> {
+  const alive = await workersAlive();
   return alive.length > 0 && alive.every(({ aside }) => aside === 'storage_full');
 }
 

@@ -12,7 +12,6 @@
  */
 import { v7 as uuid } from 'uuid';
 import { z } from 'zod';
-import { config } from '#config/env.ts';
 import { limits, tokenGrants } from '#config/tiers.ts';
 import { mustFit } from '#src/backlog/accepting.ts';
 import { type Place, placeOf } from '#src/backlog/place.ts';
@@ -69,7 +68,8 @@ export function openBatch(
 
 async function open(origin: Origin, request: BatchRequest, plan: ShownPlan | null): Promise<Opened> {
   const cells = await priceCells(request.cells, request.tier);
-  await mustFit(config.bundle, request.tier, origin.actor.id);
+  for (const bundle of new Set(cells.map((cell) => cell.bundle)))
+    await mustFit(bundle, request.tier, origin.actor.id);
   const batch = await accept(origin, request, cells, plan);
   const { id: batchId, charged } = batch;
   note({ batchId });
@@ -117,7 +117,6 @@ async function accept(
     day: new Date().toISOString().slice(0, 10),
     grants: tokenGrants,
     waitingMax: limits.waiting,
-    bundle: config.bundle,
     plannedId: plan?.id ?? null,
     planHash: plan ? planHash(request) : null,
     atMost: plan?.tokens ?? null,
@@ -133,7 +132,8 @@ async function accept(
   if ('refused' in accepted) throw refusal(accepted);
   if ('waiting' in accepted) {
     metrics.tokens({ reason: 'charge' }, accepted.batch.charged);
-    wakeWorkers(accepted.waiting.map((id) => ({ id, bundle: config.bundle })))();
+    const waiting = new Set(accepted.waiting);
+    wakeWorkers(wanted.generations.filter(({ id }) => waiting.has(id)))();
     wakeCourier(deliveries.map(({ id }) => id));
   }
   return accepted.batch;

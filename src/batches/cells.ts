@@ -1,10 +1,9 @@
 /** One picture of a batch, before it has a row: what it is known by, what it takes, and what it costs. */
 import { randomInt } from 'node:crypto';
 import { bundles } from '#config/bundles.ts';
-import { config } from '#config/env.ts';
 import { limits, tiers } from '#config/tiers.ts';
 import { costs, worths } from '#src/backlog/costs.ts';
-import { bundleHashNow } from '#src/backlog/fleet.ts';
+import { bundleHashesNow } from '#src/backlog/fleet.ts';
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { requireLoras } from '#src/bundles/offered-loras.ts';
 import { hashOf } from '#src/canonical.ts';
@@ -13,7 +12,12 @@ import { UserError } from '#src/errors.ts';
 import { folderHash } from '#src/faces.ts';
 import { reusable } from '#src/generations/images.ts';
 import type { CheckedPrompt } from '#src/moderation/words.ts';
-import { mustGoTogether, parameters, type ResolvedParameters } from '#src/parameters/definitions.ts';
+import {
+  bundleOf,
+  mustGoTogether,
+  parameters,
+  type ResolvedParameters,
+} from '#src/parameters/definitions.ts';
 
 export interface Cell {
   readonly prompt: CheckedPrompt;
@@ -29,6 +33,8 @@ export interface Cell {
 
 export interface PricedCell extends Cell {
   readonly key: string;
+  /** the one that is to draw it */
+  readonly bundle: string;
   /** px */
   readonly width: number;
   /** px */
@@ -51,7 +57,7 @@ export function randomSeed(): number {
 /** px; what the shape parameter means for the bundle */
 export function sizeOf(
   values: ResolvedParameters,
-  bundleName = config.bundle,
+  bundleName = bundleOf(values),
 ): { width: number; height: number } {
   const bundle = bundles.get(bundleName);
   if (!bundle) throw new Error(`config/bundles.yaml has no bundle named ${bundleName}`);
@@ -94,7 +100,7 @@ const PIPELINE_VERSION = 2;
 export function cellKey(
   cell: Pick<Cell, 'parameters' | 'seed'> & { readonly prompt: string },
   faceHash: string | null,
-  bundle = config.bundle,
+  bundle = bundleOf(cell.parameters),
 ): string {
   const pixels = Object.fromEntries(Object.entries(cell.parameters).filter(([name]) => changesPixels(name)));
   return hashOf({
@@ -103,7 +109,7 @@ export function cellKey(
     prompt: cell.prompt,
     seed: cell.seed,
     face: faceHash,
-    ...sizeOf(pixels),
+    ...sizeOf(pixels, bundle),
     pixels,
   });
 }
@@ -137,7 +143,9 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
   if (cells.length > limits.batch)
     throw new UserError('batch_limit', { pictures: cells.length, max: limits.batch });
   for (const cell of cells) mustGoTogether(cell.parameters);
-  await requireLoras(new Set(cells.map((cell) => cell.parameters.lora)));
+  const byBundle = Map.groupBy(cells, (cell) => bundleOf(cell.parameters));
+  for (const [bundle, own] of byBundle)
+    await requireLoras(bundle, new Set(own.map((cell) => cell.parameters.lora)));
   const faces = new Map<string, string>();
   for (const id of new Set(cells.flatMap((cell) => cell.faceFolderId ?? [])))
     faces.set(id, await folderHash(id));
@@ -147,13 +155,22 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
     const key = cellKey(cell, cell.faceFolderId ? (faces.get(cell.faceFolderId) ?? null) : null);
     if (!keyed.has(key)) keyed.set(key, cell);
   }
-  const [costOf, worthOf] = await Promise.all([costs(config.bundle), worths(config.bundle)]);
+  const learned = new Map(
+    await Promise.all(
+      [...byBundle.keys()].map(
+        async (bundle) => [bundle, { costOf: await costs(bundle), worthOf: await worths(bundle) }] as const,
+      ),
+    ),
+  );
   return [...keyed].map(([key, cell]) => {
+    const bundle = bundleOf(cell.parameters);
+    const { costOf, worthOf } = learned.get(bundle)!;
     const toDraw = { ...sizeOf(cell.parameters), steps: stepsOf(cell), face: cell.faceFolderId !== null };
     const { width, height, steps } = toDraw;
     return {
       ...cell,
       key,
+      bundle,
       width,
       height,
       steps,
@@ -165,12 +182,17 @@ export async function priceCells(cells: readonly Cell[], tier: string): Promise<
   });
 }
 
-/** Those of the keys whose pictures are there, drawn with the weights that workers have now: they are free. */
-export async function drawnBefore(keys: readonly string[]): Promise<Set<string>> {
-  const bundleHash = await bundleHashNow(config.bundle);
-  if (!bundleHash) return new Set();
+/** Keys of those whose pictures are there, drawn with the weights that workers have now: they are free. */
+export async function drawnBefore(cells: readonly PricedCell[]): Promise<Set<string>> {
+  const hashes = await bundleHashesNow([...new Set(cells.map(({ bundle }) => bundle))]);
+  if (!hashes.size) return new Set();
+  // A key has its bundle's name in it.
   const drawn = await db.image.findMany({
-    where: { bundleHash, key: { in: [...keys] }, ...reusable },
+    where: {
+      bundleHash: { in: [...hashes.values()] },
+      key: { in: cells.map(({ key }) => key) },
+      ...reusable,
+    },
     select: { key: true },
   });
   return new Set(drawn.map(({ key }) => key));

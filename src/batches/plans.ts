@@ -44,9 +44,9 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
   await admitUser(origin.actor);
   const cells = await priceCells(request.cells, request.tier);
   const shownCells = cells.map(
-    ({ key, width, height, steps, costMs, loras, shape, price, ...cell }): Cell => cell,
+    ({ key, bundle, width, height, steps, costMs, loras, shape, price, ...cell }): Cell => cell,
   );
-  const before = await drawnBefore(cells.map(({ key }) => key));
+  const before = await drawnBefore(cells);
   const toDraw = cells.filter(({ key }) => !before.has(key));
   const tokens = toDraw.reduce((sum, { price }) => sum + price, 0);
   const batch = await createBatch(db, origin, request, {

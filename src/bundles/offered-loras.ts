@@ -1,5 +1,4 @@
-/** Which LoRAs people can draw with: those that the workers' bundles have, as the workers' own rows say. */
-import { config } from '#config/env.ts';
+/** Which LoRAs people can draw with: those that a bundle has where workers have it, as the workers' own rows say. */
 import type { ParameterJson } from '#config/parameters.ts';
 import { lorasOf } from '#src/backlog/fleet.ts';
 import { UserError } from '#src/errors.ts';
@@ -11,26 +10,29 @@ import { parseLoras } from './lora-choice.ts';
  *
  * @throws {UserError} `lora_unknown`
  */
-export async function requireLoras(values: Iterable<ParameterJson | undefined>): Promise<void> {
+export async function requireLoras(
+  bundle: string,
+  values: Iterable<ParameterJson | undefined>,
+): Promise<void> {
   const names = new Set(
     [...values]
       .flatMap((value) => (typeof value === 'string' ? parseLoras(value) : []))
       .map(({ name }) => name),
   );
   if (!names.size) return;
-  const known = await lorasOf(config.bundle);
+  const known = await lorasOf(bundle);
   const missing = known && [...names].find((name) => !known.includes(name));
   if (missing) throw new UserError('lora_unknown', { name: missing, known });
 }
 
 /** For autocomplete: what is typed up to the last comma, and each name that may follow. */
-export async function completeLoras(typed: string): Promise<string[]> {
+export async function completeLoras(bundle: string, typed: string): Promise<string[]> {
   const before = typed.includes(',') ? `${typed.slice(0, typed.lastIndexOf(',')).trim()}, ` : '';
   const begun = typed
     .slice(typed.lastIndexOf(',') + 1)
     .trim()
     .toLowerCase();
   const used = new Set(before.split(',').map((part) => part.trim().split(':')[0]));
-  const known = (await lorasOf(config.bundle)) ?? [];
+  const known = (await lorasOf(bundle)) ?? [];
   return known.filter((name) => name.includes(begun) && !used.has(name)).map((name) => `${before}${name}`);
 }

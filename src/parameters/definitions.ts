@@ -23,8 +23,9 @@ export type { ParameterJson } from '#config/parameters.ts';
 /** name → value */
 export type ResolvedParameters = Record<string, ParameterJson>;
 
-type Choice = Omit<Extract<ParameterEntry, { type: 'choice' }>, 'choices'> & {
+type Choice = Omit<Extract<ParameterEntry, { type: 'choice' }>, 'choices' | 'default'> & {
   readonly choices: readonly string[];
+  readonly default: string;
 };
 export type Parameter = Exclude<ParameterEntry, { type: 'choice' }> | Choice;
 
@@ -33,8 +34,10 @@ const choices: Readonly<Record<ProgramChoices, readonly string[]>> = {
   spacings,
   cutoffs: guidanceCutoffs,
   genders,
-  shapes: Object.keys(bundles.get(config.bundle)?.shapes ?? {}),
+  // One that a bundle has not is refused when it is drawn with that.
+  shapes: [...new Set(config.bundles.flatMap((name) => Object.keys(bundles.get(name)?.shapes ?? {})))],
   tiers: [...tiers.keys()],
+  bundles: config.bundles,
 };
 
 /** name → definition, in the file's order */
@@ -46,11 +49,15 @@ export const parameters: ReadonlyMap<string, Parameter> = new Map(
 function withChoices(name: string, entry: ParameterEntry): Parameter {
   if (entry.type !== 'choice') return entry;
   const named = typeof entry.choices === 'string' ? choices[entry.choices] : entry.choices;
-  if (!named.includes(entry.default))
-    throw new Error(
-      `config/parameters.yaml: ${name}: default ${entry.default} is none of ${named.join(', ')}`,
-    );
-  return { ...entry, choices: named };
+  const byDefault = entry.default ?? (entry.choices === 'bundles' ? config.bundle : 'left out');
+  if (!named.includes(byDefault))
+    throw new Error(`config/parameters.yaml: ${name}: default ${byDefault} is none of ${named.join(', ')}`);
+  return { ...entry, choices: named, default: byDefault };
+}
+
+/** The bundle that a picture with these values is drawn with. Rows from before there was a choice have none. */
+export function bundleOf({ bundle }: ResolvedParameters): string {
+  return typeof bundle === 'string' ? bundle : config.bundle;
 }
 
 const YES = new Set(['on', 'true', 'yes']);

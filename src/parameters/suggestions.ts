@@ -43,8 +43,9 @@ export async function suggestValues(
 ): Promise<Suggestion[]> {
   const parameter = parameters.get(name);
   if (!parameter) return [];
-  const stored = await db.parameterValue.findUnique({ where: { userId_name: { userId, name } } });
-  const now = showValue(name, fitting(name, stored?.value));
+  const own = await db.parameterValue.findMany({ where: { userId, name: { in: [name, 'bundle'] } } });
+  const storedOf = (which: string) => fitting(which, own.find((one) => one.name === which)?.value);
+  const now = showValue(name, storedOf(name));
   const byDefault = showValue(name, parameter.default);
 
   const offers = new Map<string, string[]>();
@@ -64,7 +65,8 @@ export async function suggestValues(
   offer(byDefault, say('default'));
   if (parameter.type === 'boolean') for (const word of ['on', 'off']) offer(word);
   if (parameter.type === 'choice') for (const choice of parameter.choices) offer(choice);
-  if (parameter.type === 'loras') for (const value of await completeLoras(typed)) offer(value);
+  if (parameter.type === 'loras')
+    for (const value of await completeLoras(String(storedOf('bundle')), typed)) offer(value);
   if (parameter.type === 'number' || parameter.type === 'integer') {
     offer(String(parameter.min), say('min'));
     offer(String(parameter.max), say('max'));

@@ -40,7 +40,7 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
     const [changed] = await resetParameter(actor, name);
     return changed ?? { name, before: after, after };
   }
-  if (definition(name).type === 'loras') await requireLoras([after]);
+  if (definition(name).type === 'loras') await requireLoras(await bundleFor(actor), [after]);
   await admitUser(actor);
   return db.$transaction(async (tx) => {
     await lockOwner(tx, actor.id);
@@ -61,7 +61,10 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
  */
 export async function adoptParameters(actor: Actor, values: ResolvedParameters): Promise<Changed[]> {
   const loras = Object.entries(values).filter(([name]) => definition(name).type === 'loras');
-  await requireLoras(loras.map(([, value]) => value));
+  await requireLoras(
+    typeof values.bundle === 'string' ? values.bundle : await bundleFor(actor),
+    loras.map(([, value]) => value),
+  );
   await admitUser(actor);
   return db.$transaction(async (tx) => {
     await lockOwner(tx, actor.id);
@@ -77,6 +80,12 @@ export async function adoptParameters(actor: Actor, values: ResolvedParameters):
     }
     return changed;
   });
+}
+
+/** What a person draws with. */
+async function bundleFor({ id: userId }: Actor): Promise<string> {
+  const stored = await db.parameterValue.findUnique({ where: { userId_name: { userId, name: 'bundle' } } });
+  return String(fitting('bundle', stored?.value));
 }
 
 /** What a person set, over the defaults. */

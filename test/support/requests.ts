@@ -43,7 +43,8 @@ export function origin(changes: Partial<Origin> = {}): Origin {
 }
 
 export const defaults: ResolvedParameters = Object.fromEntries(
-  [...parameterEntries].map(([name, { default: value }]) => [name, value]),
+  // What the file leaves out is the bundle's, by BUNDLE.
+  [...parameterEntries].map(([name, { default: value = 'reference' }]) => [name, value]),
 );
 
 /** A value that is not the default, as long as they come. */
