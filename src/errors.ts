@@ -50,7 +50,7 @@ const messages = {
         })
       : say('There is no LoRA {name} here, nor any other.', { name: quote(name) }),
   memory_short: (_: object, say) =>
-    say('That needs more memory than a worker has. Take fewer LoRAs, or another bundle.'),
+    say('That needs more memory than our machines have. Take fewer LoRAs, or another bundle.'),
   bundle_failed: (_: object, say) => say('That bundle cannot be drawn with right now. Take another one.'),
   negative_alone: (_: object, say) =>
     say(
@@ -290,7 +290,7 @@ const failures = {
   gone: message('Its face folder is gone.'),
   consent_withdrawn: message('The consent to its face was withdrawn.'),
   lora_unknown: message('Its LoRA is not there any more.'),
-  memory_short: message('It needs more memory than a worker has.'),
+  memory_short: message('It needs more memory than our machines have.'),
   bundle_failed: message('Its bundle cannot be drawn with right now.'),
   storage_full: message('Our storage is full, so it could not be kept.'),
 } satisfies Partial<Record<UserErrorCode | 'internal', string>>;
