@@ -19,3 +19,12 @@ export type BundleEntry = z.output<typeof BundlesFile>[string];
 export const bundles: ReadonlyMap<string, BundleEntry> = new Map(
   Object.entries(loadYaml(new URL('./bundles.yaml', import.meta.url), BundlesFile)),
 );
+
+/** @throws {Error} naming those that there are */
+export function entryOf(name: string): BundleEntry {
+  const entry = bundles.get(name);
+  if (entry) return entry;
+  throw new Error(
+    `BUNDLES: config/bundles.yaml has no entry ${name}; it has ${[...bundles.keys()].join(', ')}.`,
+  );
+}

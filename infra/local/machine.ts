@@ -61,7 +61,7 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
       openDatabase(dir, closers),
       local ? localDiscord(dir, checked, closers) : undefined,
       addressOfWeb(local, number),
-      printWhile(`Preparing the bundle ${config.bundle}`, ensureBundle(config.bundle, dir)),
+      printWhile(`Preparing the bundle ${config.bundles.join(', ')}`, ensureBundles(dir)),
       reachRedis(),
     ]);
     const webUrl = config.web.publicUrl ?? web.origin;
@@ -84,6 +84,11 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
     await close();
     throw error;
   }
+}
+
+/** One after another: those that are built take all cores there are. */
+async function ensureBundles(dir: string): Promise<void> {
+  for (const name of config.bundles) await ensureBundle(name, dir);
 }
 
 /** As `Promise.all`, but nothing is still under way when it fails: whatever was opened meanwhile has its closer. */

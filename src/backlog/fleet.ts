@@ -18,8 +18,8 @@ const BundleTold = z.object({
   hash: z.string().nullable(),
   /** that it takes of memory now, with its LoRAs and faces */
   bytes: z.number(),
-  /** that loading it took last; null: it was not loaded yet */
-  loadMs: z.number().nullable(),
+  /** that loading it takes, as far as is known */
+  loadMs: z.number(),
   /** names of the LoRAs that it has */
   loras: z.array(z.string()),
 });

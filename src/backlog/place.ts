@@ -2,9 +2,10 @@
 import { config } from '#config/env.ts';
 import { tierRules } from '#config/tiers.ts';
 import { ask, Prisma } from '#src/doors/db.ts';
-import { isAlive } from './fleet.ts';
+import { canDraw, isAlive } from './fleet.ts';
 import { forecast, type Place, type Run, type Running } from './forecast.ts';
 import { type Clock, type Flow, startOfTime } from './order.ts';
+import { withOthers } from './shared-workers.ts';
 
 export type { Place } from './forecast.ts';
 
@@ -26,10 +27,27 @@ export async function placeOf(batchId: string, now?: Date): Promise<Place> {
 /** Where several stand, in the order of `batchIds`: the backlog is read once for all of them. */
 export async function placesOf(batchIds: readonly string[], now?: Date): Promise<Place[]> {
   if (!batchIds.length) return [];
-  const state = await stateNow(config.bundle, batchIds, now);
+  const each = await Promise.all(config.bundles.map((bundle) => placesIn(bundle, batchIds, now)));
+  // Pictures of one batch may wait for several bundles.
+  return batchIds.map((_, i) => {
+    const places = each.flatMap((own) => own[i] ?? []);
+    if (!places.length) return NOWHERE;
+    return {
+      ahead: Math.min(...places.map(({ ahead }) => ahead)),
+      readyMs: Math.max(...places.map(({ readyMs }) => readyMs)),
+    };
+  });
+}
+
+/** null: nothing of it waits or is drawn there */
+async function placesIn(bundle: string, batchIds: readonly string[], now?: Date): Promise<(Place | null)[]> {
+  const [state, later] = await Promise.all([stateNow(bundle, batchIds, now), withOthers(bundle)]);
   const runs = runsOf(state.flows, state.own);
   const places = forecast({ ...state, runs }, tierRules, state.now);
-  return batchIds.map((id) => places.get(id) ?? NOWHERE);
+  return batchIds.map((id) => {
+    const place = places.get(id);
+    return place ? { ...place, readyMs: later(place.readyMs) } : null;
+  });
 }
 
 const PLANNED = 'planned';
@@ -41,16 +59,20 @@ export async function forecastOf(
     readonly tier: string;
     readonly pictures: number;
     readonly costMs: number;
+    /** the default one when left out */
+    readonly bundle?: string;
   },
   now?: Date,
 ): Promise<Place> {
   if (!plan.pictures) return NOWHERE;
-  const state = await stateNow(config.bundle, [], now);
+  const { bundle = config.bundle } = plan;
+  const [state, later] = await Promise.all([stateNow(bundle, [], now), withOthers(bundle)]);
   const known = state.flows.find(({ userId, tier }) => userId === plan.userId && tier === plan.tier);
   const { givenMs, since } = known ?? { givenMs: 0, since: state.now };
   const run = { ...plan, loras: '', faceId: null, givenMs, since, batchId: PLANNED };
   const places = forecast({ ...state, runs: [...runsOf(state.flows, []), run] }, tierRules, state.now);
-  return places.get(PLANNED) ?? NOWHERE;
+  const place = places.get(PLANNED) ?? NOWHERE;
+  return { ...place, readyMs: later(place.readyMs) };
 }
 
 type OwnRun = Omit<Run, 'givenMs' | 'since'>;
@@ -93,7 +115,7 @@ async function stateNow(bundle: string, batchIds: readonly string[], when?: Date
       (SELECT coalesce(json_agg(r), '[]') FROM (SELECT "workerId", "batchId", "costMs", progress,
           greatest(0, ${ms(Prisma.sql`${now} - coalesce("startedAt", ${now})`)}) AS "elapsedMs"
         FROM "Generation" WHERE bundle = ${bundle} AND state = 'running') r) AS running,
-      (SELECT count(*)::int FROM "Worker" w WHERE w.bundle = ${bundle} AND ${isAlive} AND w.aside IS NULL) AS workers,
+      (SELECT count(*)::int FROM "Worker" w WHERE ${canDraw(bundle)} AND ${isAlive} AND w.aside IS NULL) AS workers,
       (SELECT coalesce(json_agg(o), '[]') FROM (
         SELECT g.tier, g."userId", g.loras, g."faceId", g."batchId", count(*)::int AS pictures, sum(g."costMs") AS "costMs"
         FROM (SELECT DISTINCT "ownerId", tier FROM "Batch" WHERE id = ANY(${[...batchIds]})) b

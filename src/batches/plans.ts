@@ -59,12 +59,18 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     if (!first) throw error;
     return first;
   });
-  const { readyMs } = await forecastOf({
-    userId: origin.actor.id,
-    tier: request.tier,
-    pictures: toDraw.length,
-    costMs: toDraw.reduce((sum, { costMs }) => sum + costMs, 0),
-  });
+  const forecasts = await Promise.all(
+    [...Map.groupBy(toDraw, ({ bundle }) => bundle)].map(([bundle, own]) =>
+      forecastOf({
+        userId: origin.actor.id,
+        tier: request.tier,
+        bundle,
+        pictures: own.length,
+        costMs: own.reduce((sum, { costMs }) => sum + costMs, 0),
+      }),
+    ),
+  );
+  const readyMs = Math.max(0, ...forecasts.map((forecast) => forecast.readyMs));
   return {
     batchId: batch.id,
     hash: shown(batch),

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bundles } from '#config/bundles.ts';
+import { entryOf } from '#config/bundles.ts';
 
 const SOURCES = new URL('../../pipelines/reference/', import.meta.url);
 /** One more source: the module that writes the files. */
@@ -30,12 +30,7 @@ export async function ensureReferenceBundle(dir: string): Promise<boolean> {
 
 /** @returns the bundle's folder. @throws {Error} naming the bundle and what is missing */
 export async function ensureBundle(name: string, dataDir: string): Promise<string> {
-  const entry = bundles.get(name);
-  if (!entry) {
-    throw new Error(
-      `BUNDLE: config/bundles.yaml has no entry of that name; it has ${[...bundles.keys()].join(', ')}.`,
-    );
-  }
+  const entry = entryOf(name);
   const dir = join(dataDir, entry.path);
   if (entry.build === 'reference') {
     await ensureReferenceBundle(dir);

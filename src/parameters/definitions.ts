@@ -2,7 +2,7 @@
  * What parameters there are, and which values each takes: config/parameters.yaml with the choices that the program names.
  * Pure: it knows nobody's values.
  */
-import { bundles } from '#config/bundles.ts';
+import { entryOf } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import {
   type ParameterEntry,
@@ -35,7 +35,7 @@ const choices: Readonly<Record<ProgramChoices, readonly string[]>> = {
   cutoffs: guidanceCutoffs,
   genders,
   // One that a bundle has not is refused when it is drawn with that.
-  shapes: [...new Set(config.bundles.flatMap((name) => Object.keys(bundles.get(name)?.shapes ?? {})))],
+  shapes: [...new Set(config.bundles.flatMap((name) => Object.keys(entryOf(name).shapes)))],
   tiers: [...tiers.keys()],
   bundles: config.bundles,
 };

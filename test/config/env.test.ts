@@ -33,6 +33,29 @@ describe('the environment', () => {
     ]);
   });
 
+  it('has the bundles that people choose from, and the memory for them', () => {
+    expect(parseConfig({})).toMatchObject({
+      bundle: 'reference',
+      bundles: ['reference'],
+      workerMemory: null,
+    });
+    expect(parseConfig({ BUNDLE: 'mine' })).toMatchObject({ bundle: 'mine', bundles: ['mine'] });
+    const several = parseConfig({ BUNDLES: 'mine, yours', WORKER_MEMORY: '7.5' });
+    expect(several).toMatchObject({
+      bundle: 'mine',
+      bundles: ['mine', 'yours'],
+      workerMemory: 7.5 * 2 ** 30,
+    });
+    expect(parseConfig({ BUNDLES: 'mine,yours', BUNDLE: 'yours' }).bundle).toBe('yours');
+    expect(saysOf({ WORKER_MEMORY: 'much' })).toContain(
+      'WORKER_MEMORY: must be a number of GiB, as 16 or 7.5',
+    );
+    expect(saysOf({ WORKER_MEMORY: '0' })).toContain('WORKER_MEMORY: must be a number of GiB above 0');
+    expect(saysOf({ WORKER_MEMORY: '17179869184' })).toContain('must be a number of GiB, not of bytes');
+    expect(saysOf({ BUNDLES: 'mine,mine' })).toContain('BUNDLES: names a bundle twice');
+    expect(saysOf({ BUNDLES: 'mine', BUNDLE: 'yours' })).toContain('BUNDLE: must be one of BUNDLES');
+  });
+
   it('has the platform’s own people and the servers that they trust, none when left out', () => {
     const none = { ids: [], guildId: null, trustedGuilds: [] };
     expect(parseConfig({ STAFF_IDS: '', STAFF_GUILD_ID: '', TRUSTED_GUILDS: '' }).staff).toEqual(none);

@@ -27,7 +27,7 @@ it('builds the reference bundle where it is missing, once, and again when its so
 
 it('names a bundle that is not configured, and those that are', async () => {
   await expect(ensureBundle('nowhere', dir)).rejects.toThrow(
-    /^BUNDLE: config\/bundles\.yaml has no entry of that name; it has reference/,
+    /^BUNDLES: config\/bundles\.yaml has no entry nowhere; it has reference/,
   );
 });
 

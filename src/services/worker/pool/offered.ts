@@ -1,6 +1,6 @@
 /** Which bundles a worker has to draw with, and whether they fit into its memory: known from their files, before one is loaded. */
 import { join } from 'node:path';
-import { bundles as entries } from '#config/bundles.ts';
+import { entryOf } from '#config/bundles.ts';
 import type { Config } from '#config/env.ts';
 import { faultOf, inspectBundle, memoryOf } from '#src/bundles/inspect.ts';
 import type { Level } from './plan.ts';
@@ -19,11 +19,7 @@ export function placesOf({ bundle, bundles, dataDir }: Pick<Config, 'bundle' | '
   return new Map(
     // What is drawn with unless somebody chooses is loaded first.
     [...new Set([bundle, ...bundles])].map((name): [string, BundlePlace] => {
-      const entry = entries.get(name);
-      if (!entry)
-        throw new Error(
-          `BUNDLES: config/bundles.yaml has no entry ${name}; it has ${[...entries.keys()].join(', ')}.`,
-        );
+      const entry = entryOf(name);
       const level = entry.keep ?? (name === bundle ? 'warm' : 'demand');
       return [name, { dir: join(dataDir, entry.path), level }];
     }),

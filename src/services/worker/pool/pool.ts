@@ -47,8 +47,8 @@ export interface BundleReport {
   readonly hash: string | null;
   /** that it and what lives within it takes now */
   readonly bytes: number;
-  /** that loading it took last; null: it was not loaded yet */
-  readonly loadMs: number | null;
+  /** that loading it takes, as far as is known */
+  readonly loadMs: number;
 }
 
 /** A picture that is to be drawn. */
@@ -172,8 +172,8 @@ export class Pool {
     return new Map(
       [...this.#members.values()].map((member): [string, BundleReport] => {
         const own = [...this.#entries.values()].filter((entry) => entry.member === member);
-        const { name, hash, loadMs } = member;
-        return [name, { state: this.#stateOf(member), hash, bytes: sum(own), loadMs }];
+        const { name, hash } = member;
+        return [name, { state: this.#stateOf(member), hash, bytes: sum(own), loadMs: this.loadMs(name) }];
       }),
     );
   }

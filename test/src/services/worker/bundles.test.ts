@@ -3,7 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import type { BundleEntry } from '#config/bundles.ts';
 import { joinFleet, type PoolState } from '#src/backlog/fleet.ts';
+import { placeOf } from '#src/backlog/place.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
@@ -18,10 +20,10 @@ vi.hoisted(() => {
 });
 // As config/bundles.yaml would have them.
 vi.mock('#config/bundles.ts', async (original) => {
-  const { bundles } = await original<typeof import('#config/bundles.ts')>();
-  const reference = bundles.get('reference')!;
-  const others = ['second', 'broken'].map((name) => [name, { ...reference, path: name }] as const);
-  return { bundles: new Map([...bundles, ...others]) };
+  const config = await original<typeof import('#config/bundles.ts')>();
+  const bundles = config.bundles as Map<string, BundleEntry>;
+  for (const name of ['second', 'broken']) bundles.set(name, { ...config.entryOf('reference'), path: name });
+  return config;
 });
 vi.setConfig({ testTimeout: 180_000 });
 const WAIT = { timeout: 120_000, interval: 100 };
@@ -154,7 +156,7 @@ it('refuses LoRAs that the bundle has not, whatever another one has', async () =
     state: 'cold',
     hash: null,
     bytes: 0,
-    loadMs: null,
+    loadMs: 1,
     loras,
   });
   const pool = {
@@ -175,6 +177,49 @@ it('refuses LoRAs that the bundle has not, whatever another one has', async () =
   await expect(asked('reference', 'ink')).rejects.toMatchObject({
     userMessage: 'There is no LoRA `ink`; there is `noir`.',
   });
+  await db.worker.deleteMany();
+});
+
+it('tells a wait with the loading in it, and with the turns of what waits for another bundle', async () => {
+  await db.flow.deleteMany();
+  await db.generation.updateMany({ data: { state: 'done', endedAt: new Date() } });
+  const tell = (state: 'cold' | 'warm') =>
+    joinFleet(
+      { id: 'w', bundle: 'reference', bundleHash: 'h' },
+      {
+        ...{ sessions: [], loras: [], aside: null },
+        pool: {
+          ...{ bundle: 'reference', bundleHash: 'h', memory: 0, budget: null },
+          bundles: {
+            reference: { state: 'warm', hash: null, bytes: 0, loadMs: 9_000, loras: [] },
+            second: { state, hash: null, bytes: 0, loadMs: 5_000, loras: [] },
+          },
+        },
+      },
+    );
+  const ask = (bundle: string, count: number) =>
+    openBatch(
+      origin(),
+      request(
+        Array.from({ length: count }, (_, seed) => cell({ prompt: 'waits', seed }, { ...small, bundle })),
+      ),
+    );
+  await tell('cold');
+  const { batch } = await ask('second', 2);
+  const { _sum } = await db.generation.aggregate({ where: { batchId: batch.id }, _sum: { costMs: true } });
+  const own = _sum.costMs ?? 0;
+  const readyMs = async () => Math.round((await placeOf(batch.id)).readyMs);
+  expect(await readyMs()).toBe(Math.round(own + 5_000));
+  // Turns are shared, as long as anything waits for the other one.
+  await ask('reference', 1);
+  const others = await db.flow.aggregate({ where: { bundle: 'reference' }, _sum: { waitingMs: true } });
+  const theirs = Math.min(own, others._sum.waitingMs ?? 0);
+  expect(theirs).toBeGreaterThan(0);
+  expect(await readyMs()).toBe(Math.round(own + theirs + 5_000));
+  await ask('reference', 20);
+  expect(await readyMs()).toBe(Math.round(own * 2 + 5_000));
+  await tell('warm');
+  expect(await readyMs()).toBe(Math.round(own * 2));
   await db.worker.deleteMany();
 });
 
