@@ -6,16 +6,19 @@
  * 2. One that is not in memory waits until somebody has waited for the tier's target in it. Where it crowds nothing out that is asked
  *    for, it is loaded so early that it is ready then, while the others are drawn. Where it does, what was loaded last is first drawn
  *    with for `STAY` times as long as loading took.
- * 3. Where nothing that is in memory waits, it is loaded at once.
+ * 3. Where nothing waits that is in memory, it is loaded at once. Only one that another worker has in memory waits for a part of the
+ *    target: else the picture would be drawn there, and what is crowded out here asked for next.
  *
  * What follows: nobody waits for more than T/T′ times as long as somebody whose turn came before, with T and T′ for the targets of
  * their tiers, and both bundles in memory; at most one part in 1 + `STAY` of the time of a worker that is busy goes into loading; and
- * none is idle while anything waits that it can load.
+ * none is idle while anything waits that it can load, and that no other has.
  */
 import type { Flow, TierRule } from './order.ts';
 
 /** Times as long as loading a bundle took it is drawn with, before another one crowds it out. */
 export const STAY = 3;
+/** Part of a tier's target in which another worker that has the bundle in memory may take it. */
+const PATIENCE = 1 / 4;
 /** Part of a tier's cap after which somebody comes before all others. */
 const OVERDUE = 1 / 2;
 
@@ -26,6 +29,8 @@ export interface Candidate {
   readonly state: 'warm' | 'loading' | 'cold';
   /** it fits beside all that is in memory and asked for */
   readonly hasRoom: boolean;
+  /** another worker has it in memory */
+  readonly isElsewhere: boolean;
   /** ms that loading it takes, as far as is known */
   readonly loadMs: number;
 }
@@ -58,8 +63,8 @@ export function nextBundle(
   const draw = first(candidates.filter(({ state }) => state === 'warm'))?.bundle ?? null;
   if (candidates.some(({ state }) => state === 'loading')) return { draw, load: null };
   const cold = candidates.filter(({ state }) => state === 'cold');
-  const due = cold.filter(({ flows, hasRoom, loadMs }) => {
-    if (draw === null) return true;
+  const due = cold.filter(({ flows, hasRoom, isElsewhere, loadMs }) => {
+    if (draw === null) return !isElsewhere || longestOf(flows, rules, now) >= PATIENCE;
     if (!hasRoom && now < stayUntil) return false;
     return longestOf(flows, rules, now + (hasRoom ? loadMs : 0)) >= 1;
   });

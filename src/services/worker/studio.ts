@@ -31,10 +31,14 @@ interface Taken {
   readonly free: () => void;
 }
 
-/** @param inHand ids of the generations that it has; grows before one is taken, and shrinks after it has ended */
+/**
+ * @param inHand ids of the generations that it has; grows before one is taken, and shrinks after it has ended
+ * @param elsewhere names of the bundles that other workers have in memory
+ */
 export function openStudio(
   { id, room, pace, pool }: Pick<Me, 'id' | 'room' | 'pace'> & { readonly pool: Pool },
   inHand: Set<string>,
+  elsewhere: () => ReadonlySet<string>,
 ): Studio {
   const forced = new AbortController();
   const ends = new Set<Promise<unknown>>();
@@ -53,6 +57,7 @@ export function openStudio(
           flows: looks.get(bundle)?.flows ?? [],
           state: stateOf(pool, bundle),
           hasRoom: pool.hasRoomFor(bundle, asked),
+          isElsewhere: elsewhere().has(bundle),
           loadMs: pool.loadMs(bundle),
         }),
       );
@@ -60,8 +65,11 @@ export function openStudio(
       const stayUntil = lastLoad ? any.now - lastLoad.agoMs + STAY * lastLoad.tookMs : 0;
       const { draw, load } = nextBundle(candidates, tierRules, stayUntil, any.now);
       const change = pool.changed();
-      // What is in use makes room first: nothing more is taken until then.
+      const isComing = load !== null || candidates.some(({ state }) => state === 'loading');
       const fits = load === null ? null : await pool.load(load);
+      // Another worker's, as long as it takes it in time.
+      if (draw === null && !isComing) return null;
+      // What is in use makes room first: nothing more is taken until then.
       if (draw === null || fits === 'later') {
         if (!closed) await change;
         continue;

@@ -15,6 +15,7 @@ import {
   leaveFleet,
   tellState,
   type WorkerState,
+  workersAlive,
 } from '#src/backlog/fleet.ts';
 import { forgetFlows, recountFlows } from '#src/backlog/flows.ts';
 import { failUndrawable, handBack } from '#src/batches/ending.ts';
@@ -33,7 +34,7 @@ import { startArtist } from './artist.ts';
 import type { Pace } from './draw.ts';
 import { forgetWithdrawn } from './faces-in-memory.ts';
 import { holdLease } from './lease.ts';
-import { type BundlePlace, offeredBundles, placesOf } from './pool/offered.ts';
+import { type BundlePlace, mustFit, offeredBundles, placesOf, roomForAll } from './pool/offered.ts';
 import { type Offered, Pool } from './pool/pool.ts';
 import { watchRoom } from './room.ts';
 import { openStudio, type Studio } from './studio.ts';
@@ -70,8 +71,9 @@ export interface RunningWorker {
 
 /** @throws {Error} naming what is wrong with the only bundle, or one that never fits into memory */
 export async function startWorker(options: WorkerOptions = {}): Promise<RunningWorker> {
-  const budget = options.memory ?? config.workerMemory ?? Number.POSITIVE_INFINITY;
-  const offered = await offeredBundles(options.bundles ?? placesOf(config), budget);
+  const offered = await offeredBundles(options.bundles ?? placesOf(config));
+  const budget = options.memory ?? config.workerMemory ?? roomForAll(offered);
+  mustFit(offered, budget);
   const sessions = new Map<string, SessionReport & { readonly bundle: string }>();
   const faults = new Map<string, unknown>();
   const pool = new Pool(offered, {
@@ -116,12 +118,17 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
     await joinFleet({ id, bundle: told.bundle, bundleHash: told.bundleHash }, { ...rest, pool: told });
   };
   const tell = async () => tellState(id, await state());
+  let elsewhere: ReadonlySet<string> = new Set();
+  const lookAround = async () => {
+    const others = (await workersAlive()).filter((other) => other.id !== id && other.aside === null);
+    elsewhere = new Set(others.flatMap(({ warm }) => warm));
+  };
 
   const inHand = new Set<string>();
   let studio: Studio | null = null;
   let wakes: readonly QueueWorker[] = [];
   const takePictures = () => {
-    const opened = openStudio(me, inHand);
+    const opened = openStudio(me, inHand, () => elsewhere);
     studio = opened;
     wakes = offered.map(({ name: bundle }) =>
       queues.work('generation', () => opened.drain(), { bundle, lockMs: LOCK_MS }),
@@ -153,7 +160,10 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
 
   const stopping = [
     repeat(LOOK_EVERY_MS, async () => studio?.drain()),
-    repeat(TELL_EVERY_MS, tell),
+    repeat(TELL_EVERY_MS, async () => {
+      await tell();
+      if (offered.length > 1) await lookAround();
+    }),
     repeat(FORGET_EVERY_MS, () => forgetWithdrawn(pool)),
     repeat(RECONCILE_EVERY_MS, async () => {
       for (const bundle of pool.failed) {
@@ -281,7 +291,7 @@ async function stateOf(
       bundleHash: told?.hash ?? '',
       bundles,
       memory,
-      budget: Number.isFinite(budget) ? budget : null,
+      budget,
     },
   };
 }

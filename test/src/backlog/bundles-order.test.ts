@@ -16,6 +16,7 @@ const waits = (bundle: string, tiers: Record<string, number>, more: Partial<Cand
   flows: Object.entries(tiers).map(([tier, ms]) => ({ tier, since: NOW - ms })),
   state: 'warm',
   hasRoom: false,
+  isElsewhere: false,
   loadMs: 4_000,
   ...more,
 });
@@ -62,6 +63,12 @@ describe('a bundle that is not in memory', () => {
     expect(
       choose([waits('a', { fast: 0 }), waits('b', late, { ...cold, hasRoom: true })], NOW + 1).load,
     ).toBe('b');
+  });
+
+  it('is left for a while to another worker that has it in memory', () => {
+    const there = { ...cold, isElsewhere: true };
+    expect(choose([waits('b', { fast: 2_499 }, there)]).load).toBeNull();
+    expect(choose([waits('b', { fast: 2_500 }, there)]).load).toBe('b');
   });
 
   it('is loaded at once where nothing else waits, and one at a time', () => {
@@ -130,6 +137,7 @@ function run({
         flows: [{ tier, since }],
         state: warm ? 'warm' : 'cold',
         hasRoom: room,
+        isElsewhere: false,
         loadMs,
       })),
       RULES,

@@ -26,16 +26,21 @@ export function placesOf({ bundle, bundles, dataDir }: Pick<Config, 'bundle' | '
   );
 }
 
+/** Memory for faces, where nobody says how much there is: a photo's takes some KiB with most ID encoders. bytes */
+const FACES = 64 * 2 ** 20;
+
+/** What a worker may have in memory where nobody says: all bundles, a set of LoRAs in one, and some faces. bytes */
+export function roomForAll(offered: readonly Offered[]): number {
+  const bundles = offered.reduce((sum, { bytes }) => sum + bytes, 0);
+  return bundles + Math.max(...offered.map(({ loraBytes }) => loraBytes)) + FACES;
+}
+
 /**
  * Looks at their files. One with faults is offered with them, as long as there is another.
  *
- * @param budget bytes
- * @throws {Error} naming what is wrong with the only one, or a bundle that never fits
+ * @throws {Error} naming what is wrong with the only one
  */
-export async function offeredBundles(
-  places: ReadonlyMap<string, BundlePlace>,
-  budget: number,
-): Promise<Offered[]> {
+export async function offeredBundles(places: ReadonlyMap<string, BundlePlace>): Promise<Offered[]> {
   const offered = await Promise.all(
     [...places].map(async ([name, { dir, level }]): Promise<Offered> => {
       try {
@@ -49,17 +54,14 @@ export async function offeredBundles(
   );
   const [first] = offered;
   if (first?.fault && offered.every(({ fault }) => fault)) throw first.fault;
-  mustFit(
-    offered.filter(({ fault }) => !fault),
-    budget,
-  );
   return offered;
 }
 
-/** @throws {Error} with numbers */
-function mustFit(offered: readonly Offered[], budget: number): void {
-  const pinned = offered.filter(({ level }) => level === 'pinned');
-  for (const { name, bytes } of [...offered].sort((a, b) => b.bytes - a.bytes)) {
+/** @param budget bytes @throws {Error} naming a bundle that never fits, with numbers */
+export function mustFit(offered: readonly Offered[], budget: number): void {
+  const sound = offered.filter(({ fault }) => !fault).sort((a, b) => b.bytes - a.bytes);
+  const pinned = sound.filter(({ level }) => level === 'pinned');
+  for (const { name, bytes } of sound) {
     const others = pinned.filter((one) => one.name !== name);
     const beside = others.reduce((sum, one) => sum + one.bytes, 0);
     if (bytes + beside <= budget) continue;

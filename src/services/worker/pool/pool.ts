@@ -130,7 +130,7 @@ export class Pool {
         },
       ]),
     );
-    metrics.poolBudget(Number.isFinite(options.budget) ? [[{}, options.budget]] : []);
+    metrics.poolBudget([[{}, options.budget]]);
     this.#tellBytes();
   }
 

@@ -45,7 +45,6 @@ const offered = (levels: Readonly<Record<string, Level>>) =>
         { dir: name === 'a' ? inject('bundleDir') : second, level },
       ]),
     ),
-    Number.POSITIVE_INFINITY,
   );
 
 interface Opened {
@@ -256,7 +255,7 @@ describe('what lives within a bundle', () => {
   });
 
   it('is kept as long as there is room, and then is what the order prefers', async () => {
-    const { pool } = await open({ a: 'demand' }, Number.POSITIVE_INFINITY);
+    const { pool } = await open({ a: 'demand' }, 2 * one);
     await load(pool, 'a');
     const of = (face: FacePhotos, faceId: string) => [picture({ face, faceId })];
     await draw(pool, 'a', of(ada, 'ada’s folder'), noir);
