@@ -211,7 +211,10 @@ function personLine(say: Say, { userId, pictures, gpuMs, oldestMs }: PersonWaiti
   );
 }
 
-function workerLine(say: Say, { id, bundle, aside, pictures, tiers, msPerStep, memoryMib }: Busy): string {
+const GIB = 2 ** 30;
+
+function workerLine(say: Say, worker: Busy): string {
+  const { id, bundle, aside, pictures, tiers, msPerStep, memoryMib, warm, memory, budget } = worker;
   const doing = pictures
     ? say('draws {pictures, plural, one {# picture} other {# pictures}} ({tiers})', {
         pictures,
@@ -222,8 +225,18 @@ function workerLine(say: Say, { id, bundle, aside, pictures, tiers, msPerStep, m
     aside === null ? doing : say('takes nothing: our storage is full'),
     ...(msPerStep === null ? [] : [say('{ms} ms a step', { ms: Math.round(msPerStep) })]),
     ...(memoryMib === null ? [] : [`${memoryMib} MiB`]),
+    ...(budget === null
+      ? []
+      : [
+          say('{used, number} of {budget, number} GiB for bundles', {
+            used: Number((memory / GIB).toFixed(2)),
+            budget: Number((budget / GIB).toFixed(2)),
+          }),
+        ]),
   ];
-  return `- ${quote(id)} (${quote(bundle)}): ${facts.join(' · ')}`;
+  // What it draws with comes first, and then what else it has in memory.
+  const names = [...new Set([bundle, ...warm])].map((name) => quote(name)).join(', ');
+  return `- ${quote(id)} (${names}): ${facts.join(' · ')}`;
 }
 
 function select(

@@ -34,7 +34,8 @@ export interface PersonWaiting {
 }
 
 /** A worker that is alive, and what it does. */
-export interface Busy extends Pick<Worker, 'id' | 'bundle' | 'aside' | 'msPerStep' | 'memoryMib'> {
+export interface Busy
+  extends Pick<Worker, 'id' | 'bundle' | 'aside' | 'msPerStep' | 'memoryMib' | 'warm' | 'memory' | 'budget'> {
   /** that it has taken and not finished */
   readonly pictures: number;
   /** their tiers, each once */
@@ -99,8 +100,9 @@ async function peopleOf(guildId: string): Promise<PersonRow[]> {
 /** By the index of what is being drawn. */
 async function fleetNow(): Promise<Busy[]> {
   return db.$queryRaw<Busy[]>`
-    SELECT w.id, w.bundle, w.aside, w."msPerStep", w."memoryMib", count(g.id)::int AS pictures,
+    SELECT w.id, w.bundle, w.aside, w."msPerStep", w."memoryMib", w.warm, w.memory, w.budget, count(g.id)::int AS pictures,
       array_remove(array_agg(DISTINCT g.tier ORDER BY g.tier), NULL) AS tiers
-    FROM "Worker" w LEFT JOIN "Generation" g ON g.bundle = w.bundle AND g.state = 'running' AND g."workerId" = w.id
+    FROM "Worker" w LEFT JOIN "Generation" g ON g.bundle = ANY(w.bundle || ARRAY(SELECT jsonb_object_keys(w.bundles)))
+      AND g.state = 'running' AND g."workerId" = w.id
     WHERE ${isAlive} GROUP BY w.id ORDER BY w.bundle, w."startedAt"`;
 }

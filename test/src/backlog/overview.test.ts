@@ -22,10 +22,19 @@ it('is empty where nothing waits, and says so of workers too', async () => {
 it('has tiers with their shares, people by what is to be drawn for them, and workers with what they draw', async () => {
   const busy = await ask(5, 'fast');
   const other = await ask(2, 'turbo');
+  // It draws with the second one now, and what it has in hand was asked of the first.
+  const told = (state: 'warm' | 'cold') => ({ state, hash: 'h', bytes: 1, loadMs: 1, loras: [] });
+  const pool = {
+    bundle: 'second',
+    bundleHash: 'h',
+    bundles: { reference: told('warm'), second: told('warm'), third: told('cold') },
+    memory: 2,
+    budget: 3,
+  };
   const third = await ask(1, 'turbo', actor({ guildId: other.person.guildId }));
   await joinFleet(
     { id: 'w1', bundle: 'reference', bundleHash: 'h' },
-    { sessions: [], loras: [], aside: null, msPerStep: 12.5, memoryMib: 700 },
+    { sessions: [], loras: [], aside: null, msPerStep: 12.5, memoryMib: 700, pool },
   );
   await joinFleet(
     { id: 'w2', bundle: 'reference', bundleHash: 'h' },
@@ -52,22 +61,28 @@ it('has tiers with their shares, people by what is to be drawn for them, and wor
   expect(peopleCount).toBe(3);
   expect(workers).toEqual([
     {
-      id: 'w1',
-      bundle: 'reference',
-      aside: null,
-      msPerStep: 12.5,
-      memoryMib: 700,
-      pictures: 1,
-      tiers: ['fast'],
-    },
-    {
       id: 'w2',
       bundle: 'reference',
       aside: 'storage_full',
       msPerStep: null,
       memoryMib: null,
+      warm: [],
+      memory: 0,
+      budget: null,
       pictures: 0,
       tiers: [],
+    },
+    {
+      id: 'w1',
+      bundle: 'second',
+      aside: null,
+      msPerStep: 12.5,
+      memoryMib: 700,
+      warm: ['reference', 'second'],
+      memory: 2,
+      budget: 3,
+      pictures: 1,
+      tiers: ['fast'],
     },
   ]);
 

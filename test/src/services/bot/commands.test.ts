@@ -953,6 +953,8 @@ describe('/queue, Stop, Cancel and Rerun', () => {
     const worker = { bundle: 'reference', bundleHash: 'weights', seenAt };
     await db.worker.create({ data: { ...worker, id: 'a-host-1', msPerStep: 33.4, memoryMib: 812 } });
     await db.worker.create({ data: { ...worker, id: 'b-host-2', aside: 'storage_full' } });
+    const memory = { memory: 0.4 * 2 ** 30, budget: 1.5 * 2 ** 30 };
+    await db.worker.create({ data: { ...worker, ...memory, id: 'c-host-3', warm: ['other', 'reference'] } });
     const said = (await staff.type('queue', { all: true })).content;
     expect(said).toMatch(
       /\*\*fast\*\*: \d+ pictures of \d people, the first for \d+ s; \d+ % of what is drawn/,
@@ -963,6 +965,9 @@ describe('/queue, Stop, Cancel and Rerun', () => {
       '- `a-host-1` (`reference`): waits for something to draw · 33 ms a step · 812 MiB',
     );
     expect(said).toContain('- `b-host-2` (`reference`): takes nothing: our storage is full');
+    expect(said).toContain(
+      '- `c-host-3` (`reference`, `other`): waits for something to draw · 0.4 of 1.5 GiB for bundles',
+    );
 
     // An operator of another server sees its people, and no machines.
     const [, { roles }] = local.sandbox.state.world.guilds;

@@ -13,6 +13,7 @@ const { verdictOf } = await import('#src/moderation/verdicts.ts');
 const { openPhoto } = await import('#src/services/worker/easel.ts');
 const { startWorker } = await import('#src/services/worker/worker.ts');
 const { classify } = await import('#pipelines/safety/classify.ts');
+const { only } = await import('#test/support/bundle-copy.ts');
 const { queueBackends } = await import('#test/support/queue-backends.ts');
 const { actor, cell, origin, request } = await import('#test/support/requests.ts');
 
@@ -35,7 +36,7 @@ beforeAll(async () => {
   await db.$executeRawUnsafe(
     `CREATE TRIGGER note_told AFTER UPDATE OF progress ON "Generation" FOR EACH ROW EXECUTE FUNCTION note_told()`,
   );
-  worker = await startWorker({ queues, dir: inject('bundleDir') });
+  worker = await startWorker({ queues, bundles: only(inject('bundleDir')) });
 });
 afterAll(async () => {
   await worker.close();
