@@ -127,6 +127,25 @@ describe.each(queueBackends)('a worker on $name', ({ options }) => {
       expect(drawn[1]!.timings).toMatchObject({ lora: expect.any(Number) });
     });
 
+    it('draws first with LoRAs that are in memory, whoever asked first', async () => {
+      // From here on `noir` is what it has beside the plain weights.
+      await drawnAlone(cell({ prompt: 'a man, warm', seed: 1 }, { ...small, lora: 'noir' }));
+      const slow = await openBatch(
+        origin(),
+        request([cell({ prompt: 'a man, slow' }, { ...small, steps: 150 })]),
+      );
+      await vi.waitFor(async () => {
+        const begun = { batchId: slow.batch.id, progress: { gt: 0 } };
+        expect(await db.generation.count({ where: begun })).toBe(1);
+      }, WAIT);
+      const ask = (lora: string) =>
+        openBatch(origin(), request([cell({ prompt: 'a man, next' }, { ...small, lora })]));
+      const first = await ask('golden-hour');
+      const second = await ask('noir');
+      const [cold, warm] = await Promise.all([ended(first.batch), ended(second.batch)]);
+      expect(warm[0]!.startedAt!.getTime()).toBeLessThan(cold[0]!.startedAt!.getTime());
+    });
+
     it('gives the tokens back when a LoRA was removed after it was asked for', async () => {
       const { batch } = await openBatch(origin(), request([cell({ prompt: 'a woman' }, small)]));
       // As if it had been there then.
