@@ -30,7 +30,7 @@ export async function suggestBundles(say: Say, typed: string): Promise<Suggestio
   return choicesOf('bundle')
     .filter(({ value }) => value.includes(wanted))
     .map(({ value }) => ({
-      name: warm.has(value) ? say('{bundle} · in memory', { bundle: value }) : value,
+      name: warm.has(value) ? say('{bundle} · ready at once', { bundle: value }) : value,
       value,
     }));
 }

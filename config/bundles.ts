@@ -7,7 +7,9 @@ const BundlesFile = z.record(
   z.string().regex(/^[a-z0-9-]+$/),
   z.strictObject({
     path: z.string().min(1),
-    build: z.literal('reference').optional(),
+    build: z
+      .union([z.literal('reference'), z.strictObject({ from: z.string(), loras: z.string() })])
+      .optional(),
     /** px */
     shapes: z.record(z.string(), z.strictObject({ width: side, height: side })),
     seconds: z.number().positive(),

@@ -18,7 +18,10 @@ async function startDemo(args: readonly string[]): Promise<Service> {
   if (scripted && config.discord.token)
     throw new Error('--script types into the local Discord: unset DISCORD_TOKEN to use it.');
 
-  const { sandbox, webUrl, logDir, close } = await startEverything({ checked: scripted });
+  // Where nothing else was brought there is a second one to choose.
+  const own = config.bundles.some((name) => name !== 'reference');
+  const bundles = own ? config.bundles : ['reference', 'noir'];
+  const { sandbox, webUrl, logDir, close } = await startEverything({ checked: scripted, bundles });
   if (sandbox) print(`\n  Channel page  ${sandbox.pageUrl}`);
   print(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);
   if (!scripted || !sandbox) {

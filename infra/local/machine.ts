@@ -38,6 +38,8 @@ export interface MachineOptions {
   readonly checked?: boolean;
   /** DATA_DIR when left out */
   readonly dataDir?: string;
+  /** BUNDLES when left out */
+  readonly bundles?: readonly string[];
 }
 
 /**
@@ -46,7 +48,7 @@ export interface MachineOptions {
  * @throws {Error} in words, with everything closed again
  */
 export async function prepareMachine(options: MachineOptions = {}): Promise<Machine> {
-  const { checked = false, dataDir = config.dataDir } = options;
+  const { checked = false, dataDir = config.dataDir, bundles = config.bundles } = options;
   const closers: Closers = [];
   const close = async () => {
     for (const undo of closers.splice(0).reverse()) await undo();
@@ -61,7 +63,7 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
       openDatabase(dir, closers),
       local ? localDiscord(dir, checked, closers) : undefined,
       addressOfWeb(local, number),
-      printWhile(`Preparing the bundle ${config.bundles.join(', ')}`, ensureBundles(dir)),
+      printWhile(`Preparing the bundle ${bundles.join(', ')}`, ensureBundles(bundles, dir)),
       reachRedis(),
     ]);
     const webUrl = config.web.publicUrl ?? web.origin;
@@ -73,6 +75,7 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
       env: {
         DATABASE_URL: databaseUrl,
         DATA_DIR: dir,
+        BUNDLES: bundles.join(','),
         PUBLIC_URL: webUrl,
         WEB_PORT: web.port,
         // Each process takes one that is free: several can't have the same.
@@ -87,8 +90,8 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
 }
 
 /** One after another: those that are built take all cores there are. */
-async function ensureBundles(dir: string): Promise<void> {
-  for (const name of config.bundles) await ensureBundle(name, dir);
+async function ensureBundles(bundles: readonly string[], dir: string): Promise<void> {
+  for (const name of bundles) await ensureBundle(name, dir);
 }
 
 /** As `Promise.all`, but nothing is still under way when it fails: whatever was opened meanwhile has its closer. */

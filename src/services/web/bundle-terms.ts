@@ -15,7 +15,7 @@ export interface Terms {
 /** Read anew each time: a bundle may be brought or built while we run. */
 export async function termsOf(name: string): Promise<Terms> {
   const entry = bundles.get(name);
-  const unknown = { title: name, standIn: entry?.build === 'reference', licence: null };
+  const unknown = { title: name, standIn: entry?.build !== undefined, licence: null };
   if (!entry) return unknown;
   try {
     const { title, standIn, licence } = await readManifest(join(config.dataDir, entry.path));
@@ -26,5 +26,5 @@ export async function termsOf(name: string): Promise<Terms> {
 }
 
 export function allTerms(): Promise<Terms[]> {
-  return Promise.all([...bundles.keys()].map(termsOf));
+  return Promise.all(config.bundles.map(termsOf));
 }

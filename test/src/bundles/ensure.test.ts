@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type BundleEntry, bundles } from '#config/bundles.ts';
 import { ensureBundle, ensureReferenceBundle } from '#src/bundles/ensure.ts';
+import { inspectBundle } from '#src/bundles/inspect.ts';
+import { readManifest } from '#src/bundles/manifest.ts';
 
 let dir: string;
 beforeAll(async () => {
@@ -29,6 +31,18 @@ it('names a bundle that is not configured, and those that are', async () => {
   await expect(ensureBundle('nowhere', dir)).rejects.toThrow(
     /^BUNDLES: config\/bundles\.yaml has no entry nowhere; it has reference/,
   );
+});
+
+it('makes a bundle of another one with LoRAs in its weights, once', async () => {
+  const folder = await ensureBundle('noir', dir);
+  const { name, title } = await readManifest(folder);
+  expect([name, title]).toEqual(['noir', 'Atelier reference bundle (stand-in) with noir']);
+  expect((await inspectBundle(folder)).faults).toEqual([]);
+  const unet = (bundle: string) => readFile(join(bundle, 'unet/model.onnx'));
+  expect((await unet(folder)).equals(await unet(join(dir, 'bundles/reference')))).toBe(false);
+  const madeAt = (await stat(join(folder, 'unet/model.onnx'))).mtimeMs;
+  await ensureBundle('noir', dir);
+  expect((await stat(join(folder, 'unet/model.onnx'))).mtimeMs).toBe(madeAt);
 });
 
 it('takes a bundle of the operator’s from its folder, and says which file is missing there', async () => {
