@@ -23,9 +23,13 @@
  * - somebody's first picture waits for at most (n L + W/w · L) / R where n others wait in the tier, whatever each of them has asked for;
  * - no worker is idle while anything waits that it can draw.
  *
- * Costs are estimates when a turn is given, and corrected when it has ended; the bounds hold for the corrected ones but for the
- * error of what is being drawn. This file knows neither rows nor clocks: flows.ts brings what `LOOK` says, and test/bench/fairness.ts
- * days of it.
+ * Costs are estimates when a turn is given. When one of its pictures has ended, however it did, what it took beside its estimate is
+ * counted in before the next turn is chosen (`correctClock`): to its person, and to its tier. So what is given is what was taken, but
+ * for E, the error of what is in hand; all bounds hold with L + E for L, and errors never add up. By what two people's ended pictures
+ * took they are no further apart than 2 L as long as E ≤ L: where one person's pictures take k times what is said, that is as long as
+ * they have no more than k/(k − 1) of the largest turns in hand.
+ *
+ * This file knows neither rows nor clocks: flows.ts brings what `LOOK` says, and test/bench/fairness days of it.
  */
 
 /** Pictures of a turn, at most. */
@@ -81,8 +85,10 @@ export interface Flow {
 export interface TierClock {
   /** virtual ms */
   readonly time: number;
-  /** what those who wait were given at least, GPU ms; never falls */
+  /** what those who wait were given at least, GPU ms; falls only where that is corrected */
   readonly level: number;
+  /** pictures of it that were ever begun; none when left out */
+  readonly begun?: number;
 }
 
 /** What the order remembers. */
@@ -188,6 +194,62 @@ function inTurn(lines: readonly Line[], present: number, largestMs: number, warm
 }
 
 const costOf = ({ pictures: [first] }: Flow) => first?.costMs ?? 0;
+/** What a person's picture took beside what was said when its turn was given. */
+export interface Correction {
+  readonly tier: string;
+  readonly userId: string;
+  /** GPU ms; below 0: it took less */
+  readonly ms: number;
+}
+
+/**
+ * The clock once that is known. Who was thought to take more than it was is behind by that much from now on: so much the present of
+ * the tiers, and the level of the people, step back, as neither would be lifted to what they went on to meanwhile.
+ *
+ * @param before GPU ms that the person had been given, as was thought; null when they wait for nothing
+ */
+export function correctClock(
+  { now, largestMs, tiers }: Clock,
+  { tier, ms }: Correction,
+  before: number | null,
+  rules: readonly TierRule[],
+): Clock {
+  const rule = rules.find(({ name }) => name === tier);
+  const known = tiers[tier];
+  if (!rule || !known) return { now, largestMs, tiers };
+  const time = known.time + ms / rule.weight;
+  const level = before !== null && before >= known.level ? Math.min(known.level, before + ms) : known.level;
+  return {
+    // A tier that was behind already has been away: it is lifted anyhow.
+    now: known.time >= now ? Math.min(now, time) : now,
+    largestMs,
+    tiers: { ...tiers, [tier]: { ...known, time, level } },
+  };
+}
+
+/** What is known of the clock and of those who wait, once these are counted in. @param corrections one of each person and tier */
+export function counted<F extends Pick<Flow, 'tier' | 'userId' | 'givenMs'>>(
+  clock: Clock,
+  flows: readonly F[],
+  corrections: readonly Correction[],
+  rules: readonly TierRule[],
+): { readonly clock: Clock; readonly flows: readonly F[] } {
+  if (!corrections.length) return { clock, flows };
+  const keyOf = ({ tier, userId }: Pick<Flow, 'tier' | 'userId'>) => `${tier} ${userId}`;
+  const byKey = new Map(corrections.map((one) => [keyOf(one), one.ms]));
+  const given = new Map(flows.map((flow) => [keyOf(flow), flow.givenMs]));
+  return {
+    clock: corrections.reduce(
+      (so, one) => correctClock(so, one, given.get(keyOf(one)) ?? null, rules),
+      clock,
+    ),
+    flows: flows.map((flow) => {
+      const ms = byKey.get(keyOf(flow));
+      return ms === undefined ? flow : { ...flow, givenMs: Math.max(0, flow.givenMs + ms) };
+    }),
+  };
+}
+
 const givenMs = (flow: Flow, { level }: Line) => Math.max(flow.givenMs, level);
 
 function isBefore(a: Flow, b: Flow, line: Line): boolean {
@@ -276,7 +338,11 @@ class Filling {
       const { tier, userId } = flow;
       const line = this.#line(flow);
       costMs += picture.costMs;
-      tiers[tier] = { time: line.time + (this.#spent.get(tier) ?? 0) / line.rule.weight, level: line.level };
+      tiers[tier] = {
+        time: line.time + (this.#spent.get(tier) ?? 0) / line.rule.weight,
+        level: line.level,
+        begun: (tiers[tier]?.begun ?? 0) + 1,
+      };
       given.set(`${tier} ${userId}`, { tier, userId, givenMs: givenMs(flow, line) + this.#given(flow) });
     }
     return {

@@ -18,22 +18,31 @@ function placesIn(runs: readonly Run[], running: readonly Running[] = [], worker
 
 describe('a forecast', () => {
   it('is what the order gives: four at once of one person alone, and with another in turns', () => {
-    expect(placesIn([run('mine', 6, 100)]).get('mine')).toEqual({ ahead: 0, readyMs: 600 });
+    expect(placesIn([run('mine', 6, 100)]).get('mine')).toMatchObject({ ahead: 0, readyMs: 600 });
     const both = placesIn([run('first', 2, 100, { since: 1 }), run('second', 1, 100, { since: 2 })]);
-    expect(both.get('first')).toEqual({ ahead: 0, readyMs: 300 });
+    expect(both.get('first')).toMatchObject({ ahead: 0, readyMs: 300 });
     // They share the turn.
-    expect(both.get('second')).toEqual({ ahead: 1, readyMs: 300 });
+    expect(both.get('second')).toMatchObject({ ahead: 1, readyMs: 300 });
   });
 
   it('has what is drawn go on first, and shares what waits among the workers', () => {
-    const running = [{ workerId: 'w', batchId: 'other', costMs: 1_000, progress: 0.5, elapsedMs: 500 }];
-    expect(placesIn([run('mine', 1, 100)], running).get('mine')).toEqual({ ahead: 0, readyMs: 600 });
-    expect(placesIn([run('mine', 1, 100)], running, 2).get('mine')).toEqual({ ahead: 0, readyMs: 100 });
-    expect(placesIn([], running).get('other')).toEqual({ ahead: 0, readyMs: 500 });
+    const running = [
+      { workerId: 'w', batchId: 'other', tier: 'fast', costMs: 1_000, progress: 0.5, elapsedMs: 500 },
+    ];
+    expect(placesIn([run('mine', 1, 100)], running).get('mine')).toMatchObject({ ahead: 0, readyMs: 600 });
+    expect(placesIn([run('mine', 1, 100)], running, 2).get('mine')).toMatchObject({ ahead: 0, readyMs: 100 });
+    expect(placesIn([], running).get('other')).toMatchObject({ ahead: 0, readyMs: 500 });
   });
 
   it('takes a picture that has just begun for as long as was estimated, and another for as fast as it goes', () => {
-    const just = { workerId: 'w', batchId: 'mine', costMs: 400, progress: 0.01, elapsedMs: 5_000 };
+    const just = {
+      workerId: 'w',
+      batchId: 'mine',
+      tier: 'fast',
+      costMs: 400,
+      progress: 0.01,
+      elapsedMs: 5_000,
+    };
     expect(placesIn([], [just]).get('mine')?.readyMs).toBe(400);
     expect(placesIn([], [{ ...just, progress: 0.5 }]).get('mine')?.readyMs).toBe(5_000);
   });
@@ -67,7 +76,9 @@ describe('a forecast', () => {
       const total = costMs / factor;
       const told: number[] = [];
       for (let now = 0.1 * total; now < total; now += total / 20) {
-        const running = [{ workerId: 'w', batchId: 'mine', costMs, progress: now / total, elapsedMs: now }];
+        const running = [
+          { workerId: 'w', batchId: 'mine', tier: 'fast', costMs, progress: now / total, elapsedMs: now },
+        ];
         told.push(now + placesIn([], running).get('mine')!.readyMs);
       }
       for (const moment of told) expect(moment).toBeCloseTo(total, 6);

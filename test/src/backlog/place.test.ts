@@ -5,7 +5,7 @@ import { tierRules } from '#config/tiers.ts';
 import { joinFleet, renewWorker } from '#src/backlog/fleet.ts';
 import { lookAtBacklog, recountFlows } from '#src/backlog/flows.ts';
 import { nextTurn } from '#src/backlog/order.ts';
-import { forecastOf, placeOf } from '#src/backlog/place.ts';
+import { forecastOf, placeOf, type Told } from '#src/backlog/place.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { handBack } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
@@ -22,6 +22,7 @@ async function emptied(): Promise<void> {
   await db.worker.deleteMany();
   await db.flow.deleteMany();
   await db.clock.deleteMany();
+  await db.correction.deleteMany();
   await db.cost.deleteMany();
 }
 
@@ -93,15 +94,21 @@ describe('a told place', () => {
         }
 
         const waiting = await db.generation.groupBy({ by: ['batchId'], where: { state: 'queued' } });
-        const told = new Map<string, number>();
-        for (const { batchId } of waiting) told.set(batchId, (await placeOf(batchId)).ahead);
+        const tierOf = new Map((await db.batch.findMany()).map(({ id, tier }) => [id, tier]));
+        const told = new Map<string, Told>();
+        for (const { batchId } of waiting) told.set(batchId, await placeOf(batchId));
 
         const begun: string[] = [];
         for (let next = await take('w'); next.length; next = await take('w')) {
           begun.push(...next);
           await db.generation.updateMany({ where: { state: 'running' }, data: { state: 'done' } });
         }
-        for (const [batchId, ahead] of told) expect(begun.indexOf(batchId)).toBe(ahead);
+        for (const [batchId, { ahead, aheadInTier, tier }] of told) {
+          expect(begun.indexOf(batchId)).toBe(ahead);
+          expect(tier).toBe(tierOf.get(batchId));
+          const ofTier = begun.filter((other) => tierOf.get(other) === tier);
+          expect(ofTier.indexOf(batchId)).toBe(aheadInTier);
+        }
         expect(await recountFlows()).toBe(0);
       }),
       { numRuns: 12 },
@@ -127,7 +134,7 @@ describe('a told place', () => {
     const plan = { userId: PEOPLE[2]!.id, tier: 'fast', pictures: 2, costMs: 2 * 10 * 150 };
     const planned = await forecastOf(plan);
     const batchId = await ask(2, 'fast', 2);
-    expect(await placeOf(batchId)).toEqual(planned);
+    expect(await placeOf(batchId)).toMatchObject(planned);
     // Eight pictures of ten steps; its last one is in the last turn.
     expect(planned.readyMs).toBe(8 * 10 * 150);
   });
@@ -136,7 +143,7 @@ describe('a told place', () => {
     await emptied();
     const batchId = await ask(0, 'fast', 2);
     await db.batch.update({ where: { id: batchId }, data: { state: 'cancelled' } });
-    expect(await placeOf('no batch')).toEqual({ ahead: 0, readyMs: 0 });
+    expect(await placeOf('no batch')).toMatchObject({ ahead: 0, readyMs: 0 });
   });
 });
 
