@@ -1,12 +1,12 @@
 /**
  * When pictures will be begun and ready: the order itself, run forward from now with what pictures are known to take, as if nobody
- * else asked. What is further off than that is reckoned by the order's own bounds, as if people and tiers were given what is theirs
+ * else asked; and what other tiers will ask for meanwhile, if they go on as they did. What is further off than that is reckoned by the order's own bounds, as if people and tiers were given what is theirs
  * in drops: it is off by a turn of each person at most.
  *
  * A picture that is being drawn is taken to go on as fast as it went so far. So the moment that is told for its end stays the
  * same while the clock goes on, whatever was guessed before.
  */
-import { type Clock, nextTurn, type TierRule, TURN_MAX } from './order.ts';
+import { type Clock, nextTurn, rateOf, type TierRule, TURN_MAX } from './order.ts';
 import { Backlog } from './waiting.ts';
 
 /** A picture that a worker has in hand. Those of one turn are drawn together. */
@@ -16,6 +16,8 @@ export interface Running {
   /** batches that wait for it, to copy it; none when left out */
   readonly twins?: readonly string[];
   readonly tier: string;
+  /** which its worker has in memory now */
+  readonly loras: string;
   /** ms that it takes, estimated */
   readonly costMs: number;
   /** 0…1 */
@@ -50,7 +52,7 @@ export interface Place {
   readonly aheadInTier: number;
   /** tier → those of them that are of it */
   readonly aheadBy: Readonly<Record<string, number>>;
-  /** until its last picture, if nobody else asks; 0 when it has none here */
+  /** until its last picture, if the tiers go on to ask for what they asked for lately; 0 when it has none here */
   readonly readyMs: number;
 }
 
@@ -83,14 +85,16 @@ export function forecast(
 ): Map<string, Place> {
   const open = new Map<string, Open>();
   const of = (batchId: string, tier: string) => {
-    const batch = open.get(batchId) ?? { tier, aheadBy: null, readyMs: 0, left: 0 };
+    const batch = open.get(batchId) ?? { tier, aheadBy: null, begunMs: 0, readyMs: 0, left: 0, givenBy: {} };
     open.set(batchId, batch);
     return batch;
   };
   const free: number[] = [];
+  const warm: { readonly loras: Set<string>; readonly faceIds: Set<string> }[] = [];
   for (const turn of Map.groupBy(running, ({ workerId }) => workerId).values()) {
     const ms = msLeft(turn);
     free.push(ms);
+    warm.push({ loras: new Set(['', ...turn.map(({ loras }) => loras)]), faceIds: new Set() });
     for (const { batchId, twins = [], tier } of turn) {
       for (const batch of [batchId, ...twins].map((id) => of(id, tier))) {
         batch.aheadBy = {};
@@ -99,7 +103,10 @@ export function forecast(
     }
   }
   // A worker without a picture is free. More turns than workers: one was lost, and counts as another's.
-  while (free.length < Math.max(1, workers)) free.push(0);
+  while (free.length < Math.max(1, workers)) {
+    free.push(0);
+    warm.push({ loras: new Set(['']), faceIds: new Set() });
+  }
 
   const backlog = new Backlog();
   const batchesOf = new Map<string, Open[]>();
@@ -126,8 +133,8 @@ export function forecast(
   }
 
   const begun: Record<string, number> = Object.fromEntries(rules.map(({ name }) => [name, 0]));
+  const given: Record<string, number> = {};
   let time = clock;
-  const warm = free.map(() => ({ loras: new Set(['']), faceIds: new Set<string>() }));
   for (let turns = 0; left && turns < TURNS; turns++) {
     const worker = free.indexOf(Math.min(...free));
     const at = free[worker]!;
@@ -137,13 +144,15 @@ export function forecast(
     time = turn.clock;
     warm[worker]!.loras.add(turn.loras);
     free[worker] = at + sum(turn.pictures);
+    for (const { flow, costMs } of turn.pictures) given[flow.tier] = (given[flow.tier] ?? 0) + costMs;
     for (const { id, flow } of turn.pictures) {
       const batches = batchesOf.get(id) ?? [];
       if (batches.length) left--;
       for (const batch of batches) {
         batch.aheadBy ??= { ...begun };
         batch.left--;
-        batch.readyMs = Math.max(batch.readyMs, free[worker]!);
+        if (free[worker]! < batch.readyMs) continue;
+        Object.assign(batch, { begunMs: at, readyMs: free[worker]!, givenBy: { ...given } });
       }
       begun[flow.tier] = (begun[flow.tier] ?? 0) + 1;
     }
@@ -155,24 +164,102 @@ export function forecast(
     if (!batch.left) continue;
     for (const reckoned of farOff(batchId, clock, runs, rules)) {
       batch.aheadBy ??= atLeast(begun, reckoned.aheadBy);
-      batch.readyMs = Math.max(batch.readyMs, (inHandMs + reckoned.ms) / free.length);
+      const readyMs =
+        (inHandMs + sum(Object.values(reckoned.givenBy).map((costMs) => ({ costMs })))) / free.length;
+      if (readyMs < batch.readyMs) continue;
+      Object.assign(batch, {
+        begunMs: Math.max(0, readyMs - reckoned.lastMs),
+        readyMs,
+        givenBy: reckoned.givenBy,
+      });
     }
   }
   return new Map(
-    [...open].map(([batchId, { tier, aheadBy, readyMs }]) => {
-      const by = aheadBy ?? {};
-      const ahead = Object.values(by).reduce((all, pictures) => all + pictures, 0);
-      return [batchId, { tier, ahead, aheadInTier: by[tier] ?? 0, aheadBy: by, readyMs }];
+    [...open].map(([batchId, batch]) => {
+      const { tier } = batch;
+      const aheadBy = batch.aheadBy ?? {};
+      const ahead = Object.values(aheadBy).reduce((all, pictures) => all + pictures, 0);
+      const readyMs =
+        batch.readyMs + othersMs(batch, passingIn(batchId, clock, runs), clock, free.length, rules, now);
+      return [batchId, { tier, ahead, aheadInTier: aheadBy[tier] ?? 0, aheadBy, readyMs }];
     }),
   );
 }
+
+/**
+ * Part of what is asked for meanwhile in the batch's own tier that comes before its last picture: of others than its person, and as far
+ * as those who come have been given less by then. 0…1
+ */
+function passingIn(batchId: string, { tiers }: Clock, runs: readonly Run[]): number {
+  const last = runs.findLastIndex((run) => run.batchId === batchId || run.twins?.includes(batchId));
+  const mine = runs[last];
+  if (!mine) return 0;
+  const own = runs.filter((run, i) => i <= last && run.tier === mine.tier && run.userId === mine.userId);
+  const givenMs = Math.max(0, mine.givenMs - (tiers[mine.tier]?.level ?? 0)) + sum(own);
+  const lead = givenMs / (mine.costMs / mine.pictures) - 1;
+  const people = new Set(runs.flatMap(({ tier, userId }) => (tier === mine.tier ? [userId] : []))).size;
+  return Math.min(1, lead) * (1 - 1 / people);
+}
+
+/**
+ * How much later its last picture is begun as others go on to ask for what they were given lately, and get it first: other tiers no
+ * more than is theirs by weight while this one waits. ms
+ *
+ * @param passing part of what is asked for in its own tier that comes first
+ */
+function othersMs(
+  { tier, begunMs, givenBy }: Open,
+  passing: number,
+  { tiers }: Clock,
+  workers: number,
+  rules: readonly TierRule[],
+  now: number,
+): number {
+  const own = rules.find(({ name }) => name === tier);
+  if (!own || !begunMs) return 0;
+  const rates = new Map(rules.map(({ name }) => [name, tiers[name] ? rateOf(tiers[name], now) : 0]));
+  // Workers may have left, and a turn counts when it is given: no more is drawn than can be.
+  const part = Math.min(
+    1,
+    (BUSIEST * workers) /
+      Math.max(
+        1e-9,
+        [...rates.values()].reduce((all, rate) => all + rate, 0),
+      ),
+  );
+  const rateIn = (name: string) => part * (rates.get(name) ?? 0);
+  const others = rules
+    .filter(({ name }) => name !== tier)
+    .map(({ name, weight }) => ({ weight, rate: rateIn(name), before: givenBy[name] ?? 0 }));
+  const known = others.reduce((all, { before }) => all + before, 0);
+  const ownRate = rateIn(tier) * passing;
+  let waitMs = begunMs;
+  for (let round = 0; round < ROUNDS; round++) {
+    const more = ownRate * waitMs;
+    const ownTime = ((givenBy[tier] ?? 0) + more) / own.weight;
+    const theirs = others.reduce(
+      (all, { weight, rate, before }) => all + Math.max(before, Math.min(rate * waitMs, ownTime * weight)),
+      0,
+    );
+    waitMs = begunMs + (theirs - known + more) / workers;
+  }
+  return waitMs - begunMs;
+}
+
+/** Part of the workers' time that goes to those who come, at most: somebody who waits gets some of it. */
+const BUSIEST = 0.95;
+/** After so many, what others ask for meanwhile is reckoned closely enough. */
+const ROUNDS = 8;
 
 /** A batch whose place is looked for. */
 interface Open {
   readonly tier: string;
   /** null as long as nothing of it was begun */
   aheadBy: Readonly<Record<string, number>> | null;
+  /** until its last picture is begun, and ready, if nobody else asks; and what each tier is given until then, GPU ms */
+  begunMs: number;
   readyMs: number;
+  givenBy: Readonly<Record<string, number>>;
   /** pictures that were not come to */
   left: number;
 }
@@ -197,10 +284,16 @@ function farOff(
   { now, tiers }: Clock,
   runs: readonly Run[],
   rules: readonly TierRule[],
-): { readonly aheadBy: Readonly<Record<string, number>>; readonly ms: number }[] {
+): {
+  readonly aheadBy: Readonly<Record<string, number>>;
+  /** until its last is done: tier → GPU ms */
+  readonly givenBy: Readonly<Record<string, number>>;
+  /** GPU ms of its last */
+  readonly lastMs: number;
+}[] {
   const people = new Map<string, Person>();
   /** person → from their first picture, GPU ms: what comes before the batch's first, and all to its last */
-  const asked = new Map<string, { readonly before: number; all: number }>();
+  const asked = new Map<string, { readonly before: number; all: number; lastMs: number }>();
   for (const run of runs) {
     const { tier, userId, pictures, costMs, twins } = run;
     const key = `${tier} ${userId}`;
@@ -211,7 +304,7 @@ function farOff(
     if (isOwn || twins?.includes(batchId)) {
       const all = person.costMs + costMs;
       const before = isOwn ? person.costMs : all - costMs / pictures;
-      asked.set(key, { before: asked.get(key)?.before ?? before, all });
+      asked.set(key, { before: asked.get(key)?.before ?? before, all, lastMs: costMs / pictures });
     }
     person.pictures += pictures;
     person.costMs += costMs;
@@ -243,13 +336,14 @@ function farOff(
     }
     return given;
   };
-  return [...asked].map(([key, { before, all }]) => {
+  return [...asked].map(([key, { before, all, lastMs }]) => {
     const mine = people.get(key)!;
     return {
       aheadBy: Object.fromEntries(
         [...until(mine, before)].map(([name, { pictures }]) => [name, Math.round(pictures)]),
       ),
-      ms: [...until(mine, all).values()].reduce((total, { ms }) => total + ms, 0),
+      givenBy: Object.fromEntries([...until(mine, all)].map(([name, { ms }]) => [name, ms])),
+      lastMs,
     };
   });
 }

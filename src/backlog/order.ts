@@ -48,6 +48,10 @@ const PRESSING = 3 / 4;
 
 /** Part of a tier's target in which another tier whose weights are warm may go first. */
 const PATIENCE = 1 / 4;
+/** Part of it after which not even somebody of the same tier does, so that the target is kept; */
+const LATE = 1 / 2;
+/** until so many targets are over: too much is asked for to keep it, and warm weights make up for most. */
+const HOPELESS = 2;
 
 export interface TierRule {
   readonly name: string;
@@ -89,6 +93,17 @@ export interface TierClock {
   readonly level: number;
   /** pictures of it that were ever begun; none when left out */
   readonly begun?: number;
+  /** GPU ms that it was given in a ms lately: of all GPUs together, `at` ms; nothing when left out */
+  readonly rate?: number;
+  readonly at?: number;
+}
+
+/** What was given counts in a tier's rate for so long, ms: after that, for 1/e. */
+const LATELY_MS = 20_000;
+
+/** GPU ms that a tier was given in a ms lately. @param now ms */
+export function rateOf({ rate = 0, at }: TierClock, now: number): number {
+  return rate * Math.exp(-Math.max(0, now - (at ?? now)) / LATELY_MS);
 }
 
 /** What the order remembers. */
@@ -148,7 +163,7 @@ export function nextTurn(
   const first = late ?? inTurn(lines, present, largestMs, warm, now);
   const turn = new Filling(lines, present, largestMs);
   turn.fill(first, late !== null);
-  return turn.end(clock, late !== null);
+  return turn.end(clock, late !== null, now);
 }
 
 function lineOf(rule: TierRule, clock: Clock, flows: readonly Flow[]): Line | null {
@@ -181,6 +196,8 @@ function inTurn(lines: readonly Line[], present: number, largestMs: number, warm
   let [best, heat] = [least(behind!.flows, behind!), 0];
   const patient = now - best.since < PATIENCE * behind!.rule.targetMs;
   const near = others.filter(({ rule, time }) => patient && time <= present + largestMs / rule.weight);
+  const waited = (now - best.since) / behind!.rule.targetMs;
+  if (waited > LATE && waited < HOPELESS) return best;
   for (const line of [behind!, ...near]) {
     for (const flow of line.flows) {
       if (!warm.loras.has(flow.loras) || !staysNear(flow, line, costOf(flow), largestMs)) continue;
@@ -330,18 +347,21 @@ class Filling {
       this.#spent.set(key, (this.#spent.get(key) ?? 0) + picture.costMs);
   }
 
-  end(before: Clock, overdue: boolean): Turn {
+  end(before: Clock, overdue: boolean, now: number): Turn {
     const tiers: Record<string, TierClock> = { ...before.tiers };
     const given = new Map<string, Turn['given'][number]>();
     let costMs = 0;
     for (const { flow, ...picture } of this.#pictures) {
       const { tier, userId } = flow;
       const line = this.#line(flow);
+      const known = tiers[tier] ?? { time: 0, level: 0 };
       costMs += picture.costMs;
       tiers[tier] = {
         time: line.time + (this.#spent.get(tier) ?? 0) / line.rule.weight,
         level: line.level,
-        begun: (tiers[tier]?.begun ?? 0) + 1,
+        begun: (known.begun ?? 0) + 1,
+        rate: rateOf(known, now) + picture.costMs / LATELY_MS,
+        at: now,
       };
       given.set(`${tier} ${userId}`, { tier, userId, givenMs: givenMs(flow, line) + this.#given(flow) });
     }

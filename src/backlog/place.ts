@@ -125,7 +125,7 @@ async function stateNow(bundle: string, batchIds: readonly string[], when?: Date
       (SELECT coalesce(json_agg(c), '[]') FROM (${correctionsOf(bundle)}) c) AS corrections,
       (SELECT coalesce(json_agg(f), '[]') FROM (SELECT tier, "userId", loras, nullif("faceId", '') AS "faceId", waiting, "waitingMs",
           "givenMs", ${ms(Prisma.sql`since`)} AS since FROM "Flow" WHERE bundle = ${bundle} AND waiting > 0) f) AS flows,
-      (SELECT coalesce(json_agg(r), '[]') FROM (SELECT "workerId", "batchId", tier, "costMs", progress, coalesce(twins, '{}') AS twins,
+      (SELECT coalesce(json_agg(r), '[]') FROM (SELECT "workerId", "batchId", tier, loras, "costMs", progress, coalesce(twins, '{}') AS twins,
           greatest(0, ${ms(Prisma.sql`${now} - coalesce("startedAt", ${now})`)}) AS "elapsedMs"
         FROM "Generation" g LEFT JOIN twin USING (id) WHERE bundle = ${bundle} AND state = 'running') r) AS running,
       (SELECT count(*)::int FROM "Worker" w WHERE w.bundle = ${bundle} AND ${isAlive} AND w.aside IS NULL) AS workers,

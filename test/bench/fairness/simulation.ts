@@ -186,8 +186,9 @@ export function simulate({ seed, load, policy, minutes, rules, teller }: Scenari
   const told = teller && new Told(teller, rules);
   const end = minutes * 60_000;
   // What is told is seen to its end: of an overload that takes longer, so less of it is told.
-  const tellUntil = load > 2 ? end * 0.1 : end * 0.8;
-  const seenUntil = told ? end * 3 : end;
+  const tellFrom = end * (load > 2 ? 0.05 : 0.1);
+  const tellUntil = end * (load > 2 ? 0.15 : 0.8);
+  const seenUntil = told ? end * 5 : end;
   let ids = 0;
   let now = 0;
   let refused = 0;
@@ -198,7 +199,7 @@ export function simulate({ seed, load, policy, minutes, rules, teller }: Scenari
   const ask = (what: Ask, pictures: Picture[]) => {
     seen.asked(what, pictures, now);
     line.add(what, pictures, now);
-    if (told && now < tellUntil && ids % TOLD_ONE_IN === 0) tell(what, pictures);
+    if (told && now > tellFrom && now < tellUntil && ids % TOLD_ONE_IN === 0) tell(what, pictures);
     const idle = gpus.filter((gpu) => gpu.alive && !gpu.now);
     const isWarm = (gpu: Gpu) => Number(gpu.loras.has(what.loras));
     for (const gpu of idle.sort((a, b) => isWarm(b) - isWarm(a))) begin(gpu);
@@ -209,10 +210,11 @@ export function simulate({ seed, load, policy, minutes, rules, teller }: Scenari
       if (!gpu.now) return [];
       const elapsedMs = now - gpu.now.since;
       const progress = elapsedMs / gpu.now.ms;
-      return gpu.now.drawn.pictures.map(({ costMs, flow: { tier } }) => ({
+      return gpu.now.drawn.pictures.map(({ costMs, flow: { tier, loras } }) => ({
         workerId: gpu.id,
         batchId: 'another',
         tier,
+        loras,
         costMs,
         progress,
         elapsedMs,
@@ -281,6 +283,7 @@ export function simulate({ seed, load, policy, minutes, rules, teller }: Scenari
     now = event.at;
     event.happen();
   }
+  told?.close(now);
   return { ...seen.outcome(), refused, kept: told?.kept ?? [], unseen: told?.going ?? 0 };
 }
 
@@ -544,13 +547,21 @@ class Told {
       const batch = this.#batchOf.get(id);
       this.#batchOf.delete(id);
       if (!batch || --batch.left) continue;
-      const { tier, readyMs, range, at } = batch;
-      const tookMs = now - at;
-      const inRange = tookMs >= range.fromMs && tookMs <= range.toMs;
-      this.kept.push({ tier, readyMs, inRange, placeOff: batch.placeOff ?? 0 });
-      this.#teller.learn(tier, readyMs, tookMs / readyMs);
-      this.#going--;
+      this.#keep(batch, now - batch.at);
     }
+  }
+
+  #keep({ tier, readyMs, range, placeOff }: ToldBatch, tookMs: number): void {
+    const inRange = tookMs >= range.fromMs && tookMs <= range.toMs;
+    this.kept.push({ tier, readyMs, inRange, placeOff: placeOff ?? 0 });
+    this.#teller.learn(tier, readyMs, tookMs / readyMs);
+    this.#going--;
+  }
+
+  /** Nobody looks any longer: what is late is late, whenever it ends. */
+  close(now: number): void {
+    for (const batch of new Set(this.#batchOf.values()))
+      if (now - batch.at > batch.range.toMs) this.#keep(batch, now - batch.at);
   }
 }
 

@@ -27,7 +27,15 @@ describe('a forecast', () => {
 
   it('has what is drawn go on first, and shares what waits among the workers', () => {
     const running = [
-      { workerId: 'w', batchId: 'other', tier: 'fast', costMs: 1_000, progress: 0.5, elapsedMs: 500 },
+      {
+        workerId: 'w',
+        batchId: 'other',
+        tier: 'fast',
+        loras: '',
+        costMs: 1_000,
+        progress: 0.5,
+        elapsedMs: 500,
+      },
     ];
     expect(placesIn([run('mine', 1, 100)], running).get('mine')).toMatchObject({ ahead: 0, readyMs: 600 });
     expect(placesIn([run('mine', 1, 100)], running, 2).get('mine')).toMatchObject({ ahead: 0, readyMs: 100 });
@@ -39,6 +47,7 @@ describe('a forecast', () => {
       workerId: 'w',
       batchId: 'mine',
       tier: 'fast',
+      loras: '',
       costMs: 400,
       progress: 0.01,
       elapsedMs: 5_000,
@@ -77,7 +86,15 @@ describe('a forecast', () => {
       const told: number[] = [];
       for (let now = 0.1 * total; now < total; now += total / 20) {
         const running = [
-          { workerId: 'w', batchId: 'mine', tier: 'fast', costMs, progress: now / total, elapsedMs: now },
+          {
+            workerId: 'w',
+            batchId: 'mine',
+            tier: 'fast',
+            loras: '',
+            costMs,
+            progress: now / total,
+            elapsedMs: now,
+          },
         ];
         told.push(now + placesIn([], running).get('mine')!.readyMs);
       }
