@@ -288,7 +288,9 @@ const failures = {
   consent_withdrawn: message('The consent to its face was withdrawn.'),
   lora_unknown: message('Its LoRA is not there any more.'),
   storage_full: message('Our storage is full, so it could not be kept.'),
-} satisfies Partial<Record<UserErrorCode | 'internal', string>>;
+  tier_gone: message('Its tier is not there any more. Ask again in another.'),
+  blocked: message('Whoever asked for it is blocked.'),
+} satisfies Partial<Record<UserErrorCode | 'internal' | 'tier_gone' | 'blocked', string>>;
 
 const isFailure = (code: string): code is Failure => Object.hasOwn(failures, code);
 

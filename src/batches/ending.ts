@@ -301,6 +301,42 @@ export async function endWithFace(
   return { count: all.length, wake: together(...wakes) };
 }
 
+/** Batches of one look. */
+const LOOK_MAX = 500;
+
+/**
+ * Ends what waits and will never have its turn, or shall not: in tiers that are not there any more, as the order knows no others, and
+ * of people who were blocked since they asked. What is being drawn goes on.
+ *
+ * @param tiers those that there are
+ * @returns how many pictures
+ */
+export async function endUnwanted(tiers: readonly string[]): Promise<number> {
+  let count = 0;
+  for (;;) {
+    const waiting = await db.$queryRaw<{ batchId: string; isBlocked: boolean }[]>`
+      SELECT DISTINCT g."batchId", f."isBlocked" FROM (
+        SELECT DISTINCT f.bundle, f.tier, f."userId", coalesce(u."blockedUntil" > now(), false) AS "isBlocked"
+        FROM "Flow" f JOIN "User" u ON u.id = f."userId"
+        WHERE f.waiting > 0 AND (f.tier <> ALL (${[...tiers]}::text[]) OR u."blockedUntil" > now())) f
+      JOIN "Generation" g USING (bundle, tier, "userId") WHERE g.state = 'queued' AND g."twinId" IS NULL LIMIT ${LOOK_MAX}`;
+    for (const { batchId, isBlocked } of waiting) {
+      const failure = isBlocked ? 'blocked' : 'tier_gone';
+      const { size, wake } = await inTransaction(async (tx) => {
+        const { ended: gone, wake: released } = await markEnded(
+          tx,
+          { batchId, state: 'queued' },
+          { state: 'failed', failure },
+        );
+        return { size: gone.length, wake: together(released, await ended(tx, batchId, gone)) };
+      });
+      wake();
+      count += size;
+    }
+    if (waiting.length < LOOK_MAX) return count;
+  }
+}
+
 /**
  * Puts back into the backlog what a worker is said to draw and does not have in hand, as when Postgres was away while it ended.
  *

@@ -10,9 +10,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
+import { tiers } from '#config/tiers.ts';
 import { isFirst, joinFleet, leaveFleet, tellState, type WorkerState } from '#src/backlog/fleet.ts';
 import { forgetFlows, recountFlows } from '#src/backlog/flows.ts';
-import { handBack } from '#src/batches/ending.ts';
+import { endUnwanted, handBack } from '#src/batches/ending.ts';
 import { bundleHash } from '#src/bundles/inspect.ts';
 import { listLoras } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
@@ -129,6 +130,9 @@ export async function startWorker(
     repeat(TIDY_EVERY_MS, async () => {
       if (!(await isFirst(id))) return;
       await forgetFlows();
+      const unwanted = await endUnwanted([...tiers.keys()]);
+      if (unwanted)
+        log.warn({ unwanted }, 'ended what waited in a tier that is gone, or of somebody blocked');
       const twins = await releaseLostTwins();
       const counted = await recountFlows();
       if (twins || counted) log.error({ twins, counted }, 'what waits was counted wrongly: put right');

@@ -56,6 +56,33 @@ describe('a forecast', () => {
     expect(placesIn([], [{ ...just, progress: 0.5 }]).get('mine')?.readyMs).toBe(5_000);
   });
 
+  it('has who waits for an equal picture stand where that stands, which may be another’s, and be ready with it', () => {
+    const runs = [
+      run('theirs', 3, 100, { twins: ['copy'] }),
+      run('theirs', 5, 100),
+      run('other', 1, 100, { since: 1 }),
+    ];
+    const places = placesIn(runs);
+    expect(places.get('theirs')).toMatchObject({ ahead: 0, readyMs: 900 });
+    // Two of theirs and another's come first; all are drawn in the first turn.
+    expect(places.get('copy')).toMatchObject({ tier: 'fast', ahead: 3, aheadInTier: 3, readyMs: 400 });
+    const far = placesIn([run('theirs', 500, 100, { twins: ['copy'] }), run('theirs', 500, 100)]);
+    expect(far.get('copy')).toMatchObject({ ahead: 499, readyMs: 50_000 });
+    const drawn = {
+      workerId: 'w',
+      batchId: 'theirs',
+      tier: 'fast',
+      loras: '',
+      costMs: 400,
+      progress: 0,
+      elapsedMs: 0,
+    };
+    expect(placesIn([], [{ ...drawn, twins: ['copy'] }]).get('copy')).toMatchObject({
+      ahead: 0,
+      readyMs: 400,
+    });
+  });
+
   it('of a batch that comes after thousands says no less than what is before it, and takes no longer to say so', () => {
     const others = Array.from({ length: 40 }, (_, i) => run(`${i}`, 100, 100, { since: i, batchId: null }));
     const mine = placesIn([...others, run('mine', 500, 100, { since: 99 })]).get('mine')!;
@@ -75,6 +102,30 @@ describe('a forecast', () => {
     // 50 of each in fast before, and 8/3 times as many in turbo; but there are only 1,000.
     expect(ahead).toBe(11 * 50 + 1_000);
     expect(readyMs).toBe((11 * 60 + 1_000) * 100);
+  });
+
+  it('reckons with what other tiers go on to ask for, as far as it is theirs', () => {
+    // Turbo was given half of the only worker's time lately, and has nothing waiting now.
+    const lately = (rate: number) => ({
+      ...startOfTime,
+      tiers: { turbo: { time: 0, level: 0, rate, at: 0 } },
+    });
+    const ready = (rate: number) =>
+      forecast({ clock: lately(rate), runs: [run('mine', 100, 100)], running: [], workers: 1 }, RULES, 0).get(
+        'mine',
+      )!.readyMs;
+    expect(ready(0)).toBe(10_000);
+    // 9.9 s until its last is begun, of which it has half.
+    expect(ready(0.5)).toBeGreaterThan(18_000);
+    expect(ready(0.5)).toBeLessThan(20_000);
+    // However much turbo asks for, 3 of 11 parts are not turbo's.
+    expect(ready(50)).toBeLessThan((10_000 * 11) / 3 + 100);
+    expect(ready(50)).toBeGreaterThan(30_000);
+  });
+
+  it('of one that is nobody’s any more, as its tier is gone, says nothing', () => {
+    const place = placesIn([run('mine', 3, 100, { tier: 'gold' })]).get('mine');
+    expect(place).toMatchObject({ tier: 'gold', ahead: 0, readyMs: 0 });
   });
 
   // Seen once: "ready" moved 47 s in 44 s, of a picture of 150 steps that took its time.

@@ -113,6 +113,27 @@ describe('whose turn it is', () => {
     expect(people(choose([flow('fast', 'plain', 1), ahead], warm('film')))).toBe('plain');
   });
 
+  it('is not a warm one’s once somebody has waited half of the target; unless that can’t be kept anyhow', () => {
+    const both = [flow('fast', 'plain', 1), flow('fast', 'film', 1, { since: 9, loras: 'film' })];
+    const at = (now: number) => people(choose(both, warm('film'), startOfTime, now));
+    expect([4_900, 5_100, 19_900, 20_100].map(at)).toEqual(['film', 'plain', 'plain', 'film']);
+  });
+
+  it('is somebody’s though the clock steps back by hours', () => {
+    const hours = 10 * 3_600_000;
+    const flows = [flow('relax', 'r', 3, { since: hours }), flow('turbo', 't', 1, { since: hours })];
+    const ahead = { now: 50, largestMs: 400, tiers: { turbo: { time: 50, level: 9, rate: 3, at: hours } } };
+    const { clock, overdue } = choose(flows, COLD, ahead, 0);
+    expect(overdue).toBe(false);
+    expect(clock.tiers.turbo).toMatchObject({ rate: 3 + 100 / 20_000, at: 0 });
+    expect(Number.isFinite(clock.now)).toBe(true);
+  });
+
+  it('is nobody’s of a tier that is not there any more', () => {
+    expect(people(choose([flow('gold', 'g', 1), flow('relax', 'r', 1)]))).toBe('r');
+    expect(nextTurn(startOfTime, [flow('gold', 'g', 1)], COLD, RULES, 0)).toBeNull();
+  });
+
   it('is not a warm one’s of another tier when the tier that is behind has waited', () => {
     const both = [flow('turbo', 't', 1), flow('fast', 'f', 1, { loras: 'film' })];
     expect(people(choose(both, warm('film'), startOfTime, 100))).toBe('f');
