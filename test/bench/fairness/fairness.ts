@@ -36,6 +36,8 @@ interface Summary {
   refused: number;
   idleMs: number;
   gap: number;
+  /** seeds in which tiers waited long enough to be held against their weights */
+  judged: number;
   shareMissing: number;
   delay: number;
   /** batches of which it was told when they are ready, and those of them whose end was not seen */
@@ -60,6 +62,7 @@ const empty = (): Summary => ({
   refused: 0,
   idleMs: 0,
   gap: 0,
+  judged: 0,
   shareMissing: 0,
   delay: 0,
   told: 0,
@@ -91,8 +94,9 @@ function simulateSome(first: number, step: number): Record<string, Summary> {
       all.minutes += minutes;
       for (const name of ['pictures', 'turns', 'switches', 'refused', 'idleMs'] as const)
         all[name] += one[name];
-      for (const name of ['gap', 'shareMissing', 'delay'] as const)
-        all[name] = Math.max(all[name], one[name]);
+      for (const name of ['gap', 'delay'] as const) all[name] = Math.max(all[name], one[name]);
+      all.judged += Number(one.shareMissing !== null);
+      all.shareMissing = Math.max(all.shareMissing, one.shareMissing ?? 0);
       all.told += one.kept.length + one.unseen;
       all.unseen += one.unseen;
       for (const { tier, readyMs, inRange, placeOff } of one.kept) {
@@ -125,6 +129,7 @@ function merge(into: Summary, one: Summary): void {
     'switches',
     'refused',
     'idleMs',
+    'judged',
     'told',
     'unseen',
   ] as const)
@@ -181,7 +186,7 @@ export async function fairness(): Promise<readonly Goal[]> {
           `p99 ${seconds(all.p99)}`,
           `longest ${seconds(all.longest)}`,
           `gap ${all.gap.toFixed(2)}`,
-          `share missing ${(100 * all.shareMissing).toFixed(2)} %`,
+          `share missing ${(100 * all.shareMissing).toFixed(2)} % in ${all.judged} seeds`,
           `delay ${all.delay.toFixed(2)}`,
           `switches ${(all.switches / all.pictures).toFixed(4)} a picture`,
           `batch ${(all.pictures / all.turns).toFixed(2)}`,

@@ -61,8 +61,8 @@ export interface Outcome {
   readonly waitsMs: Readonly<Record<string, readonly number[]>>;
   /** between the GPU ms given to two people who wait in one tier, in largest turns */
   readonly gap: number;
-  /** what a tier was given less than its weight's part while it always waited; 0…1 of all */
-  readonly shareMissing: number;
+  /** what a tier was given less than its weight's part while it always waited; 0…1 of all. null: too little was given meanwhile */
+  readonly shareMissing: number | null;
   /** what the 500 pictures' person was given while another's first one waited in the same tier, in largest turns */
   readonly delay: number;
   readonly pictures: number;
@@ -94,6 +94,8 @@ const FACES_KEPT = 64;
 const CHANGES_EVERY_MS = 60_000;
 /** A tier's share is held against its weight over so many ms in which it and another always waited. */
 const WINDOW_MS = 60_000;
+/** … once so many largest turns were given: within one point after 100, and as much for the error of what is in hand. */
+const JUDGED_FROM = 200;
 /** Part of a tier's cap that accepting lets a round of turns take. */
 const ROUND = 0.3;
 
@@ -489,7 +491,10 @@ class Watch {
     return {
       waitsMs: this.#waitsMs,
       gap: this.#gapMs / this.#largestMs,
-      shareMissing: all ? Math.max(...shares.map(({ due, got }) => (due - got) / all)) : 0,
+      shareMissing:
+        all > JUDGED_FROM * this.#largestMs
+          ? Math.max(...shares.map(({ due, got }) => (due - got) / all))
+          : null,
       delay: this.#delayMs / this.#largestMs,
       pictures: this.#pictures,
       turns: this.#turns,
