@@ -11,7 +11,8 @@ import {
   type PersonWaiting,
   type TierWaiting,
 } from '#src/backlog/overview.ts';
-import { type Place, placesOf } from '#src/backlog/place.ts';
+import { placesOf, type Told } from '#src/backlog/place.ts';
+import { waitWords } from '#src/cards/lines.ts';
 import { customId } from '#src/custom-ids.ts';
 import { deliverAgain } from '#src/deliveries.ts';
 import type { Delivery } from '#src/doors/db.ts';
@@ -256,20 +257,13 @@ function select(
 }
 
 /** @param place of one that is not cancelled */
-function lineOf(say: Say, batch: UnfinishedBatch, place: Place | undefined): string {
+function lineOf(say: Say, batch: UnfinishedBatch, place: Told | undefined): string {
   const { queued = 0, running = 0, done = 0 } = batch.counts;
   const where = link(batch.guildId, batch.channelId, batch.messageId);
   const name = `${quote(batch.title)}${where ? ` ${where}` : ''}`;
   const parts = [say('{done} done, {running} being drawn, {queued} waiting', { done, running, queued })];
-  if (place && queued && !running) {
-    const { ahead } = place;
-    parts.push(
-      ahead === 0
-        ? say('next')
-        : say('{ahead, plural, one {# picture} other {# pictures}} before it', { ahead }),
-    );
-  }
-  if (place && place.readyMs > 0)
+  if (place && queued && !running) parts.push(...waitWords(say, place));
+  else if (place && place.readyMs > 0)
     parts.push(say('ready about {when}', { when: relative(new Date(Date.now() + place.readyMs)) }));
   return `- ${name}: ${parts.join('; ')}`;
 }

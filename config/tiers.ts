@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { loadYaml } from './load.ts';
 
 const count = z.number().int().min(0);
-const TiersFile = z.strictObject({
+/** What `config/tiers.yaml` must be. A tier without weight would never have its turn while others wait. */
+export const TiersFile = z.strictObject({
   tiers: z.record(
     z.string(),
     z.strictObject({

@@ -293,7 +293,9 @@ const failures = {
   memory_short: message('It needs more memory than our machines have.'),
   bundle_failed: message('Its bundle cannot be drawn with right now.'),
   storage_full: message('Our storage is full, so it could not be kept.'),
-} satisfies Partial<Record<UserErrorCode | 'internal', string>>;
+  tier_gone: message('Its tier is not there any more. Ask again in another.'),
+  blocked: message('Whoever asked for it is blocked.'),
+} satisfies Partial<Record<UserErrorCode | 'internal' | 'tier_gone' | 'blocked', string>>;
 
 const isFailure = (code: string): code is Failure => Object.hasOwn(failures, code);
 

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION finish_generation(done jsonb) RETURNS jsonb LANGUAGE 
 DECLARE
   g "Generation";
   b "Batch";
-  kept float8;
+  kept jsonb;
   late boolean;
   released text[];
   woken text[];
@@ -30,6 +30,11 @@ BEGIN
       i.scores, i.rule, i.likeness
     FROM jsonb_to_record(done->'image') AS i(id text, key text, "storageKey" text, sha256 text, width int, height int, bytes int,
       thumbhash text, scores jsonb, rule text, likeness float8);
+  -- What it took of the GPU, beside what its person was charged when it was taken. The next turn counts it in.
+  IF (done->>'gpuMs')::float8 <> g."costMs" THEN
+    INSERT INTO "Correction" (bundle, tier, "userId", ms)
+      VALUES (g.bundle, g.tier, g."userId", (done->>'gpuMs')::float8 - g."costMs");
+  END IF;
   -- A copied picture is free: what was paid for it comes back.
   IF g.reused AND g.price > 0 THEN
     INSERT INTO "TokenEntry" (id, "userId", amount, reason, "batchId", "generationId", once)
@@ -57,9 +62,10 @@ BEGIN
         WHERE CASE WHEN d.kind = 'notice' THEN late AND shown.id IS NOT NULL ELSE b.kind <> 'imagine' END;
     END IF;
     b."endedAt" := now();
-    -- What it took, by what people were told first; one that was stopped was not meant.
+    -- What people were told first, and what it took, ms; one that was stopped was not meant.
     IF b.state = 'open' AND b."promisedAt" > b."openedAt" THEN
-      kept := extract(epoch FROM now() - b."openedAt") / extract(epoch FROM b."promisedAt" - b."openedAt");
+      kept := jsonb_build_object('toldMs', extract(epoch FROM b."promisedAt" - b."openedAt") * 1000,
+        'tookMs', extract(epoch FROM now() - b."openedAt") * 1000);
     END IF;
   END IF;
   -- A card shows its finished picture at once, unless the courier has it with an attempt in hand.

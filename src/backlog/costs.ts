@@ -2,6 +2,7 @@
 import { bundles } from '#config/bundles.ts';
 import { config } from '#config/env.ts';
 import { type Cost, db } from '#src/doors/db.ts';
+import { log } from '#src/doors/log.ts';
 
 /** The picture that takes the `seconds` of config/bundles.yaml, and costs the `tokens` of config/tiers.yaml. */
 const USUAL: ToDraw = { width: 512, height: 640, steps: 40, face: false };
@@ -11,6 +12,8 @@ const NEWEST = 0.1;
 const SURE = 8;
 /** A price follows what is measured once that is so many times more, or less. */
 const STEADY = 1.25;
+/** A picture that took so many times what was expected was measured wrongly, whatever the worker says. */
+const WRONG_FROM = 16;
 /** How long what was read counts as it is. ms */
 const KNOWN_MS = 5_000;
 
@@ -75,16 +78,34 @@ function msPerStep(rows: readonly Cost[], bundle: string, picture: ToDraw): numb
   return (seconds * 1_000 * pixels) / (USUAL.steps * USUAL.width * USUAL.height);
 }
 
+let told = false;
+
+/**
+ * What a picture can have taken: a worker whose clock is wrong must not keep its people from their turns, nor give them others'.
+ *
+ * @param ms GPU ms as a worker has it
+ * @param expectedMs GPU ms
+ */
+export function measured(ms: number, expectedMs: number): number {
+  const most = WRONG_FROM * expectedMs;
+  if (ms >= 0 && ms <= most) return ms;
+  if (!told)
+    log.warn({ ms, expectedMs }, 'a worker says that a picture took what it cannot have taken: not believed');
+  told = true;
+  return ms > most ? most : 0;
+}
+
 /** Keeps what a picture took. @param ms GPU ms; of pictures drawn together, each one's part */
 export async function learnCost(bundle: string, picture: ToDraw, ms: number): Promise<void> {
   const { width, height, steps, face, batch = 1 } = picture;
-  if (!(steps > 0 && ms > 0)) return;
+  if (!(steps > 0 && ms > 0 && Number.isFinite(ms))) return;
   await db.$executeRaw`
     INSERT INTO "Cost" AS c (bundle, width, height, face, batch, pictures, "msPerStep")
     VALUES (${bundle}, ${width}, ${height}, ${face}, ${batch}, 1, ${ms / steps})
     ON CONFLICT (bundle, width, height, face, batch) DO UPDATE SET
       pictures = c.pictures + 1,
-      "msPerStep" = c."msPerStep" * ${1 - NEWEST} + excluded."msPerStep" * ${NEWEST},
+      "msPerStep" = c."msPerStep" * ${1 - NEWEST} + ${NEWEST} *
+        least(greatest(excluded."msPerStep", c."msPerStep" / ${WRONG_FROM}), c."msPerStep" * ${WRONG_FROM}),
       "steadyMsPerStep" = CASE WHEN c.pictures < ${SURE} THEN NULL
         WHEN c."steadyMsPerStep" BETWEEN c."msPerStep" / ${STEADY} AND c."msPerStep" * ${STEADY} THEN c."steadyMsPerStep"
         ELSE c."msPerStep" END`;

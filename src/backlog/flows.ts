@@ -1,14 +1,17 @@
 /**
- * The backlog's rows: what each person waits for, and what the order remembers of what it gave. The only file that writes Flow and
- * Clock.
+ * The backlog's rows: what each person waits for, and what the order remembers of what it gave. The only file that writes Flow,
+ * Clock and Correction.
  *
  * A flow counts what waits in it, so that choosing looks at an index of flows and never at the backlog. Whoever makes a generation
  * wait, or no longer wait, says so here in the same transaction. Those that wait for an equal picture are in no flow.
  */
-import { tiers } from '#config/tiers.ts';
+import { tierRules, tiers } from '#config/tiers.ts';
 import { ask, db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
+import { measured } from './costs.ts';
 import {
   type Clock,
+  type Correction,
+  counted,
   type Flow,
   LOOK,
   startOfTime,
@@ -73,15 +76,56 @@ export async function leaveFlows(tx: Transaction, generations: readonly InFlow[]
       AND f."faceId" = c."faceId"`;
 }
 
+export type Charged = Pick<Generation, 'bundle' | 'tier' | 'userId' | 'costMs' | 'progress'>;
+
+/**
+ * They take no more of the GPU: what they did take, beside what their people were charged when they were taken, counts from the next
+ * turn on. In the transaction that ends them or puts them back.
+ *
+ * @param gpuMs of each; null where nobody measured it: as far as they had come
+ */
+export async function correctFlows(
+  tx: Transaction,
+  taken: readonly Charged[],
+  gpuMs: number | null,
+): Promise<void> {
+  const corrections = taken
+    .map(({ bundle, tier, userId, costMs, progress }) => {
+      const ms = measured(gpuMs ?? progress * costMs, costMs) - costMs;
+      return { bundle, tier, userId, ms };
+    })
+    .filter(({ ms }) => ms !== 0);
+  if (corrections.length) await tx.correction.createMany({ data: corrections });
+}
+
+/** Corrections that are counted in with one turn. */
+const FOLDED_MAX = 1_000;
+
+/** For SQL: those that wait to be counted in, of each bundle, tier and person: `ms`, and `ids` of their rows. */
+export function correctionsOf(bundles: readonly string[]): Prisma.Sql {
+  return Prisma.sql`
+    SELECT c.bundle, c.tier, c."userId", sum(c.ms) AS ms, array_agg(c.id) AS ids FROM unnest(${[...bundles]}::text[]) of (bundle),
+      LATERAL (SELECT * FROM "Correction" WHERE bundle = of.bundle ORDER BY id LIMIT ${FOLDED_MAX}) c
+    GROUP BY c.bundle, c.tier, c."userId"`;
+}
+
 /** What the order is to know for one turn. */
 export interface Look {
   /** 0: nothing was given yet */
   readonly version: number;
+  /** with the corrections */
   readonly clock: Clock;
-  /** those that `LOOK` names */
+  /** those that `LOOK` names, and those of people with corrections; with these */
   readonly flows: readonly Flow[];
+  /** not counted in yet: the turn that is chosen by this look counts them in */
+  readonly corrections: readonly Correcting[];
   /** ms, by Postgres' clock: those of two workers may be seconds apart, or step back */
   readonly now: number;
+}
+
+/** All corrections of one person in one tier, and which rows they are. */
+interface Correcting extends Correction {
+  readonly ids: readonly number[];
 }
 
 interface ClockRow {
@@ -92,7 +136,7 @@ interface ClockRow {
   readonly tiers: Clock['tiers'] | null;
 }
 
-function clockOf(row: ClockRow | undefined): Omit<Look, 'flows'> {
+function clockOf(row: ClockRow | undefined): Pick<Look, 'version' | 'clock' | 'now'> {
   const { at, version, now, largestMs, tiers: times } = row ?? {};
   return {
     version: version ?? 0,
@@ -110,12 +154,14 @@ interface FlowRow extends ClockRow {
   readonly givenMs: number;
   readonly since: Date;
   readonly pictures: Waiting[];
+  /** in a bundle's first row alone */
+  readonly corrections: readonly Correcting[] | null;
 }
 
 /** One statement, by indexes alone, however much waits. */
 export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
   const looks = await lookAtBacklogs(new Map([[bundle, warm]]));
-  return looks.get(bundle) ?? { ...clockOf(undefined), flows: [] };
+  return looks.get(bundle) ?? { ...clockOf(undefined), flows: [], corrections: [] };
 }
 
 /**
@@ -129,17 +175,23 @@ export async function lookAtBacklogs(warm: ReadonlyMap<string, Warm>): Promise<M
   const sets = [...warm].flatMap(([bundle, { loras }]) => [...loras].map((set) => [bundle, set] as const));
   const inTier = Prisma.sql`f.bundle = b.bundle AND f.tier = t.tier AND f.waiting > 0`;
   const rows = await ask<FlowRow>(Prisma.sql`
-    WITH looked AS MATERIALIZED (
+    WITH correcting AS MATERIALIZED (
+      ${correctionsOf([...warm.keys()])}),
+    looked AS MATERIALIZED (
       SELECT DISTINCT near.* FROM unnest(${[...warm.keys()]}::text[]) b(bundle), unnest(${names}::text[]) t(tier), LATERAL (
         (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f."givenMs", f.since LIMIT ${LOOK})
         UNION ALL (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f.since LIMIT 1)
+        UNION ALL (SELECT own.* FROM correcting c, LATERAL (
+          SELECT f.* FROM "Flow" f WHERE ${inTier} AND f."userId" = c."userId" LIMIT 1) own
+          WHERE c.bundle = b.bundle AND c.tier = t.tier)
         UNION ALL (SELECT near.* FROM
           unnest(${sets.map(([bundle]) => bundle)}::text[], ${sets.map(([, set]) => set)}::text[]) w(bundle, loras), LATERAL (
           (SELECT f.* FROM "Flow" f WHERE ${inTier} AND f.loras = w.loras ORDER BY f."givenMs", f.since LIMIT ${LOOK})
           UNION ALL (SELECT f.* FROM "Flow" f WHERE ${inTier} AND f.loras = w.loras ORDER BY f.since LIMIT 1)) near
           WHERE w.bundle = b.bundle)) near)
     SELECT now() AS at, c.version, c.now, c."largestMs", c.tiers, l.bundle, l.tier, l."userId", l.loras, l."faceId", l."givenMs", l.since,
-      p.pictures
+      p.pictures, CASE WHEN row_number() OVER (PARTITION BY l.bundle) = 1
+        THEN (SELECT json_agg(c) FROM correcting c WHERE c.bundle = l.bundle) END AS corrections
     FROM looked l LEFT JOIN "Clock" c ON c.bundle = l.bundle, LATERAL (
       SELECT json_agg(json_build_object('id', first.id, 'costMs', first."costMs", 'shape', first.shape)) AS pictures FROM (
         SELECT g.id, g."costMs", g.shape FROM "Generation" g
@@ -147,21 +199,20 @@ export async function lookAtBacklogs(warm: ReadonlyMap<string, Warm>): Promise<M
           AND coalesce(g."faceId", '') = l."faceId" AND g.state = 'queued' AND g."twinId" IS NULL
         ORDER BY g."queuedAt", g."batchId", g.index LIMIT ${TURN_MAX}) first) p
     WHERE p.pictures IS NOT NULL`);
-  const looks = [...Map.groupBy(rows, ({ bundle }) => bundle)].map(([bundle, own]): [string, Look] => [
-    bundle,
-    {
-      ...clockOf(own[0]),
-      flows: own.map(({ tier, userId, loras, faceId, givenMs, since, pictures }) => ({
-        tier,
-        userId,
-        loras,
-        faceId: faceId || null,
-        givenMs,
-        since: since.getTime(),
-        pictures,
-      })),
-    },
-  ]);
+  const looks = [...Map.groupBy(rows, ({ bundle }) => bundle)].map(([bundle, own]): [string, Look] => {
+    const flows = own.map(({ tier, userId, loras, faceId, givenMs, since, pictures }) => ({
+      tier,
+      userId,
+      loras,
+      faceId: faceId || null,
+      givenMs,
+      since: since.getTime(),
+      pictures,
+    }));
+    const corrections = own.flatMap((row) => row.corrections ?? []);
+    const { clock, ...look } = clockOf(own[0]);
+    return [bundle, { ...look, ...counted(clock, flows, corrections, tierRules), corrections }];
+  });
   return new Map(looks);
 }
 
@@ -198,18 +249,37 @@ export function moveClock(
 }
 
 /**
- * For the statement that gives a turn: what its people were given with it.
+ * For the statement that gives a turn: what its people were given with it, and what the look corrected.
  *
+ * @param clock rows of `moveClock`
  * @param taken the rows of Generation that were taken
  */
-export function giveFlows(bundle: string, given: Turn['given'], taken: Prisma.Sql): Prisma.Sql {
+export function giveFlows(
+  bundle: string,
+  given: Turn['given'],
+  corrections: Look['corrections'],
+  clock: Prisma.Sql,
+  taken: Prisma.Sql,
+): Prisma.Sql {
   const own = Prisma.sql`FROM ${taken} t
     WHERE t.tier = f.tier AND t."userId" = f."userId" AND t.loras = f.loras AND coalesce(t."faceId", '') = f."faceId"`;
+  const isGiven = (one: Correction) =>
+    given.some(({ tier, userId }) => one.tier === tier && one.userId === userId);
+  const others = corrections.filter((one) => !isGiven(one)).map(({ ids: _, ...one }) => one);
   return Prisma.sql`
-    UPDATE "Flow" f SET "givenMs" = c."givenMs", since = now(), waiting = f.waiting - (SELECT count(*)::int ${own}),
+    UPDATE "Flow" f SET "givenMs" = coalesce(c."givenMs", greatest(0, f."givenMs" + c.ms)),
+      since = CASE WHEN EXISTS (SELECT 1 FROM ${taken} t WHERE t.tier = f.tier AND t."userId" = f."userId") THEN now() ELSE f.since END,
+      waiting = f.waiting - (SELECT count(*)::int ${own}),
       "waitingMs" = f."waitingMs" - (SELECT coalesce(sum(t."costMs"), 0) ${own})
-    FROM jsonb_to_recordset(${JSON.stringify(given)}::jsonb) AS c(tier text, "userId" text, "givenMs" float8)
-    WHERE EXISTS (SELECT 1 FROM ${taken}) AND f.bundle = ${bundle} AND f.tier = c.tier AND f."userId" = c."userId"`;
+    FROM jsonb_to_recordset(${JSON.stringify([...given, ...others])}::jsonb)
+      AS c(tier text, "userId" text, "givenMs" float8, ms float8)
+    WHERE EXISTS (SELECT 1 FROM ${clock}) AND f.bundle = ${bundle} AND f.tier = c.tier AND f."userId" = c."userId"`;
+}
+
+/** For the statement that gives a turn: the corrections that the look had are counted in, and go. */
+export function foldCorrections(corrections: Look['corrections'], clock: Prisma.Sql): Prisma.Sql {
+  const ids = corrections.flatMap((one) => one.ids);
+  return Prisma.sql`DELETE FROM "Correction" WHERE id = ANY(${ids}::bigint[]) AND EXISTS (SELECT 1 FROM ${clock})`;
 }
 
 /**

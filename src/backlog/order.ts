@@ -23,9 +23,13 @@
  * - somebody's first picture waits for at most (n L + W/w · L) / R where n others wait in the tier, whatever each of them has asked for;
  * - no worker is idle while anything waits that it can draw.
  *
- * Costs are estimates when a turn is given, and corrected when it has ended; the bounds hold for the corrected ones but for the
- * error of what is being drawn. This file knows neither rows nor clocks: flows.ts brings what `LOOK` says, and test/bench/fairness.ts
- * days of it.
+ * Costs are estimates when a turn is given. When one of its pictures has ended, however it did, what it took beside its estimate is
+ * counted in before the next turn is chosen (`correctClock`): to its person, and to its tier. So what is given is what was taken, but
+ * for E, the error of what is in hand; all bounds hold with L + E for L, and errors never add up. By what two people's ended pictures
+ * took they are no further apart than 2 L as long as E ≤ L: where one person's pictures take k times what is said, that is as long as
+ * they have no more than k/(k − 1) of the largest turns in hand.
+ *
+ * This file knows neither rows nor clocks: flows.ts brings what `LOOK` says, and test/bench/fairness days of it.
  */
 
 /** Pictures of a turn, at most. */
@@ -44,6 +48,10 @@ const PRESSING = 3 / 4;
 
 /** Part of a tier's target in which another tier whose weights are warm may go first. */
 const PATIENCE = 1 / 4;
+/** Part of it after which not even somebody of the same tier does, so that the target is kept; */
+const LATE = 1 / 2;
+/** until so many targets are over: too much is asked for to keep it, and warm weights make up for most. */
+const HOPELESS = 2;
 
 export interface TierRule {
   readonly name: string;
@@ -81,8 +89,21 @@ export interface Flow {
 export interface TierClock {
   /** virtual ms */
   readonly time: number;
-  /** what those who wait were given at least, GPU ms; never falls */
+  /** what those who wait were given at least, GPU ms; falls only where that is corrected */
   readonly level: number;
+  /** pictures of it that were ever begun; none when left out */
+  readonly begun?: number;
+  /** GPU ms that it was given in a ms lately: of all GPUs together, `at` ms; nothing when left out */
+  readonly rate?: number;
+  readonly at?: number;
+}
+
+/** What was given counts in a tier's rate for so long, ms: after that, for 1/e. */
+const LATELY_MS = 20_000;
+
+/** GPU ms that a tier was given in a ms lately. @param now ms */
+export function rateOf({ rate = 0, at }: TierClock, now: number): number {
+  return rate * Math.exp(-Math.max(0, now - (at ?? now)) / LATELY_MS);
 }
 
 /** What the order remembers. */
@@ -142,7 +163,7 @@ export function nextTurn(
   const first = late ?? inTurn(lines, present, largestMs, warm, now);
   const turn = new Filling(lines, present, largestMs);
   turn.fill(first, late !== null);
-  return turn.end(clock, late !== null);
+  return turn.end(clock, late !== null, now);
 }
 
 function lineOf(rule: TierRule, clock: Clock, flows: readonly Flow[]): Line | null {
@@ -175,6 +196,8 @@ function inTurn(lines: readonly Line[], present: number, largestMs: number, warm
   let [best, heat] = [least(behind!.flows, behind!), 0];
   const patient = now - best.since < PATIENCE * behind!.rule.targetMs;
   const near = others.filter(({ rule, time }) => patient && time <= present + largestMs / rule.weight);
+  const waited = (now - best.since) / behind!.rule.targetMs;
+  if (waited > LATE && waited < HOPELESS) return best;
   for (const line of [behind!, ...near]) {
     for (const flow of line.flows) {
       if (!warm.loras.has(flow.loras) || !staysNear(flow, line, costOf(flow), largestMs)) continue;
@@ -188,6 +211,62 @@ function inTurn(lines: readonly Line[], present: number, largestMs: number, warm
 }
 
 const costOf = ({ pictures: [first] }: Flow) => first?.costMs ?? 0;
+/** What a person's picture took beside what was said when its turn was given. */
+export interface Correction {
+  readonly tier: string;
+  readonly userId: string;
+  /** GPU ms; below 0: it took less */
+  readonly ms: number;
+}
+
+/**
+ * The clock once that is known. Who was thought to take more than it was is behind by that much from now on: so much the present of
+ * the tiers, and the level of the people, step back, as neither would be lifted to what they went on to meanwhile.
+ *
+ * @param before GPU ms that the person had been given, as was thought; null when they wait for nothing
+ */
+export function correctClock(
+  { now, largestMs, tiers }: Clock,
+  { tier, ms }: Correction,
+  before: number | null,
+  rules: readonly TierRule[],
+): Clock {
+  const rule = rules.find(({ name }) => name === tier);
+  const known = tiers[tier];
+  if (!rule || !known) return { now, largestMs, tiers };
+  const time = known.time + ms / rule.weight;
+  const level = before !== null && before >= known.level ? Math.min(known.level, before + ms) : known.level;
+  return {
+    // A tier that was behind already has been away: it is lifted anyhow.
+    now: known.time >= now ? Math.min(now, time) : now,
+    largestMs,
+    tiers: { ...tiers, [tier]: { ...known, time, level } },
+  };
+}
+
+/** What is known of the clock and of those who wait, once these are counted in. @param corrections one of each person and tier */
+export function counted<F extends Pick<Flow, 'tier' | 'userId' | 'givenMs'>>(
+  clock: Clock,
+  flows: readonly F[],
+  corrections: readonly Correction[],
+  rules: readonly TierRule[],
+): { readonly clock: Clock; readonly flows: readonly F[] } {
+  if (!corrections.length) return { clock, flows };
+  const keyOf = ({ tier, userId }: Pick<Flow, 'tier' | 'userId'>) => `${tier} ${userId}`;
+  const byKey = new Map(corrections.map((one) => [keyOf(one), one.ms]));
+  const given = new Map(flows.map((flow) => [keyOf(flow), flow.givenMs]));
+  return {
+    clock: corrections.reduce(
+      (so, one) => correctClock(so, one, given.get(keyOf(one)) ?? null, rules),
+      clock,
+    ),
+    flows: flows.map((flow) => {
+      const ms = byKey.get(keyOf(flow));
+      return ms === undefined ? flow : { ...flow, givenMs: Math.max(0, flow.givenMs + ms) };
+    }),
+  };
+}
+
 const givenMs = (flow: Flow, { level }: Line) => Math.max(flow.givenMs, level);
 
 function isBefore(a: Flow, b: Flow, line: Line): boolean {
@@ -268,15 +347,22 @@ class Filling {
       this.#spent.set(key, (this.#spent.get(key) ?? 0) + picture.costMs);
   }
 
-  end(before: Clock, overdue: boolean): Turn {
+  end(before: Clock, overdue: boolean, now: number): Turn {
     const tiers: Record<string, TierClock> = { ...before.tiers };
     const given = new Map<string, Turn['given'][number]>();
     let costMs = 0;
     for (const { flow, ...picture } of this.#pictures) {
       const { tier, userId } = flow;
       const line = this.#line(flow);
+      const known = tiers[tier] ?? { time: 0, level: 0 };
       costMs += picture.costMs;
-      tiers[tier] = { time: line.time + (this.#spent.get(tier) ?? 0) / line.rule.weight, level: line.level };
+      tiers[tier] = {
+        time: line.time + (this.#spent.get(tier) ?? 0) / line.rule.weight,
+        level: line.level,
+        begun: (known.begun ?? 0) + 1,
+        rate: rateOf(known, now) + picture.costMs / LATELY_MS,
+        at: now,
+      };
       given.set(`${tier} ${userId}`, { tier, userId, givenMs: givenMs(flow, line) + this.#given(flow) });
     }
     return {

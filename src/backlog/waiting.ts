@@ -135,10 +135,16 @@ export class Backlog {
     }
   }
 
-  /** What a turn took beside what it was said to. */
-  correct(tier: string, userId: string, byMs: number): void {
+  /**
+   * What a turn took beside what it was said to.
+   *
+   * @returns GPU ms that the person had been given before that was known; null when they wait for nothing
+   */
+  correct(tier: string, userId: string, byMs: number): number | null {
     const person = this.#people.get(`${tier} ${userId}`)!;
-    this.#move(person, person.givenMs + byMs, person.since);
+    const before = person.flows.size ? person.givenMs : null;
+    this.#move(person, Math.max(0, person.givenMs + byMs), person.since);
+    return before;
   }
 
   #move(person: Person, givenMs: number, since: number): void {

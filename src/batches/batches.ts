@@ -14,7 +14,9 @@ import { v7 as uuid } from 'uuid';
 import { z } from 'zod';
 import { limits, tokenGrants } from '#config/tiers.ts';
 import { mustFit } from '#src/backlog/accepting.ts';
-import { type Place, placeOf } from '#src/backlog/place.ts';
+import { placeOf, type Told } from '#src/backlog/place.ts';
+import { learnRange } from '#src/backlog/ranges.ts';
+import type { ToldState } from '#src/backlog/reasons.ts';
 import { hashOf } from '#src/canonical.ts';
 import { addDelivery, hastenCard, newRow, together, type Wake, wakeCourier } from '#src/deliveries.ts';
 import { ask, type Batch, type BatchKind, db, Prisma, type Transaction } from '#src/doors/db.ts';
@@ -40,7 +42,7 @@ export interface BatchRequest {
 
 export interface Opened {
   readonly batch: Batch;
-  readonly place: Place;
+  readonly place: Told;
 }
 
 /** A plan that was shown. */
@@ -219,6 +221,7 @@ export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<
   });
   if (!batch) return nothing;
   await tx.batch.updateMany({ where: { id: batchId, state: 'open' }, data: { state: 'finished' } });
+  const kept = keptOf(batch);
   const { kind, ownerId: userId, guildId } = batch;
   const shown = await tx.delivery.findFirst({
     where: { batchId, kind: kind === 'imagine' ? 'card' : 'status', state: 'active' },
@@ -230,7 +233,7 @@ export async function endBatchIfDone(tx: Transaction, batchId: string): Promise<
     token: shown?.token ?? null,
     tokenExpiresAt: shown?.tokenExpiresAt ?? null,
   };
-  const wakes: Wake[] = [() => tellKept(batch)];
+  const wakes: Wake[] = [() => void (kept && tellKept(batch.tier, kept))];
   if (kind === 'imagine') await hastenCard(tx, batchId);
   else
     wakes.push(
@@ -255,22 +258,34 @@ function tookLong({ state, openedAt, endedAt }: Batch): boolean {
   );
 }
 
-/** How well what people were told of one that has ended was kept. One that was stopped was not meant. */
-function tellKept({ state, tier, openedAt, promisedAt, endedAt }: Batch): void {
-  if (state !== 'open' || !openedAt || !promisedAt || !endedAt) return;
-  const told = promisedAt.getTime() - openedAt.getTime();
-  if (told > 0) metrics.estimated({ tier }, (endedAt.getTime() - openedAt.getTime()) / told);
+/** What people were told first of one that has ended, and what it took. One that was stopped was not meant. */
+function keptOf({ state, openedAt, promisedAt, endedAt }: Batch): Kept | null {
+  if (state !== 'open' || !openedAt || !promisedAt || !endedAt) return null;
+  const toldMs = promisedAt.getTime() - openedAt.getTime();
+  return toldMs > 0 ? { toldMs, tookMs: endedAt.getTime() - openedAt.getTime() } : null;
 }
 
-/** For a statement: keeps where its card is, and when that said that all would be ready. */
+interface Kept {
+  readonly toldMs: number;
+  readonly tookMs: number;
+}
+
+/** Others are told by it how far off such a forecast is. To be called once it is committed. */
+export function tellKept(tier: string, { toldMs, tookMs }: Kept): void {
+  metrics.estimated({ tier }, tookMs / toldMs);
+  learnRange(tier, toldMs, tookMs / toldMs);
+}
+
+/** For a statement: keeps where its card is, and what that said first of when all would be ready. */
 export function keepCardMessage(
   id: string,
   messageId: string,
-  readyAt: Date | null,
+  { readyAt, told }: { readonly readyAt: Date | null; readonly told: ToldState | null },
   condition: Prisma.Sql,
 ): Prisma.Sql {
   return Prisma.sql`
-    UPDATE "Batch" SET "messageId" = ${messageId}, "promisedAt" = coalesce("promisedAt", ${readyAt}::timestamptz)
+    UPDATE "Batch" SET "messageId" = ${messageId}, "promisedAt" = coalesce("promisedAt", ${readyAt}::timestamptz),
+      told = coalesce(told, ${told && JSON.stringify(told)}::jsonb)
     WHERE id = ${id} AND ${condition}`;
 }
 

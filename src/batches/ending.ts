@@ -4,6 +4,7 @@
  */
 import { v7 as uuid } from 'uuid';
 import { z } from 'zod';
+import { measured } from '#src/backlog/costs.ts';
 import { isAlive, workersAlive } from '#src/backlog/fleet.ts';
 import { changed, newRow, together, type Wake, wakeCourier } from '#src/deliveries.ts';
 import {
@@ -32,7 +33,7 @@ import {
 import { createImage, newImageKey, reusable, storeBytes } from '#src/generations/images.ts';
 import { openReview } from '#src/moderation/reviews.ts';
 import { refund } from '#src/people/tokens.ts';
-import { endBatchIfDone, markEnding, NOTE_AFTER_MS } from './batches.ts';
+import { endBatchIfDone, markEnding, NOTE_AFTER_MS, tellKept } from './batches.ts';
 
 /** A finished picture, its bytes not stored yet. */
 export interface Drawn {
@@ -52,6 +53,8 @@ export interface Drawn {
   readonly photoIds: readonly string[];
   /** stage → ms */
   readonly timings: Record<string, number>;
+  /** its part of the GPU's time, ms; nobody measured it when left out */
+  readonly gpuMs?: number;
 }
 
 /** False when it was no longer this worker's. @throws {UserError} `consent_withdrawn` */
@@ -96,6 +99,7 @@ export async function reuseImage(
     bundleHash,
     photoIds,
     timings: {},
+    gpuMs: 0,
   };
   return finish(drawing, workerId, { ...drawn, scores: scores as Record<string, number> }, earlier.id);
 }
@@ -133,21 +137,22 @@ const Finished = z.union([
     waiting: z.array(z.string()),
     /** tokens */
     refunded: z.number(),
-    /** what the batch took until its end, by what people were told; null: it goes on, or they were told nothing */
-    kept: z.number().nullable(),
+    /** what people were told that the batch takes, and what it took, ms; null: it goes on, or they were told nothing */
+    kept: z.object({ toldMs: z.number(), tookMs: z.number() }).nullable(),
   }),
 ]);
 
 /** In one statement, see prisma/functions/finish_generation.sql. Null: it is not this worker's any more, or its original is gone. */
 async function finishClear(
-  { id, key, bundle, tier }: Drawing,
+  { id, key, bundle, tier, costMs }: Drawing,
   workerId: string,
-  { png, thumbhash, bundleHash, photoIds, timings, verdict: _, ...columns }: Drawn,
+  { png, thumbhash, bundleHash, photoIds, timings, gpuMs: saidMs, verdict: _, ...columns }: Drawn,
   { storageKey, copiedFrom }: Stored,
 ): Promise<Wake | null> {
   const bytes = { bytes: png.length, thumbhash: Buffer.from(thumbhash).toString('base64') };
   const image = { ...columns, ...bytes, id: uuid(), key, storageKey };
-  const done = { id, workerId, photoIds, copiedFrom, bundleHash, timings, image };
+  const gpuMs = saidMs === undefined ? null : measured(saidMs, costMs);
+  const done = { id, workerId, photoIds, copiedFrom, bundleHash, timings, gpuMs, image };
   const deliveries = [newRow('pictures'), newRow('manifest'), newRow('notice')];
   const noteAfterS = NOTE_AFTER_MS / 1_000;
   const [row] = await ask<{ finished: unknown }>(
@@ -162,7 +167,7 @@ async function finishClear(
     wakeWorkers(waiting.map((twin) => ({ id: twin, bundle }))),
     () => {
       metrics.tokens({ reason: 'refund' }, refunded);
-      if (kept !== null) metrics.estimated({ tier }, kept);
+      if (kept !== null) tellKept(tier, kept);
     },
   );
 }
@@ -170,13 +175,13 @@ async function finishClear(
 async function finishFlagged(
   drawing: Drawing,
   workerId: string,
-  { png, timings, photoIds, ...columns }: Drawn,
+  { png, timings, photoIds, gpuMs, ...columns }: Drawn,
   { storageKey, copiedFrom }: Stored,
 ): Promise<Wake | null> {
   return inTransaction(async (tx) => {
     if (!(await stayUsable(tx, photoIds))) throw new UserError('consent_withdrawn', {});
     const done = { bundleHash: columns.bundleHash, timings, reused: copiedFrom !== null };
-    const released = await markDone(tx, drawing.id, workerId, done);
+    const released = await markDone(tx, drawing.id, workerId, done, gpuMs ?? null);
     if (!released) return null;
     const image = await createImage(tx, {
       ...columns,
@@ -203,19 +208,36 @@ async function ended(tx: Transaction, batchId: string, undrawn: readonly Generat
   return together(tell, await changed(tx, { batchId }), await endBatchIfDone(tx, batchId));
 }
 
-/** Ends it without a picture and gives its tokens back. */
-export async function failGeneration(id: string, workerId: string, failure: Failure): Promise<boolean> {
-  return endWithout({ id, state: 'running', workerId }, { state: 'failed', failure });
+/**
+ * Ends it without a picture and gives its tokens back.
+ *
+ * @param gpuMs that it took until then; null: nobody measured it
+ */
+export async function failGeneration(
+  id: string,
+  workerId: string,
+  failure: Failure,
+  gpuMs: number | null = null,
+): Promise<boolean> {
+  return endWithout({ id, state: 'running', workerId }, { state: 'failed', failure }, gpuMs);
 }
 
-/** Ends a running one that was aborted because its batch was cancelled. */
-export async function abandonGeneration(id: string, workerId: string): Promise<boolean> {
-  return endWithout({ id, state: 'running', workerId }, { state: 'cancelled' });
+/** Ends a running one that was aborted because its batch was cancelled. @param gpuMs as in `failGeneration` */
+export async function abandonGeneration(
+  id: string,
+  workerId: string,
+  gpuMs: number | null = null,
+): Promise<boolean> {
+  return endWithout({ id, state: 'running', workerId }, { state: 'cancelled' }, gpuMs);
 }
 
-async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): Promise<boolean> {
+async function endWithout(
+  where: Prisma.GenerationWhereInput,
+  end: EndWithout,
+  gpuMs: number | null,
+): Promise<boolean> {
   const wake = await inTransaction(async (tx) => {
-    const { ended: gone, wake: released } = await markEnded(tx, where, end);
+    const { ended: gone, wake: released } = await markEnded(tx, where, end, gpuMs);
     const [generation] = gone;
     return generation ? together(released, await ended(tx, generation.batchId, gone)) : null;
   });
@@ -223,10 +245,14 @@ async function endWithout(where: Prisma.GenerationWhereInput, end: EndWithout): 
   return wake !== null;
 }
 
-/** Puts it back into the backlog, for any free worker to try again; if its batch was stopped meanwhile, it ends instead. */
-export async function handBack(id: string, workerId: string): Promise<void> {
+/**
+ * Puts it back into the backlog, for any free worker to try again; if its batch was stopped meanwhile, it ends instead.
+ *
+ * @param gpuMs as in `failGeneration`
+ */
+export async function handBack(id: string, workerId: string, gpuMs: number | null = null): Promise<void> {
   const wake = await inTransaction(async (tx) => {
-    const back = await markQueued(tx, id, workerId);
+    const back = await markQueued(tx, id, workerId, gpuMs);
     if (!back) return null;
     const { ended: gone, wake: released } = await markEnded(
       tx,
@@ -291,6 +317,42 @@ export async function failUndrawable(bundle: string): Promise<number> {
   });
   wake();
   return count;
+}
+
+/** Batches of one look. */
+const LOOK_MAX = 500;
+
+/**
+ * Ends what waits and will never have its turn, or shall not: in tiers that are not there any more, as the order knows no others, and
+ * of people who were blocked since they asked. What is being drawn goes on.
+ *
+ * @param tiers those that there are
+ * @returns how many pictures
+ */
+export async function endUnwanted(tiers: readonly string[]): Promise<number> {
+  let count = 0;
+  for (;;) {
+    const waiting = await db.$queryRaw<{ batchId: string; isBlocked: boolean }[]>`
+      SELECT DISTINCT g."batchId", f."isBlocked" FROM (
+        SELECT DISTINCT f.bundle, f.tier, f."userId", coalesce(u."blockedUntil" > now(), false) AS "isBlocked"
+        FROM "Flow" f JOIN "User" u ON u.id = f."userId"
+        WHERE f.waiting > 0 AND (f.tier <> ALL (${[...tiers]}::text[]) OR u."blockedUntil" > now())) f
+      JOIN "Generation" g USING (bundle, tier, "userId") WHERE g.state = 'queued' AND g."twinId" IS NULL LIMIT ${LOOK_MAX}`;
+    for (const { batchId, isBlocked } of waiting) {
+      const failure = isBlocked ? 'blocked' : 'tier_gone';
+      const { size, wake } = await inTransaction(async (tx) => {
+        const { ended: gone, wake: released } = await markEnded(
+          tx,
+          { batchId, state: 'queued' },
+          { state: 'failed', failure },
+        );
+        return { size: gone.length, wake: together(released, await ended(tx, batchId, gone)) };
+      });
+      wake();
+      count += size;
+    }
+    if (waiting.length < LOOK_MAX) return count;
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 /** `/imagine`: what was asked, how it goes, and in the end the pictures with their buttons. */
 import { type APIComponentInContainer, ButtonStyle } from 'discord-api-types/v10';
 import { placeOf } from '#src/backlog/place.ts';
+import type { ToldState } from '#src/backlog/reasons.ts';
 import { PICTURES_PAGE } from '#src/deliveries.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
@@ -9,7 +10,7 @@ import { type Say, sayIn } from '#src/say.ts';
 import { plain, relative } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
 import { type Going, going } from './drawing.ts';
-import { accentOf, choiceOf, heldSentence, isRejected, listed } from './lines.ts';
+import { accentOf, choiceOf, heldSentence, isRejected, listed, waitWords } from './lines.ts';
 import {
   button,
   type Card,
@@ -34,7 +35,7 @@ export async function imagineCard(batch: Batch): Promise<Card> {
   const pictures = await picturesOf(batch.id);
   const shown = pictures.filter((picture) => stateOf(picture) === 'done');
   const files = pictureFiles(say, shown.slice(0, PICTURES_PAGE));
-  const { lines, rows, files: previews, readyAt } = await progressOf(say, batch, pictures);
+  const { lines, rows, files: previews, readyAt, told } = await progressOf(say, batch, pictures);
   return card(
     say,
     accentOf(batch, pictures),
@@ -48,7 +49,7 @@ export async function imagineCard(batch: Batch): Promise<Card> {
         : row(button('batch.cancel', batch.id, say('Cancel'), ButtonStyle.Danger)),
       text(...offerLines(batch, pictures), factsLine(say, batch, pictures)),
     ],
-    { files: [...previews, ...files], readyAt },
+    { files: [...previews, ...files], readyAt, told },
   );
 }
 
@@ -64,7 +65,7 @@ async function progressOf(
   say: Say,
   batch: Batch,
   pictures: readonly Picture[],
-): Promise<Going & { readonly readyAt: Date | null }> {
+): Promise<Going & { readonly readyAt: Date | null; readonly told: ToldState | null }> {
   const of = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state);
   const [only] = pictures.length === 1 ? pictures : [];
   /** Says of several how many they are. */
@@ -78,17 +79,15 @@ async function progressOf(
   ).map(of) as [Picture[], Picture[], Picture[], Picture[], Picture[], Picture[]];
 
   const goesOn = (running.length || waiting.length) && batch.state !== 'cancelled';
-  const place = goesOn ? await placeOf(batch.id) : { ahead: 0, readyMs: 0 };
+  const place = goesOn ? await placeOf(batch.id) : null;
   const drawing = going(say, running, only !== undefined);
   lines.push(...drawing.lines);
   if (waiting.length && batch.state === 'open') {
-    const sentence = running.length
-      ? say('Waiting')
-      : say('Waiting, #{place} in line', { place: place.ahead + 1 });
-    lines.push(said(waiting, sentence));
+    const where = place && !running.length ? waitWords(say, place) : [];
+    lines.push(said(waiting, [say('Waiting'), ...where].join(' · ')));
   }
-  const readyAt = place.readyMs > 0 ? new Date(Date.now() + place.readyMs) : null;
-  if (readyAt) lines.push(say('Ready about {when}', { when: relative(readyAt) }));
+  const readyAt = place && place.readyMs > 0 ? new Date(Date.now() + place.readyMs) : null;
+  if (readyAt && running.length) lines.push(say('Ready about {when}', { when: relative(readyAt) }));
   if (held.length) lines.push(said(held, await heldSentence(say, batch)));
   if (failed.length) {
     const sentences = new Set(failed.map(({ failure }) => failureSentence(say, failure)));
@@ -109,7 +108,7 @@ async function progressOf(
     const kept = only && isRejected(only);
     lines.push(said(gone, kept ? say('Kept back by the moderators.') : say('Deleted.')));
   }
-  return { ...drawing, lines, readyAt };
+  return { ...drawing, lines, readyAt, told: place?.told ?? null };
 }
 
 function factsLine(say: Say, batch: Batch, pictures: readonly Picture[]): string {

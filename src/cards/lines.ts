@@ -1,4 +1,6 @@
 /** What all cards of a batch say of its pictures: the card's colour, a few words, an entry of a list. */
+import type { Reason, Told } from '#src/backlog/place.ts';
+import type { Range } from '#src/backlog/ranges.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import type { Picture } from '#src/generations/pictures.ts';
@@ -36,6 +38,69 @@ const states = {
 export function stateWord(say: Say, picture: Picture): string {
   const message = states[stateOf(picture)];
   return say(message);
+}
+
+/** Of one that waits: where it stands, when it is ready in four of five cases, and why that is later than was told first. */
+export function waitWords(say: Say, { ahead, aheadInTier, tier, range, reason }: Told): string[] {
+  return [
+    ahead ? say('place {place, number} in {tier}', { place: aheadInTier + 1, tier }) : say('next'),
+    ...(range.toMs > 0 ? [readyWords(say, range)] : []),
+    ...(reason ? [reasonWords(say, reason)] : []),
+  ];
+}
+
+/** As far apart as the range is, to whole units: what is said is no narrower. */
+export function readyWords(say: Say, { fromMs, toMs }: Range): string {
+  const unit = units.find(({ most, ms }) => toMs <= most * ms) ?? units.at(-1)!;
+  const [from, to] = [Math.floor(fromMs / unit.ms), Math.ceil(toMs / unit.ms)].map(
+    (count) => count * unit.times,
+  ) as [number, number];
+  const [within, between] = [unit.within, unit.between];
+  return from > 0 && from < to ? say(between, { from, to }) : say(within, { to });
+}
+
+const units = [
+  {
+    // From five seconds to five.
+    ms: 5_000,
+    times: 5,
+    most: 18,
+    within: message('ready within {to, number} s'),
+    between: message('ready in {from, number}–{to, number} s'),
+  },
+  {
+    ms: 60_000,
+    times: 1,
+    most: 90,
+    within: message('ready within {to, number} min'),
+    between: message('ready in {from, number}–{to, number} min'),
+  },
+  {
+    ms: 3_600_000,
+    times: 1,
+    most: Number.POSITIVE_INFINITY,
+    within: message('ready within {to, number} h'),
+    between: message('ready in {from, number}–{to, number} h'),
+  },
+] as const;
+
+function reasonWords(say: Say, reason: Reason): string {
+  switch (reason.kind) {
+    case 'passed':
+      return say('{pictures, plural, one {# picture} other {# pictures}} in {tier} passed you', {
+        pictures: reason.pictures,
+        tier: reason.tier,
+      });
+    case 'workers':
+      return reason.left
+        ? say('{gone, plural, one {a worker} other {# workers}} left: {left, number} draw now', {
+            gone: reason.gone,
+            left: reason.left,
+          })
+        : say('no worker draws right now');
+    case 'slow':
+      return say('pictures take longer than usual');
+  }
 }
 
 /** Why a picture is not to be seen. */

@@ -8,6 +8,7 @@ import {
   ComponentType,
 } from 'discord-api-types/v10';
 import { config } from '#config/env.ts';
+import type { ToldState } from '#src/backlog/reasons.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
@@ -41,6 +42,8 @@ export interface Card {
   readonly last: boolean;
   /** when it says that all will be ready; null: it does not say */
   readonly readyAt: Date | null;
+  /** what is known now that it says so, to tell later why it took longer */
+  readonly told: ToldState | null;
 }
 
 /** Colours of Discord's own palette. */
@@ -62,11 +65,17 @@ export function card(
   say: Say,
   accent: number,
   components: readonly (APIComponentInContainer | null)[],
-  { files = [], mentions = [], last = false, readyAt = null }: Partial<Omit<Card, 'say' | 'container'>> = {},
+  {
+    files = [],
+    mentions = [],
+    last = false,
+    readyAt = null,
+    told = null,
+  }: Partial<Omit<Card, 'say' | 'container'>> = {},
 ): Card {
   const present = components.filter((one) => one !== null);
   const container = { type: ComponentType.Container, accent_color: accent, components: present } as const;
-  return { say, container, files, mentions, last, readyAt };
+  return { say, container, files, mentions, last, readyAt, told };
 }
 
 /** Markdown of ours. A person's words inside it come through `plain`. */

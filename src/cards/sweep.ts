@@ -1,14 +1,15 @@
 /** A face test or sweep: its summary in the channel where it was asked for, and in its thread how far it is. */
 import { type APIComponentInContainer, ButtonStyle } from 'discord-api-types/v10';
 import { placeOf } from '#src/backlog/place.ts';
+import type { ToldState } from '#src/backlog/reasons.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { failureSentence } from '#src/errors.ts';
 import { faceFound, type Picture, picturesOf } from '#src/generations/pictures.ts';
 import { message, type Say, sayIn } from '#src/say.ts';
-import { plain, relative } from '#src/text.ts';
+import { plain } from '#src/text.ts';
 import { countOf, type SheetCellState } from './contact-sheet/request.ts';
 import { going } from './drawing.ts';
-import { accentOf, listed, some, span, TITLE_SHOWN } from './lines.ts';
+import { accentOf, listed, readyWords, some, span, TITLE_SHOWN, waitWords } from './lines.ts';
 import {
   bar,
   beside,
@@ -35,7 +36,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
   const axes = [...rows, ...columns].map(
     ({ name, labels }) => `${plain(name.replaceAll('_', ' '), 40)} (${labels.length})`,
   );
-  const { counts, readyAt } = await countsOf(say, batch, pictures);
+  const { counts, readyAt, told } = await countsOf(say, batch, pictures);
   const lines = [
     `### ${plain(batch.title, TITLE_SHOWN)}`,
     [
@@ -58,7 +59,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
       endingRow(say, batch),
       factsLine(say, batch, say('Asked by {who}', { who: `<@${batch.ownerId}>` })),
     ],
-    { files: sheet ? [sheet] : [], readyAt },
+    { files: sheet ? [sheet] : [], readyAt, told },
   );
 }
 
@@ -128,7 +129,7 @@ async function countsOf(
   say: Say,
   batch: Batch,
   pictures: readonly Picture[],
-): Promise<{ readonly counts: string; readonly readyAt: Date | null }> {
+): Promise<{ readonly counts: string; readonly readyAt: Date | null; readonly told: ToldState | null }> {
   const count = (state: SheetCellState) => pictures.filter((picture) => stateOf(picture) === state).length;
   const going = count('waiting') + count('running');
   const counted = (state: SheetCellState) => some(count(state), countOf(say, state, count(state)));
@@ -147,12 +148,11 @@ async function countsOf(
     ...counted('gone'),
     ...some(reused.length, say('{count, number} reused, free', { count: reused.length })),
   ];
-  let readyAt: Date | null = null;
-  if (going && batch.state !== 'cancelled') {
-    readyAt = new Date(Date.now() + (await placeOf(batch.id)).readyMs);
-    parts.push(say('ready about {when}', { when: relative(readyAt) }));
-  }
-  return { counts: parts.filter(Boolean).join(' · '), readyAt };
+  const place = going && batch.state !== 'cancelled' ? await placeOf(batch.id) : null;
+  const waits = place && going === pictures.length;
+  if (place) parts.push(...(waits ? waitWords(say, place) : [readyWords(say, place.range)]));
+  const readyAt = place && new Date(Date.now() + place.readyMs);
+  return { counts: parts.filter(Boolean).join(' · '), readyAt, told: place?.told ?? null };
 }
 
 const stateWords: Readonly<Record<Batch['state'], string>> = {

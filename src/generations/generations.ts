@@ -10,7 +10,15 @@
  * generation belongs to one Worker row; nobody else's end of it counts. What its end means for tokens, messages and its batch is
  * in `batches/ending.ts`. The only file that writes Generation.
  */
-import { giveFlows, joinFlows, type Look, leaveFlows, moveClock } from '#src/backlog/flows.ts';
+import {
+  correctFlows,
+  foldCorrections,
+  giveFlows,
+  joinFlows,
+  type Look,
+  leaveFlows,
+  moveClock,
+} from '#src/backlog/flows.ts';
 import type { Turn } from '#src/backlog/order.ts';
 import { raiseCards, together, type Wake, wakeCourier } from '#src/deliveries.ts';
 import { ask, type Batch, db, type Generation, Prisma, type Transaction } from '#src/doors/db.ts';
@@ -68,22 +76,23 @@ export function wakeWorkers(waiting: readonly Pick<Generation, 'id' | 'bundle'>[
  */
 export async function takeTurn(
   bundle: string,
-  { version }: Look,
+  { version, corrections }: Look,
   { pictures, given, clock }: Turn,
   workerId: string,
 ): Promise<Drawing[] | null> {
   const ids = pictures.map(({ id }) => id);
-  const taken = Prisma.sql`taken`;
+  const [moved, taken] = [Prisma.sql`clock`, Prisma.sql`taken`];
   const rows = await ask<TakenRow>(Prisma.sql`
     WITH clock AS (${moveClock(bundle, version, clock)}),
     taken AS (
       UPDATE "Generation" SET state = 'running', "workerId" = ${workerId}, "startedAt" = now(), progress = 0, attempts = attempts + 1
-      WHERE id = ANY(${ids}) AND state = 'queued' AND "twinId" IS NULL AND EXISTS (SELECT 1 FROM clock)
+      WHERE id = ANY(${ids}) AND state = 'queued' AND "twinId" IS NULL AND EXISTS (SELECT 1 FROM ${moved})
       RETURNING *),
-    flows AS (${giveFlows(bundle, given, taken)}),
+    flows AS (${giveFlows(bundle, given, corrections, moved, taken)}),
+    folded AS (${foldCorrections(corrections, moved)}),
     shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM taken`)})
     SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt", b.traceparent, coalesce(s.previews, true) AS previews,
-      (SELECT count(*)::int FROM clock) AS moved, (SELECT array_agg(id) FROM shown) AS shown
+      (SELECT count(*)::int FROM ${moved}) AS moved, (SELECT array_agg(id) FROM shown) AS shown
     FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"
       LEFT JOIN "GuildSettings" s ON s.id = b."guildId"`);
   const [first] = rows;
@@ -106,6 +115,11 @@ export async function takeTurn(
     return [{ ...generation, seed: BigInt(generation.seed), batch }];
   });
   for (const drawing of drawings) tellBegun(drawing);
+  // Cancelled since the look, and charged with the others.
+  const got = new Set(drawings.map(({ id }) => id));
+  const without = pictures.filter(({ id }) => !got.has(id));
+  const charged = without.map(({ flow, costMs }) => ({ ...flow, bundle, costMs, progress: 0 }));
+  await correctFlows(db, charged, 0);
   return drawings.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
 }
 
@@ -167,34 +181,50 @@ export interface Finish {
   readonly reused: boolean;
 }
 
-/** @returns null when it was no longer this worker's */
+/**
+ * @param gpuMs that it took; null: nobody measured it
+ * @returns null when it was no longer this worker's
+ */
 export async function markDone(
   tx: Transaction,
   id: string,
   workerId: string,
   finish: Finish,
+  gpuMs: number | null,
 ): Promise<Wake | null> {
-  const { count } = await tx.generation.updateMany({
+  const done = await tx.generation.updateManyAndReturn({
     where: { id, state: 'running', workerId },
     data: { ...finish, state: 'done', endedAt: new Date(), progress: 1 },
   });
-  return count ? releaseTwins(tx, [{ id }]) : null;
+  await correctFlows(tx, done, gpuMs);
+  return done.length ? releaseTwins(tx, done) : null;
 }
 
 export type EndWithout =
   | { readonly state: 'failed'; readonly failure: Failure }
   | { readonly state: 'cancelled' };
 
-/** Ends without a picture those that `where` matches. @returns them */
+/**
+ * Ends without a picture those that `where` matches.
+ *
+ * @param gpuMs that each of those took that were being drawn; null: nobody measured it
+ * @returns them
+ */
 export async function markEnded(
   tx: Transaction,
   where: Prisma.GenerationWhereInput,
   end: EndWithout,
+  gpuMs: number | null = null,
 ): Promise<{ readonly ended: readonly Generation[]; readonly wake: Wake }> {
   const ended = await tx.generation.updateManyAndReturn({ where, data: { ...end, endedAt: new Date() } });
   await leaveFlows(
     tx,
     ended.filter(({ workerId, twinId }) => workerId === null && twinId === null),
+  );
+  await correctFlows(
+    tx,
+    ended.filter(({ workerId }) => workerId !== null),
+    gpuMs,
   );
   return { ended, wake: together(await releaseTwins(tx, ended), () => tellEnded(ended, end)) };
 }
@@ -222,15 +252,24 @@ export async function releaseLostTwins(): Promise<number> {
       AND NOT EXISTS (SELECT 1 FROM "Generation" twin WHERE twin.id = g."twinId" AND twin."endedAt" IS NULL)`;
 }
 
-/** Puts it back into the backlog. @returns null when it was no longer this worker's */
+/**
+ * Puts it back into the backlog. It is charged again when it is taken again.
+ *
+ * @param gpuMs that it took; null: nobody measured it
+ * @returns null when it was no longer this worker's
+ */
 export async function markQueued(
   tx: Transaction,
   id: string,
   workerId: string,
+  gpuMs: number | null,
 ): Promise<{ readonly given: Generation; readonly wake: Wake } | null> {
+  const before = await tx.generation.findUnique({ where: { id }, select: { progress: true } });
   const [given] = await tx.generation.updateManyAndReturn({
     where: { id, state: 'running', workerId },
     data: { state: 'queued', workerId: null, progress: 0 },
   });
-  return given ? { given, wake: await wait(tx, [given]) } : null;
+  if (!given) return null;
+  await correctFlows(tx, [{ ...given, progress: before?.progress ?? 0 }], gpuMs);
+  return { given, wake: await wait(tx, [given]) };
 }

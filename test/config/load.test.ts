@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { loadYaml, parseYaml } from '#config/load.ts';
+import { TiersFile } from '#config/tiers.ts';
 
 const Schema = z.strictObject({
   steps: z.strictObject({ min: z.number(), max: z.number() }),
@@ -61,6 +62,20 @@ describe("an operators' file", () => {
       await rm(dir, { recursive: true });
     }
   });
+});
+
+describe('a tier', () => {
+  const file = (changes: string) =>
+    `tiers:\n  turbo: { description: x, tokens: 1, target: 2, ${changes} }\ntokens: { welcome: 1, daily: 1, max: 1 }\nlimits: { waiting: 1, batch: 1 }\n`;
+  const read = (text: string) => () => parseYaml(text, TiersFile, 'tiers.yaml');
+
+  it.each(['0', '-1', '.nan', '.inf'])(
+    'of the weight %s is refused: it would never have its turn, or alone',
+    (weight) => {
+      expect(read(file('weight: 1'))).not.toThrow();
+      expect(read(file(`weight: ${weight}`))).toThrow(/^tiers\.yaml:2: tiers\.turbo\.weight: /);
+    },
+  );
 });
 
 describe('config/', () => {

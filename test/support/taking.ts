@@ -23,7 +23,7 @@ export async function startGeneration(id: string, workerId: string): Promise<Dra
   };
   for (;;) {
     const version = (await db.clock.findUnique({ where: { bundle } }))?.version ?? 0;
-    const look = { version, clock: startOfTime, flows: [], now: 0 };
+    const look = { version, clock: startOfTime, flows: [], corrections: [], now: 0 };
     const taken = await takeTurn(bundle, look, turn, workerId);
     if (taken) return taken[0] ?? null;
   }

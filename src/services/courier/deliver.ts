@@ -141,7 +141,7 @@ async function settle(
   delivery: Delivery,
   { id: messageId, files }: Sent,
   { channelId }: Destination,
-  { last, readyAt }: Card,
+  { last, ...promise }: Card,
 ): Promise<boolean> {
   const { kind, batchId } = delivery;
   const closed = last && (kind === 'notice' || kind === 'warning');
@@ -149,7 +149,7 @@ async function settle(
   return settleDelivery(
     delivery,
     { messageId, channelId, files, closed, editAfterMs: config.editIntervalMs },
-    isNewCard ? (condition) => keepCardMessage(batchId, messageId, readyAt, condition) : undefined,
+    isNewCard ? (condition) => keepCardMessage(batchId, messageId, promise, condition) : undefined,
   );
 }
 

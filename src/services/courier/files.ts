@@ -33,7 +33,7 @@ const ROOM_MIN = 32 * 1024;
  * @throws what `send` throws
  */
 export async function sendFitting<P extends Posted>(
-  { say, container, files, mentions }: Omit<Card, 'last' | 'readyAt'>,
+  { say, container, files, mentions }: Omit<Card, 'last' | 'readyAt' | 'told'>,
   has: readonly PostedFile[],
   send: (content: Content) => Promise<P>,
 ): Promise<P> {

@@ -79,9 +79,10 @@ export function drawTurn(
   gone: (generationId: string) => void,
 ): TurnInHand {
   const { promise: nearlyDrawn, resolve: nearly } = Promise.withResolvers<void>();
+  const clock: TurnClock = { begun: null, pictures: 1 };
   const pictures = drawings.map((drawing): InHand => {
     const cancelled = new AbortController();
-    return { drawing, cancelled, signal: AbortSignal.any([forced, cancelled.signal]) };
+    return { drawing, cancelled, signal: AbortSignal.any([forced, cancelled.signal]), clock };
   });
   metrics.turn({ bundle: me.bundle }, drawings.length);
   /** The work of one, whose failing is its own affair. */
@@ -97,6 +98,7 @@ export function drawTurn(
         }),
       ),
     );
+    clock.pictures = ready.length;
     const drawn = me.room.isFull
       ? []
       : me.pool.drawTogether(me.bundle, askedOf(ready, me, nearly), ready[0]?.loras ?? []);
@@ -126,6 +128,20 @@ interface InHand {
   readonly drawing: Drawing;
   readonly cancelled: AbortController;
   readonly signal: AbortSignal;
+  /** the turn's */
+  readonly clock: TurnClock;
+}
+
+interface TurnClock {
+  /** its first step that was heard of: ms as `performance.now()` has it, and how far that was, 0…1 */
+  begun: { readonly at: number; readonly share: number } | null;
+  /** that are drawn together */
+  pictures: number;
+}
+
+/** What one of the turn has taken of the GPU so far, if it is still drawn. ms */
+function spentMs({ begun, pictures }: TurnClock): number {
+  return begun ? (performance.now() - begun.at) / pictures : 0;
 }
 
 /** What is known of it before the thread is asked. */
@@ -152,8 +168,7 @@ async function makeReady(picture: InHand, me: Me): Promise<Ready | null> {
 /** @param nearly told when so little is left of them that the next turn should be taken */
 function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): PooledPicture[] {
   const report = reporterOf(ready, me);
-  let begun: { readonly at: number; readonly share: number } | null = null;
-  return ready.map(({ request, face, signal, drawing: { id, batch, faceId } }) => ({
+  return ready.map(({ request, face, signal, clock, drawing: { id, batch, faceId } }) => ({
     request,
     face,
     faceId,
@@ -161,9 +176,9 @@ function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): PooledPic
     onProgress(share) {
       report(id, { progress: share });
       // Others may be drawn before: their time is not this turn's.
-      begun ??= { at: performance.now(), share };
-      const done = share - begun.share;
-      const leftMs = ((performance.now() - begun.at) / done) * (1 - share);
+      clock.begun ??= { at: performance.now(), share };
+      const done = share - clock.begun.share;
+      const leftMs = ((performance.now() - clock.begun.at) / done) * (1 - share);
       if (done > TELLING && leftMs < NEARLY_MS) nearly();
     },
     onStage: (stage) => report(id, { stage }),
@@ -224,6 +239,10 @@ async function keep(
   { batch, ...result }: DrawnTogether,
   me: Me,
 ): Promise<void> {
+  const { bundle, width, height, steps } = drawing;
+  // Encoding is not the thread's.
+  const { encode: _, ...stages } = result.timings;
+  const gpuMs = Object.values(stages).reduce((sum, one) => sum + one, 0) / batch;
   await span('store', { generationId: drawing.id, bytes: result.png.length }, () =>
     finishGeneration(drawing, me.id, {
       ...result,
@@ -231,16 +250,13 @@ async function keep(
       png: Buffer.from(result.png.buffer),
       bundleHash,
       photoIds,
+      gpuMs,
     }),
   );
   me.room.kept();
   log.info({ timings: result.timings, batch }, 'drawn');
-  const { bundle, width, height, steps } = drawing;
-  // Encoding is not the thread's.
-  const { encode: _, ...stages } = result.timings;
-  const ms = Object.values(stages).reduce((sum, one) => sum + one, 0) / batch;
-  me.pace.msPerStep = ms / steps;
-  await learnCost(bundle, { width, height, steps, face: face !== null, batch }, ms);
+  me.pace.msPerStep = gpuMs / steps;
+  await learnCost(bundle, { width, height, steps, face: face !== null, batch }, gpuMs);
 }
 
 /** Of a Postgres that is away while it ends nothing is heard: the lease puts right what the row says then. */
@@ -253,29 +269,30 @@ async function endWithout(picture: InHand, me: Me, error: unknown, forced: Abort
 }
 
 async function endFor(
-  { drawing: { id, attempts }, cancelled }: InHand,
+  { drawing: { id, attempts }, cancelled, clock }: InHand,
   me: Me,
   error: unknown,
   forced: AbortSignal,
 ): Promise<unknown> {
-  if (cancelled.signal.aborted) return abandonGeneration(id, me.id);
+  const gpuMs = spentMs(clock);
+  if (cancelled.signal.aborted) return abandonGeneration(id, me.id, gpuMs);
   // No fault of the picture's, and nothing can be written.
   if (isAway(error)) throw error;
-  if (error instanceof NoRoom) return handBack(id, me.id);
-  if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error));
+  if (error instanceof NoRoom) return handBack(id, me.id, gpuMs);
+  if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error), gpuMs);
   if (isFull(error)) {
     // The rest of what was in hand when it was seen waits for room, or for another worker.
-    if (me.room.isFull) return handBack(id, me.id);
+    if (me.room.isFull) return handBack(id, me.id, gpuMs);
     me.room.notKept();
-    return failGeneration(id, me.id, failureOf(error));
+    return failGeneration(id, me.id, failureOf(error), gpuMs);
   }
   if (attempts >= MAX_ATTEMPTS && !forced.aborted) {
     log.error({ err: error }, 'not drawn');
-    return failGeneration(id, me.id, failureOf(error));
+    return failGeneration(id, me.id, failureOf(error), gpuMs);
   }
   log.warn({ err: error }, 'not drawn this time');
   await sleep(PAUSE_MS * attempts, undefined, { signal: forced }).catch(() => {});
-  return handBack(id, me.id);
+  return handBack(id, me.id, gpuMs);
 }
 
 /**

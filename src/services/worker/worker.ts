@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { config } from '#config/env.ts';
+import { tiers } from '#config/tiers.ts';
 import {
   type BundleTold,
   isFirst,
@@ -18,7 +19,7 @@ import {
   workersAlive,
 } from '#src/backlog/fleet.ts';
 import { forgetFlows, recountFlows } from '#src/backlog/flows.ts';
-import { failUndrawable, handBack } from '#src/batches/ending.ts';
+import { endUnwanted, failUndrawable, handBack } from '#src/batches/ending.ts';
 import { listLoras } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
@@ -178,6 +179,9 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
     repeat(TIDY_EVERY_MS, async () => {
       if (!(await isFirst(id))) return;
       await forgetFlows();
+      const unwanted = await endUnwanted([...tiers.keys()]);
+      if (unwanted)
+        log.warn({ unwanted }, 'ended what waited in a tier that is gone, or of somebody blocked');
       const twins = await releaseLostTwins();
       const counted = await recountFlows();
       if (twins || counted) log.error({ twins, counted }, 'what waits was counted wrongly: put right');

@@ -2,7 +2,9 @@
  * A server's hours on the real order, with a virtual clock: a thousand members of three tiers, one of whom asks for 500 pictures
  * at once, on GPUs that come and go.
  */
-import { nextTurn, startOfTime, type TierRule, type Warm } from '#src/backlog/order.ts';
+import { forecast, type Place, type Run, type Running } from '#src/backlog/forecast.ts';
+import { correctClock, nextTurn, startOfTime, type TierRule, type Warm } from '#src/backlog/order.ts';
+import { horizonOf, learned, type Range, rangeOf, type Spread, UNLEARNED } from '#src/backlog/ranges.ts';
 import { Backlog } from '#src/backlog/waiting.ts';
 import { mulberry32 } from '#src/mulberry32.ts';
 
@@ -17,15 +19,50 @@ export interface Scenario {
   readonly minutes: number;
   /** the first is the highest to `strict` */
   readonly rules: readonly TierRule[];
+  /** Some are told when theirs is ready, with what was learned from others of them; nobody is when left out. */
+  readonly teller?: Teller;
+}
+
+/** What people are told, and what comes. */
+export interface Teller {
+  rangeOf(tier: string, readyMs: number): Range;
+  learn(tier: string, readyMs: number, ratio: number): void;
+}
+
+/** Tells and learns as ranges.ts does, without rows. */
+export function newTeller(): Teller {
+  const spreads = new Map<string, Spread>();
+  const of = (tier: string, readyMs: number) => spreads.get(keyOf(tier, readyMs)) ?? UNLEARNED;
+  const keyOf = (tier: string, readyMs: number) => `${horizonOf(readyMs)} ${tier}`;
+  return {
+    rangeOf: (tier, readyMs) => rangeOf(readyMs, of(tier, readyMs)),
+    learn(tier, readyMs, ratio) {
+      spreads.set(keyOf(tier, readyMs), learned(of(tier, readyMs), ratio));
+    },
+  };
+}
+
+/** What came of what somebody was told. */
+export interface Kept {
+  readonly tier: string;
+  /** ms, as it was told */
+  readonly readyMs: number;
+  readonly inRange: boolean;
+  /** pictures of the tier that were begun before it beside what was told */
+  readonly placeOff: number;
 }
 
 export interface Outcome {
+  /** of `teller` */
+  readonly kept: readonly Kept[];
+  /** batches of which it was not seen when they ended */
+  readonly unseen: number;
   /** tier → ms that people waited for each turn: since they asked, or since their last one */
   readonly waitsMs: Readonly<Record<string, readonly number[]>>;
   /** between the GPU ms given to two people who wait in one tier, in largest turns */
   readonly gap: number;
-  /** what a tier was given less than its weight's part while it always waited; 0…1 of all */
-  readonly shareMissing: number;
+  /** what a tier was given less than its weight's part while it always waited; 0…1 of all. null: too little was given meanwhile */
+  readonly shareMissing: number | null;
   /** what the 500 pictures' person was given while another's first one waited in the same tier, in largest turns */
   readonly delay: number;
   readonly pictures: number;
@@ -46,13 +83,19 @@ const SHAPES = [
   { shape: 'portrait', costMs: 400 },
   { shape: 'wide', costMs: 550 },
 ];
-/** What is said of a turn's cost is wrong by so much, up or down. */
-const WRONG_BY = 0.1;
+/** Standard deviation of ln(what a picture takes ÷ what was expected) */
+const NOISE = 0.2;
+/** GPUs take so much more or less than each other for the same. */
+const UNEQUAL = 0.15;
+/** Of so many batches one is told when it is ready. */
+const TOLD_ONE_IN = 7;
 const FACES_KEPT = 64;
 /** ms; a GPU comes or goes so often, on average */
 const CHANGES_EVERY_MS = 60_000;
 /** A tier's share is held against its weight over so many ms in which it and another always waited. */
 const WINDOW_MS = 60_000;
+/** … once so many largest turns were given: within one point after 100, and as much for the error of what is in hand. */
+const JUDGED_FROM = 200;
 /** Part of a tier's cap that accepting lets a round of turns take. */
 const ROUND = 0.3;
 
@@ -64,8 +107,12 @@ interface Ask {
 }
 
 interface Gpu {
+  readonly id: string;
   alive: boolean;
-  busy: boolean;
+  /** what it draws */
+  now: { readonly drawn: Drawn; readonly since: number; readonly ms: number } | null;
+  /** what it takes ÷ what was expected, of all pictures alike */
+  readonly slowness: number;
   readonly loras: Set<string>;
   readonly faceIds: Set<string>;
 }
@@ -79,7 +126,16 @@ interface Drawn {
 interface Line {
   add(ask: Ask, pictures: readonly Picture[], now: number): void;
   take(warm: Warm, now: number): Drawn | null;
-  ended(drawn: Drawn, tookMs: number): void;
+  /** @param tookMs each picture's part of the GPU's time */
+  ended(drawn: Drawn, tookMs: readonly number[]): void;
+  /** where somebody stands whose pictures came last; null: nobody is told */
+  place(
+    ask: Ask,
+    pictures: readonly Picture[],
+    running: readonly Running[],
+    workers: number,
+    now: number,
+  ): Place | null;
   /** what the two furthest apart who wait in one tier were given, GPU ms */
   gapMs(): number;
 }
@@ -90,7 +146,7 @@ interface Picture {
   readonly shape: string;
 }
 
-export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outcome {
+export function simulate({ seed, load, policy, minutes, rules, teller }: Scenario): Outcome {
   const random = mulberry32(seed);
   const some = (mean: number) => -Math.log(1 - random()) * mean;
   const of = <T>(all: readonly T[], weights: readonly number[]): T => {
@@ -102,9 +158,14 @@ export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outc
     return all.at(-1)!;
   };
 
-  const gpus: Gpu[] = Array.from({ length: 8 + Math.floor(random() * 5) }, () => ({
+  /** From N(0, 1). */
+  const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+
+  const gpus: Gpu[] = Array.from({ length: 8 + Math.floor(random() * 5) }, (_, i) => ({
+    id: `gpu ${i}`,
     alive: true,
-    busy: false,
+    now: null,
+    slowness: 1 + UNEQUAL * (2 * random() - 1),
     loras: new Set(['']),
     faceIds: new Set<string>(),
   }));
@@ -124,7 +185,12 @@ export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outc
   const bounded = policy === 'fair' || policy === 'alone';
   const seen = new Watch(rules);
   const events = new Events();
+  const told = teller && new Told(teller, rules);
   const end = minutes * 60_000;
+  // What is told is seen to its end: of an overload that takes longer, so less of it is told.
+  const tellFrom = end * (load > 2 ? 0.05 : 0.1);
+  const tellUntil = end * (load > 2 ? 0.15 : 0.8);
+  const seenUntil = told ? end * 5 : end;
   let ids = 0;
   let now = 0;
   let refused = 0;
@@ -135,16 +201,40 @@ export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outc
   const ask = (what: Ask, pictures: Picture[]) => {
     seen.asked(what, pictures, now);
     line.add(what, pictures, now);
-    const idle = gpus.filter((gpu) => gpu.alive && !gpu.busy);
+    if (told && now > tellFrom && now < tellUntil && ids % TOLD_ONE_IN === 0) tell(what, pictures);
+    const idle = gpus.filter((gpu) => gpu.alive && !gpu.now);
     const isWarm = (gpu: Gpu) => Number(gpu.loras.has(what.loras));
     for (const gpu of idle.sort((a, b) => isWarm(b) - isWarm(a))) begin(gpu);
+  };
+
+  const tell = (what: Ask, pictures: readonly Picture[]) => {
+    const running = gpus.flatMap((gpu) => {
+      if (!gpu.now) return [];
+      const elapsedMs = now - gpu.now.since;
+      const progress = elapsedMs / gpu.now.ms;
+      return gpu.now.drawn.pictures.map(({ costMs, flow: { tier, loras } }) => ({
+        workerId: gpu.id,
+        batchId: 'another',
+        tier,
+        loras,
+        costMs,
+        progress,
+        elapsedMs,
+      }));
+    });
+    const workers = gpus.filter((gpu) => gpu.alive).length;
+    const place = line.place(what, pictures, running, workers, now);
+    if (place) told?.tell(what.tier, pictures, place, now);
   };
 
   const begin = (gpu: Gpu) => {
     const drawn = line.take(gpu, now);
     if (!drawn) return;
-    seen.begun(drawn, !gpu.loras.has(drawn.loras), line.gapMs(), now);
-    gpu.busy = true;
+    const took = drawn.pictures.map(({ costMs }) => costMs * gpu.slowness * Math.exp(NOISE * normal()));
+    const ms = sum(took);
+    seen.begun(drawn, took, !gpu.loras.has(drawn.loras), line.gapMs(), now);
+    told?.begun(drawn);
+    gpu.now = { drawn, since: now, ms };
     // The plain weights stay, and one set of LoRAs beside them.
     if (drawn.loras) {
       gpu.loras.clear();
@@ -155,10 +245,10 @@ export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outc
       if (gpu.faceIds.size <= FACES_KEPT) break;
       gpu.faceIds.delete(face);
     }
-    const ms = sum(drawn.pictures.map(({ costMs }) => costMs)) * (1 + WRONG_BY * (2 * random() - 1));
     events.add(now + ms, () => {
-      gpu.busy = false;
-      line.ended(drawn, ms);
+      gpu.now = null;
+      line.ended(drawn, took);
+      told?.ended(drawn, now);
       if (gpu.alive) begin(gpu);
     });
   };
@@ -175,7 +265,7 @@ export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outc
   const change = () => {
     events.add(now + some(CHANGES_EVERY_MS), change);
     const alive = gpus.filter((gpu) => gpu.alive);
-    const gone = gpus.find((gpu) => !gpu.alive && !gpu.busy);
+    const gone = gpus.find((gpu) => !gpu.alive && !gpu.now);
     if (alive.length === gpus.length) alive[Math.floor(random() * alive.length)]!.alive = false;
     else if (gone) {
       gone.alive = true;
@@ -189,15 +279,18 @@ export function simulate({ seed, load, policy, minutes, rules }: Scenario): Outc
   events.add(some(CHANGES_EVERY_MS), change);
   events.add(end * 0.3, () => ask({ ...SWEEPER, tier: rules.at(-1)!.name }, make(SWEEP, SHAPES[1]!)));
 
-  for (let event = events.next(); event && event.at <= end; event = events.next()) {
-    if (seen.waiting) seen.idle((event.at - now) * gpus.filter((gpu) => gpu.alive && !gpu.busy).length);
+  for (let event = events.next(); event && event.at <= seenUntil; event = events.next()) {
+    if (event.at > end && !told?.going) break;
+    if (seen.waiting) seen.idle((event.at - now) * gpus.filter((gpu) => gpu.alive && !gpu.now).length);
     now = event.at;
     event.happen();
   }
-  return { ...seen.outcome(), refused };
+  told?.close(now);
+  return { ...seen.outcome(), refused, kept: told?.kept ?? [], unseen: told?.going ?? 0 };
 }
 
 const sum = (all: readonly number[]) => all.reduce((a, b) => a + b, 0);
+const costOf = (pictures: readonly Picture[]) => pictures.reduce((ms, { costMs }) => ms + costMs, 0);
 
 /** The real order. `alone`: no two pictures have one shape, and nothing is known to be warm. */
 function inTurns(rules: readonly TierRule[], policy: 'fair' | 'alone'): Line {
@@ -220,17 +313,24 @@ function inTurns(rules: readonly TierRule[], policy: 'fair' | 'alone'): Line {
       clock = turn.clock;
       return turn;
     },
-    ended(drawn, tookMs) {
-      const saidMs = sum(drawn.pictures.map(({ costMs }) => costMs));
-      const tiers = { ...clock.tiers };
-      for (const { flow, costMs } of drawn.pictures) {
-        const byMs = costMs * (tookMs / saidMs - 1);
-        backlog.correct(flow.tier, flow.userId, byMs);
-        const { time, level } = tiers[flow.tier]!;
-        const { weight } = rules.find(({ name }) => name === flow.tier)!;
-        tiers[flow.tier] = { time: time + byMs / weight, level };
+    ended({ pictures }, tookMs) {
+      for (const [i, { flow, costMs }] of pictures.entries()) {
+        const { tier, userId } = flow;
+        const ms = tookMs[i]! - costMs;
+        clock = correctClock(clock, { tier, userId, ms }, backlog.correct(tier, userId, ms), rules);
       }
-      clock = { ...clock, tiers };
+    },
+    place(ask, pictures, running, workers, now) {
+      const runs = rules.flatMap(({ name }) =>
+        backlog.all(name).flatMap(({ pictures: waiting, ...flow }): Run[] => {
+          const own = flow.tier === ask.tier && flow.userId === ask.userId ? pictures.length : 0;
+          const before = waiting.slice(0, waiting.length - own);
+          const run = (batchId: string | null, some: readonly Picture[]) =>
+            some.length ? [{ ...flow, batchId, pictures: some.length, costMs: costOf(some) }] : [];
+          return [...run(null, before), ...run('mine', own ? pictures : [])];
+        }),
+      );
+      return forecast({ clock, running, runs, workers }, rules, now).get('mine') ?? null;
     },
     gapMs() {
       const gaps = rules.map(({ name }) => {
@@ -266,6 +366,7 @@ function inLine(rules: readonly TierRule[], policy: 'fifo' | 'strict'): Line {
       return null;
     },
     ended() {},
+    place: () => null,
     gapMs: () => 0,
   };
 }
@@ -331,16 +432,18 @@ class Watch {
     for (const { id } of pictures) own.set(id, now);
   }
 
-  begun({ pictures }: Drawn, cold: boolean, gapMs: number, now: number): void {
+  /** @param tookMs what each picture will have taken */
+  begun({ pictures }: Drawn, tookMs: readonly number[], cold: boolean, gapMs: number, now: number): void {
     this.#turns++;
     if (cold) this.#switches++;
-    const turnMs = sum(pictures.map(({ costMs }) => costMs));
+    const turnMs = sum(tookMs);
     this.#largestMs = Math.max(this.#largestMs, turnMs);
     this.#gapMs = Math.max(this.#gapMs, gapMs);
     for (const { name } of this.#rules) if (!this.#people.get(name)) this.#window.always.delete(name);
 
     const theirs = new Map<string, number>();
-    for (const { id, costMs, flow } of pictures) {
+    for (const [i, { id, flow }] of pictures.entries()) {
+      const costMs = tookMs[i]!;
       const key = `${flow.tier} ${flow.userId}`;
       const own = this.#waiting.get(key)!;
       this.#waitsMs[flow.tier]!.push(now - Math.max(own.get(id)!, this.#lastTurn.get(key)!));
@@ -382,13 +485,16 @@ class Watch {
     this.#idleMs += ms;
   }
 
-  outcome(): Omit<Outcome, 'refused'> {
+  outcome(): Omit<Outcome, 'refused' | 'kept' | 'unseen'> {
     const shares = [...this.#given.values()];
     const all = sum(shares.map(({ got }) => got));
     return {
       waitsMs: this.#waitsMs,
       gap: this.#gapMs / this.#largestMs,
-      shareMissing: all ? Math.max(...shares.map(({ due, got }) => (due - got) / all)) : 0,
+      shareMissing:
+        all > JUDGED_FROM * this.#largestMs
+          ? Math.max(...shares.map(({ due, got }) => (due - got) / all))
+          : null,
       delay: this.#delayMs / this.#largestMs,
       pictures: this.#pictures,
       turns: this.#turns,
@@ -396,6 +502,83 @@ class Watch {
       idleMs: this.#idleMs,
     };
   }
+}
+
+/** What some were told, and what came of it. */
+class Told {
+  readonly kept: Kept[] = [];
+  readonly #teller: Teller;
+  /** tier → pictures that were begun */
+  readonly #begun: Map<string, number>;
+  readonly #batchOf = new Map<string, ToldBatch>();
+  #going = 0;
+
+  constructor(teller: Teller, rules: readonly TierRule[]) {
+    this.#teller = teller;
+    this.#begun = new Map(rules.map(({ name }) => [name, 0]));
+  }
+
+  /** batches that have not ended */
+  get going(): number {
+    return this.#going;
+  }
+
+  tell(tier: string, pictures: readonly Picture[], { aheadInTier, readyMs }: Place, now: number): void {
+    const range = this.#teller.rangeOf(tier, readyMs);
+    const batch = {
+      tier,
+      readyMs,
+      range,
+      at: now,
+      left: pictures.length,
+      place: this.#begun.get(tier)! + aheadInTier,
+      placeOff: null,
+    };
+    this.#going++;
+    for (const { id } of pictures) this.#batchOf.set(id, batch);
+  }
+
+  begun({ pictures }: Drawn): void {
+    for (const { id, flow } of pictures) {
+      const begun = this.#begun.get(flow.tier)!;
+      const batch = this.#batchOf.get(id);
+      if (batch) batch.placeOff ??= begun - batch.place;
+      this.#begun.set(flow.tier, begun + 1);
+    }
+  }
+
+  ended({ pictures }: Drawn, now: number): void {
+    for (const { id } of pictures) {
+      const batch = this.#batchOf.get(id);
+      this.#batchOf.delete(id);
+      if (!batch || --batch.left) continue;
+      this.#keep(batch, now - batch.at);
+    }
+  }
+
+  #keep({ tier, readyMs, range, placeOff }: ToldBatch, tookMs: number): void {
+    const inRange = tookMs >= range.fromMs && tookMs <= range.toMs;
+    this.kept.push({ tier, readyMs, inRange, placeOff: placeOff ?? 0 });
+    this.#teller.learn(tier, readyMs, tookMs / readyMs);
+    this.#going--;
+  }
+
+  /** Nobody looks any longer: what is late is late, whenever it ends. */
+  close(now: number): void {
+    for (const batch of new Set(this.#batchOf.values()))
+      if (now - batch.at > batch.range.toMs) this.#keep(batch, now - batch.at);
+  }
+}
+
+interface ToldBatch {
+  readonly tier: string;
+  readonly readyMs: number;
+  readonly range: Range;
+  readonly at: number;
+  /** its place among the pictures of its tier, from the first of all */
+  readonly place: number;
+  left: number;
+  placeOff: number | null;
 }
 
 interface Event {

@@ -16,6 +16,7 @@ beforeEach(async () => {
   await db.batch.deleteMany();
   await db.flow.deleteMany();
   await db.clock.deleteMany();
+  await db.correction.deleteMany();
 });
 
 let asked = 0;
@@ -88,12 +89,17 @@ describe('of two workers that choose at once', () => {
   });
 
   it('neither gets what was cancelled since, and nobody is charged for it', async () => {
-    const batch = await ask(1);
+    const me = actor();
+    const batch = await ask(1, undefined, me);
     const look = await lookAtBacklog(BUNDLE, WARM);
     await endBatch(batch.id, 'cancelled');
     const turn = nextTurn(look.clock, look.flows, WARM, tierRules, look.now)!;
     expect(await takeTurn(BUNDLE, look, turn, 'w')).toEqual([]);
-    expect((await db.flow.findFirstOrThrow()).givenMs).toBe(0);
+    // It was in the look, and so in what was given: that is taken back.
+    await ask(1, undefined, me);
+    const { flows, clock } = await lookAtBacklog(BUNDLE, WARM);
+    expect(flows.map(({ givenMs }) => givenMs)).toEqual([0]);
+    expect(clock.tiers.fast?.time).toBe(0);
   });
 });
 

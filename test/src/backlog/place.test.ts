@@ -5,7 +5,8 @@ import { tierRules } from '#config/tiers.ts';
 import { joinFleet, renewWorker } from '#src/backlog/fleet.ts';
 import { lookAtBacklog, recountFlows } from '#src/backlog/flows.ts';
 import { nextTurn } from '#src/backlog/order.ts';
-import { forecastOf, placeOf } from '#src/backlog/place.ts';
+import { forecastOf, placeOf, type Told } from '#src/backlog/place.ts';
+import { keepRanges, learnRange } from '#src/backlog/ranges.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { handBack } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
@@ -22,6 +23,7 @@ async function emptied(): Promise<void> {
   await db.worker.deleteMany();
   await db.flow.deleteMany();
   await db.clock.deleteMany();
+  await db.correction.deleteMany();
   await db.cost.deleteMany();
 }
 
@@ -41,6 +43,13 @@ async function take(workerId: string): Promise<string[]> {
   const turn = nextTurn(look.clock, look.flows, WARM, tierRules, look.now);
   if (!turn) return [];
   return ((await takeTurn(BUNDLE, look, turn, workerId)) ?? []).map(({ batchId }) => batchId);
+}
+
+/** The same, by the ids of the pictures. */
+async function takeAll(workerId: string): Promise<string[]> {
+  const look = await lookAtBacklog(BUNDLE, WARM);
+  const turn = nextTurn(look.clock, look.flows, WARM, tierRules, look.now);
+  return turn ? ((await takeTurn(BUNDLE, look, turn, workerId)) ?? []).map(({ id }) => id) : [];
 }
 
 type Event =
@@ -93,15 +102,21 @@ describe('a told place', () => {
         }
 
         const waiting = await db.generation.groupBy({ by: ['batchId'], where: { state: 'queued' } });
-        const told = new Map<string, number>();
-        for (const { batchId } of waiting) told.set(batchId, (await placeOf(batchId)).ahead);
+        const tierOf = new Map((await db.batch.findMany()).map(({ id, tier }) => [id, tier]));
+        const told = new Map<string, Told>();
+        for (const { batchId } of waiting) told.set(batchId, await placeOf(batchId));
 
         const begun: string[] = [];
         for (let next = await take('w'); next.length; next = await take('w')) {
           begun.push(...next);
           await db.generation.updateMany({ where: { state: 'running' }, data: { state: 'done' } });
         }
-        for (const [batchId, ahead] of told) expect(begun.indexOf(batchId)).toBe(ahead);
+        for (const [batchId, { ahead, aheadInTier, tier }] of told) {
+          expect(begun.indexOf(batchId)).toBe(ahead);
+          expect(tier).toBe(tierOf.get(batchId));
+          const ofTier = begun.filter((other) => tierOf.get(other) === tier);
+          expect(ofTier.indexOf(batchId)).toBe(aheadInTier);
+        }
         expect(await recountFlows()).toBe(0);
       }),
       { numRuns: 12 },
@@ -127,16 +142,85 @@ describe('a told place', () => {
     const plan = { userId: PEOPLE[2]!.id, tier: 'fast', pictures: 2, costMs: 2 * 10 * 150 };
     const planned = await forecastOf(plan);
     const batchId = await ask(2, 'fast', 2);
-    expect(await placeOf(batchId)).toEqual(planned);
+    expect(await placeOf(batchId)).toMatchObject(planned);
     // Eight pictures of ten steps; its last one is in the last turn.
     expect(planned.readyMs).toBe(8 * 10 * 150);
+  });
+
+  it('of one that waits for an equal picture is where that stands, and is ready when that is', async () => {
+    await emptied();
+    await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
+    await ask(0, 'relax', 3);
+    const cells = ['first', 'equal', 'third'].map((prompt) => cell({ prompt }, { steps: 10 }));
+    const [one, other] = [PEOPLE[1]!, PEOPLE[2]!];
+    const { batch: first } = await openBatch(origin({ actor: one }), request(cells, { tier: 'relax' }));
+    const { place, batch } = await openBatch(
+      origin({ actor: other }),
+      request([cells[1]!, cell({ prompt: 'alone' }, { steps: 10 })], { tier: 'fast' }),
+    );
+    expect(place).toMatchObject({ tier: 'fast', ahead: 0 });
+    await db.generation.updateMany({
+      where: { batchId: batch.id, twinId: null },
+      data: { state: 'cancelled' },
+    });
+    await db.flow.updateMany({ where: { tier: 'fast' }, data: { waiting: 0 } });
+
+    const [theirs, copy] = [await placeOf(first.id), await placeOf(batch.id)];
+    expect(copy).toMatchObject({ tier: 'relax', aheadInTier: copy.ahead });
+    expect(copy.ahead).toBeGreaterThan(theirs.ahead);
+    expect(copy.readyMs).toBeGreaterThan(0);
+    expect(copy.readyMs).toBeLessThanOrEqual(theirs.readyMs);
+    // It is the one after their first in the order of the pictures that are begun.
+    const begun: string[] = [];
+    for (let next = await takeAll('w'); next.length; next = await takeAll('w')) begun.push(...next);
+    const { twinId } = await db.generation.findFirstOrThrow({
+      where: { batchId: batch.id, state: 'queued' },
+    });
+    expect(begun.indexOf(twinId!)).toBe(copy.ahead);
+    // While that is drawn it is next, and as far off as the end of that.
+    expect(await placeOf(batch.id)).toMatchObject({ ahead: 0, tier: 'relax' });
+    expect((await placeOf(batch.id)).readyMs).toBeGreaterThan(0);
+  });
+
+  it('says who came before it since, as its person was told first where it stood', async () => {
+    await emptied();
+    await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
+    for (const person of [0, 1]) await ask(person, 'relax', 4);
+    const mine = await ask(2, 'relax', 1);
+    const first = await placeOf(mine);
+    expect(first.reason).toBeNull();
+    await db.batch.update({ where: { id: mine }, data: { told: { ...first.told, toAt: Date.now() - 1 } } });
+    await ask(3, 'turbo', 3);
+    await ask(4, 'turbo', 3);
+    expect((await placeOf(mine)).reason).toMatchObject({ kind: 'passed', tier: 'turbo' });
+    // They are drawn: it is still they who came before it.
+    await take('w');
+    expect((await placeOf(mine)).reason).toMatchObject({ kind: 'passed', tier: 'turbo' });
+    // Once it is begun itself nothing comes before it any more.
+    await db.generation.updateMany({ where: { batchId: mine }, data: { state: 'running', workerId: 'w' } });
+    expect((await placeOf(mine)).reason).toBeNull();
+  });
+
+  it('has the range that was learned of its tier', async () => {
+    await emptied();
+    await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
+    await db.range.deleteMany();
+    for (let n = 0; n < 400; n++) learnRange('relax', 6_000, 2);
+    await keepRanges();
+    const { range, readyMs } = await placeOf(await ask(0, 'relax', 4));
+    expect(readyMs).toBe(6_000);
+    expect(range.fromMs / readyMs).toBeCloseTo(2, 0);
+    expect(range.toMs / readyMs).toBeCloseTo(2, 0);
+    const other = await placeOf(await ask(1, 'turbo', 4));
+    expect(other.range.toMs / other.readyMs).toBeCloseTo(3, 6);
+    await db.range.deleteMany();
   });
 
   it('of pictures that were taken back is nobody’s', async () => {
     await emptied();
     const batchId = await ask(0, 'fast', 2);
     await db.batch.update({ where: { id: batchId }, data: { state: 'cancelled' } });
-    expect(await placeOf('no batch')).toEqual({ ahead: 0, readyMs: 0 });
+    expect(await placeOf('no batch')).toMatchObject({ ahead: 0, readyMs: 0 });
   });
 });
 

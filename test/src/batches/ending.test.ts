@@ -1,9 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { WORKER_LOST_MS } from '#src/backlog/fleet.ts';
+import { recountFlows } from '#src/backlog/flows.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import {
   abandonGeneration,
   endBatch,
+  endUnwanted,
   failGeneration,
   finishGeneration,
   handBack,
@@ -250,5 +252,71 @@ describe('rescueOrphans', () => {
     await rescueOrphans('another');
     expect(await stateOf(id)).toBe('failed');
     expect(await balance()).toBe(before + 1);
+  });
+});
+
+describe('what waits and is not to be drawn', () => {
+  const TIERS = ['turbo', 'fast', 'relax'];
+  beforeEach(async () => {
+    await endUnwanted(TIERS);
+  });
+
+  it('ends when its tier is gone, and what it cost comes back', async () => {
+    const gone = await opened({ prompt: 'in a tier that goes' });
+    const stays = await opened({ prompt: 'in one that stays' });
+    const drawing = await started('w1', { prompt: 'begun before' });
+    await db.generation.updateMany({ where: { id: { in: [gone.id, drawing.id] } }, data: { tier: 'gold' } });
+    await db.flow.updateMany({ where: { userId: gone.person.id }, data: { tier: 'gold' } });
+    const spent = await gone.balance();
+
+    expect(await endUnwanted(TIERS)).toBe(1);
+    expect(await db.generation.findUniqueOrThrow({ where: { id: gone.id } })).toMatchObject({
+      state: 'failed',
+      failure: 'tier_gone',
+    });
+    expect(await gone.balance()).toBeGreaterThan(spent);
+    expect((await db.batch.findUniqueOrThrow({ where: { id: gone.batch.id } })).endedAt).not.toBeNull();
+    expect([await stateOf(stays.id), await stateOf(drawing.id)]).toEqual(['queued', 'running']);
+    expect(await finishGeneration(drawing.drawing, 'w1', drawn())).toBe(true);
+    expect(await recountFlows()).toBe(0);
+    await endBatch(stays.batch.id, 'cancelled');
+  });
+
+  it('ends when who asked is blocked, and an equal picture of somebody else is drawn instead', async () => {
+    const first = await opened({ prompt: 'the same of two' });
+    const other = await opened({ prompt: 'the same of two' });
+    expect(await db.generation.findUniqueOrThrow({ where: { id: other.id } })).toMatchObject({
+      twinId: first.id,
+    });
+    const block = (blockedUntil: Date) =>
+      db.user.update({ where: { id: first.person.id }, data: { blockedUntil } });
+    await block(new Date(Date.now() - 1_000));
+    expect(await endUnwanted(TIERS)).toBe(0);
+    await block(new Date(Date.now() + 60_000));
+    expect(await endUnwanted(TIERS)).toBe(1);
+    expect(await db.generation.findUniqueOrThrow({ where: { id: first.id } })).toMatchObject({
+      state: 'failed',
+      failure: 'blocked',
+    });
+    expect(await db.generation.findUniqueOrThrow({ where: { id: other.id } })).toMatchObject({
+      state: 'queued',
+      twinId: null,
+    });
+    expect(await recountFlows()).toBe(0);
+    await endBatch(other.batch.id, 'cancelled');
+  });
+
+  it('ends however much of it there is', async () => {
+    const batches = [];
+    for (let n = 0; n < 3; n++) {
+      const cells = Array.from({ length: 200 }, (_, seed) => cell({ prompt: `many ${n}`, seed }));
+      batches.push((await openBatch(origin(), request(cells, { tier: 'relax' }))).batch.id);
+    }
+    await db.generation.updateMany({ where: { batchId: { in: batches } }, data: { tier: 'gold' } });
+    await db.flow.deleteMany();
+    await recountFlows();
+    expect(await endUnwanted(TIERS)).toBe(600);
+    expect(await db.generation.count({ where: { state: 'queued', tier: 'gold' } })).toBe(0);
+    expect(await recountFlows()).toBe(0);
   });
 });

@@ -20,7 +20,7 @@ import { listen, plannedScans, watchScans } from '#test/support/statements.ts';
 
 const warm = { loras: new Set(['']), faceIds: new Set<string>() };
 /** A few rows each, which no index could read faster. */
-const SMALL = new Set(['Worker', 'Clock', 'Cost', 'Preview']);
+const SMALL = new Set(['Worker', 'Clock', 'Cost', 'Preview', 'Range', 'Correction']);
 const large = (tables: readonly string[]) => tables.filter((table) => !SMALL.has(table));
 
 /** Years of pictures, and many people who wait. */

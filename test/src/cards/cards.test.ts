@@ -111,7 +111,7 @@ describe('the card of /imagine', () => {
   it('says where it stands while it waits, and can be cancelled', async () => {
     const { batch } = await opened();
     const card = await render({ batchId: batch.id }, 'card');
-    expect(words(card)).toMatch(/Waiting, #\d+ in line\nReady about <t:\d+:R>/);
+    expect(words(card)).toMatch(/Waiting · (next|place \d+ in fast) · ready (in|within) [\d–]+ (s|min)\n/);
     expect(buttons(card)).toEqual(['batch.cancel']);
     expect(card.mentions).toEqual([]);
   });

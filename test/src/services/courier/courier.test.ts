@@ -36,7 +36,7 @@ describe('a card', () => {
       const found = ours(channel, 'a woman in a blue coat');
       return found.length ? found : null;
     });
-    expect(textOf(posted!)).toMatch(/#1 in line\nReady about <t:\d+:R>/);
+    expect(textOf(posted!)).toMatch(/Waiting · next · ready (in|within) [\d–]+ (s|min)/);
     expect(filesOf(posted!)).toHaveLength(0);
     await drawAll(batch.id);
     await settled(batch.id);

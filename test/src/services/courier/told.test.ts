@@ -31,8 +31,10 @@ it('what is posted and edited, how late it was, and what the first card said of 
   });
   await start();
   await settled(batch.id);
-  const { promisedAt, openedAt } = await db.batch.findUniqueOrThrow({ where: { id: batch.id } });
+  const { promisedAt, openedAt, told } = await db.batch.findUniqueOrThrow({ where: { id: batch.id } });
   expect(promisedAt!.getTime()).toBeGreaterThan(openedAt!.getTime());
+  expect(told).toMatchObject({ aheadBy: { fast: 0 }, workers: expect.any(Number) });
+  expect((told as { toAt: number }).toAt).toBeGreaterThan(promisedAt!.getTime());
   expect(await outcome('posted')).toBe(1);
   expect(await rise('atelier_delivery_seconds_bucket', { kind: 'card', le: '10' })).toBe(0);
   expect(await rise('atelier_delivery_seconds_bucket', { kind: 'card', le: '+Inf' })).toBe(1);
@@ -44,6 +46,7 @@ it('what is posted and edited, how late it was, and what the first card said of 
   expect(await rise('atelier_delivery_seconds_bucket', { kind: 'card', le: '10' })).toBeGreaterThan(0);
   const after = await db.batch.findUniqueOrThrow({ where: { id: batch.id } });
   expect(after.promisedAt).toEqual(promisedAt);
+  expect(after.told).toEqual(told);
 });
 
 it('a card that says nothing of when it is ready promises nothing', async () => {
