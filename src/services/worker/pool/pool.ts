@@ -247,6 +247,8 @@ export class Pool {
       await this.#letGo(plan.out);
       const entry = this.#enter(member, needOf(member));
       entry.uses++;
+      // What was not drawn with yet is no older than what was.
+      entry.usedAt = ++this.#uses;
       member.state = 'loading';
       if (cause === 'asked') metrics.warm({ what: 'bundle', result: 'miss' });
       this.#loading = this.#start(member, entry, cause);

@@ -189,6 +189,15 @@ describe('two bundles, and memory for one', () => {
   });
 });
 
+it('what was loaded last is not let go first, though nothing was drawn with it yet', async () => {
+  const { pool, events } = await open({ a: 'demand', b: 'demand', c: 'demand' }, 2 * one);
+  await load(pool, 'a');
+  await draw(pool, 'a');
+  await load(pool, 'b');
+  await load(pool, 'c');
+  expect(events).toEqual(['start a', 'start b', 'left a', 'start c']);
+});
+
 describe('two bundles, and memory for both', () => {
   it('one is loaded while the other is drawn with', async () => {
     const gate = Promise.withResolvers<void>();
