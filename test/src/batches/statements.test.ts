@@ -3,7 +3,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { tierRules } from '#config/tiers.ts';
 import { mustFit } from '#src/backlog/accepting.ts';
 import { joinFleet } from '#src/backlog/fleet.ts';
-import { lookAtBacklog, recountFlows } from '#src/backlog/flows.ts';
+import { lookAtBacklog, lookAtBacklogs, recountFlows } from '#src/backlog/flows.ts';
 import { nextTurn } from '#src/backlog/order.ts';
 import { forecastOf, placeOf } from '#src/backlog/place.ts';
 import { openBatch } from '#src/batches/batches.ts';
@@ -72,6 +72,23 @@ async function take() {
   const turn = nextTurn(look.clock, look.flows, warm, tierRules, look.now);
   return (await takeTurn('reference', look, turn!, 'w'))!;
 }
+
+it('a look at several bundles', async () => {
+  const scans = await watchScans();
+  const noir = { ...warm, loras: new Set(['', 'noir']) };
+  for (let n = 0; n < 8; n++) {
+    const looks = await lookAtBacklogs(
+      new Map([
+        ['reference', noir],
+        ['second', warm],
+        ['third', noir],
+      ]),
+    );
+    expect([...looks.keys()]).toEqual(['reference']);
+    expect(looks.get('reference')?.flows.length).toBeGreaterThan(16);
+  }
+  expect(large(scans())).toEqual([]);
+});
 
 it('from what is asked for to what is posted', async () => {
   const scans = await watchScans();

@@ -24,6 +24,34 @@ afterEach(() => stop());
 const lines = async () => (await metricsText()).split('\n').filter((line) => line && !line.startsWith('#'));
 const told = async () => readScrape(await metricsText());
 
+it('count a worker with each bundle that it can draw with, and its networks with theirs', async () => {
+  const told = (state: string) => ({ state, hash: null, bytes: 0, loadMs: 1, loras: [] });
+  const session = (bundle: string) => ({
+    bundle,
+    network: 'unet',
+    loadSeconds: 2,
+    used: [],
+    providers: ['cpu'],
+  });
+  await db.worker.create({
+    data: {
+      ...{ id: 'several', bundle: 'second', bundleHash: 'h' },
+      bundles: { first: told('cold'), second: told('warm'), third: told('failed') },
+      sessions: [session('first'), session('second')],
+    },
+  });
+  const found = await lines();
+  expect(found.filter((line) => line.startsWith('atelier_workers{'))).toEqual([
+    'atelier_workers{bundle="first"} 1',
+    'atelier_workers{bundle="second"} 1',
+  ]);
+  expect(found.filter((line) => line.startsWith('atelier_session_load_seconds'))).toEqual([
+    'atelier_session_load_seconds{bundle="first",network="unet"} 2',
+    'atelier_session_load_seconds{bundle="second",network="unet"} 2',
+  ]);
+  await db.worker.deleteMany();
+});
+
 it('say which execution provider runs each network, of workers that are alive', async () => {
   const gpu = [
     { provider: 'cuda', nodes: 2_400 },
