@@ -109,27 +109,26 @@ export function forecast(
   }
 
   const backlog = new Backlog();
-  const batchesOf = new Map<string, Open[]>();
-  let ids = 0;
+  /** picture → batches that are asked for and have it, or a copy of it */
+  const batchesOf = new Map<string, readonly Open[]>();
   let left = 0;
-  for (const { batchId, pictures, costMs, twins = [], ...flow } of runs) {
-    const made = Array.from({ length: Math.min(pictures, SEEN) }, (_, i) => ({
-      id: String(ids + i),
-      costMs: costMs / pictures,
-      shape: '',
-    }));
-    ids += made.length;
-    const owner = batchId === null ? null : of(batchId, flow.tier);
+  for (const [index, { batchId, pictures, costMs, twins = [], ...flow }] of runs.entries()) {
+    const owners = batchId === null ? [] : [of(batchId, flow.tier)];
     const copies = twins.map((id) => of(id, flow.tier));
-    if (owner) owner.left += pictures;
+    for (const owner of owners) owner.left += pictures;
     for (const batch of copies) batch.left++;
-    for (const [i, { id }] of made.entries()) {
-      const batches = [...(owner ? [owner] : []), ...(i === pictures - 1 ? copies : [])];
-      if (!batches.length) continue;
-      batchesOf.set(id, batches);
-      left++;
+    const seen = Math.min(pictures, SEEN);
+    left += owners.length ? seen : Number(copies.length > 0 && seen === pictures);
+    // Made as they are come to: of most flows that is the first few.
+    function* made() {
+      for (let i = 0; i < seen; i++) {
+        const id = `${index} ${i}`;
+        const batches = i === pictures - 1 ? [...owners, ...copies] : owners;
+        if (batches.length) batchesOf.set(id, batches);
+        yield { id, costMs: costMs / pictures, shape: '' };
+      }
     }
-    backlog.put(flow, made);
+    backlog.put(flow, made());
   }
 
   const begun: Record<string, number> = Object.fromEntries(rules.map(({ name }) => [name, 0]));

@@ -65,7 +65,7 @@ async function placesIn(
     withOthers(bundle),
     spreads(),
   ]);
-  const runs = runsOf(state.flows, state.own);
+  const runs = runsOf(state.flows, state.own, new Set(batchIds));
   const places = forecast({ ...state, runs }, tierRules, state.now);
   const begun = Object.fromEntries(tierRules.map(({ name }) => [name, state.clock.tiers[name]?.begun ?? 0]));
   return batchIds.map((id) => {
@@ -100,15 +100,23 @@ export async function forecastOf(
   const known = state.flows.find(({ userId, tier }) => userId === plan.userId && tier === plan.tier);
   const { givenMs, since } = known ?? { givenMs: 0, since: state.now };
   const run = { ...plan, loras: '', faceId: null, givenMs, since, batchId: PLANNED };
-  const places = forecast({ ...state, runs: [...runsOf(state.flows, []), run] }, tierRules, state.now);
+  const places = forecast({ ...state, runs: [...runsOf(state.flows), run] }, tierRules, state.now);
   const place = places.get(PLANNED) ?? NOWHERE;
   return { ...place, readyMs: later(place.readyMs) };
 }
 
 type OwnRun = Omit<Run, 'givenMs' | 'since'>;
 
-/** Flows as runs, those of the people in question batch by batch. */
-function runsOf(flows: readonly FlowCount[], own: readonly OwnRun[]): Run[] {
+/**
+ * Flows as runs, those of the people in question batch by batch.
+ *
+ * @param asked which batches these are; what else the people wait for stands together
+ */
+function runsOf(
+  flows: readonly FlowCount[],
+  own: readonly OwnRun[] = [],
+  asked: ReadonlySet<string> = new Set(),
+): Run[] {
   const keyOf = ({ tier, userId, loras, faceId }: OwnRun | FlowCount) =>
     `${tier} ${userId} ${faceId} ${loras}`;
   const byFlow = Map.groupBy(own, keyOf);
@@ -117,9 +125,25 @@ function runsOf(flows: readonly FlowCount[], own: readonly OwnRun[]): Run[] {
     const { givenMs, since } = flow;
     const runs = byFlow.get(keyOf(flow));
     return runs
-      ? runs.map((run) => ({ ...run, givenMs, since }))
+      ? together(runs, asked).map((run) => ({ ...run, givenMs, since }))
       : [{ ...rest, batchId: null, pictures: waiting, costMs: waitingMs }];
   });
+}
+
+/** One after another, but for those of no batch that is asked for: somebody may wait for hundreds. */
+function together(runs: readonly OwnRun[], asked: ReadonlySet<string>): OwnRun[] {
+  const joined: OwnRun[] = [];
+  for (const run of runs) {
+    const batchId = run.batchId !== null && asked.has(run.batchId) ? run.batchId : null;
+    const last = joined.at(-1);
+    if (batchId !== null || !last || last.batchId !== null || last.twins?.length) {
+      joined.push({ ...run, batchId });
+      continue;
+    }
+    const pictures = last.pictures + run.pictures;
+    joined[joined.length - 1] = { ...run, batchId, pictures, costMs: last.costMs + run.costMs };
+  }
+  return joined;
 }
 
 interface State {
@@ -163,7 +187,7 @@ async function stateNow(bundle: string, batchIds: readonly string[], when?: Date
         SELECT tier, "userId", loras, "faceId", "batchId", count(*)::int AS pictures, sum("costMs") AS "costMs",
           coalesce(max(twins), '{}') AS twins
         FROM (
-          SELECT g.*, twin.twins, count(twin.id) OVER (PARTITION BY g.tier, g."userId", g.loras, g."faceId"
+          SELECT g.tier, g."userId", g.loras, g."faceId", g."batchId", g."costMs", g."queuedAt", twin.twins, count(twin.id) OVER (PARTITION BY g.tier, g."userId", g.loras, g."faceId"
             ORDER BY g."queuedAt", g."batchId", g.index ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS part
           FROM asker JOIN "Generation" g ON g.bundle = ${bundle} AND g.tier = asker.tier AND g."userId" = asker."userId"
             AND g.state = 'queued' AND g."twinId" IS NULL

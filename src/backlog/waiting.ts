@@ -12,6 +12,8 @@ interface Person {
 interface MutableFlow extends Flow {
   readonly person: Person;
   readonly pictures: Waiting[];
+  /** where more of them come from, once the first are taken */
+  readonly later: Iterator<Waiting>[];
   givenMs: number;
   since: number;
 }
@@ -85,7 +87,7 @@ export class Backlog {
 
   add(
     { tier, userId, loras, faceId }: Pick<Flow, 'tier' | 'userId' | 'loras' | 'faceId'>,
-    pictures: readonly Waiting[],
+    pictures: Iterable<Waiting>,
     now: number,
   ): void {
     const person = entry(this.#people, `${tier} ${userId}`, () => ({
@@ -95,17 +97,23 @@ export class Backlog {
       since: now,
       flows: new Set<MutableFlow>(),
     }));
-    for (const flow of person.flows)
-      if (flow.loras === loras && flow.faceId === faceId) return void flow.pictures.push(...pictures);
+    const later = [pictures[Symbol.iterator]()];
+    for (const flow of person.flows) {
+      if (flow.loras !== loras || flow.faceId !== faceId) continue;
+      flow.later.push(...later);
+      refill(flow);
+      return;
+    }
     if (!person.flows.size) person.since = now;
     const { givenMs, since } = person;
-    const flow = { tier, userId, loras, faceId, givenMs, since, pictures: [...pictures], person };
+    const flow = { tier, userId, loras, faceId, givenMs, since, pictures: [], later, person };
+    refill(flow);
     person.flows.add(flow);
     entry(this.#lines, tier, () => new Line()).add(flow);
   }
 
   /** With what its person was given so far, and since when they wait. */
-  put(flow: Omit<Flow, 'pictures'>, pictures: readonly Waiting[]): void {
+  put(flow: Omit<Flow, 'pictures'>, pictures: Iterable<Waiting>): void {
     const { tier, userId, givenMs, since } = flow;
     if (!this.#people.has(`${tier} ${userId}`))
       this.#people.set(`${tier} ${userId}`, { tier, userId, givenMs, since, flows: new Set() });
@@ -128,6 +136,7 @@ export class Backlog {
       const place = own.pictures.findIndex((one) => one.id === id);
       if (place < 0 || place >= TURN_MAX) throw new Error('The order gave away what does not wait');
       own.pictures.splice(place, 1);
+      refill(own);
     }
     for (const { tier, userId, givenMs } of given) {
       const person = this.#people.get(`${tier} ${userId}`)!;
@@ -155,6 +164,15 @@ export class Backlog {
       if (flow.pictures.length) line.add(Object.assign(flow, { givenMs, since }));
       else person.flows.delete(flow);
     }
+  }
+}
+
+/** The order looks at the first of a flow: as many are there, and the others wait to be made. */
+function refill({ pictures, later }: MutableFlow): void {
+  while (pictures.length < TURN_MAX && later[0]) {
+    const { done, value } = later[0].next();
+    if (done) later.shift();
+    else pictures.push(value);
   }
 }
 
