@@ -48,9 +48,11 @@ export async function setStage(root: string, { postgres, redis }: Ground): Promi
     await mkdir(BUNDLES, { recursive: true });
     await mkdir(dir);
     await symlink(BUNDLES, join(dir, 'bundles'));
-    const machine = await prepareMachine({ dataDir: root });
+    const machine = await prepareMachine({ dataDir: root, bundles: ['reference', 'noir'] });
     closers.push(machine.close);
-    const { sandbox, env, webUrl } = machine;
+    const { sandbox, webUrl } = machine;
+    // For one of the two.
+    const env: Readonly<Record<string, string>> = { ...machine.env, WORKER_MEMORY: '0.3' };
     if (!sandbox) throw new Error('DISCORD_TOKEN is set: this types into the local Discord alone.');
 
     const logDir = join(dir, 'logs');

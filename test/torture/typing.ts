@@ -78,6 +78,9 @@ async function photos(count: number): Promise<Record<string, FileToSend>> {
   return Object.fromEntries(found.flatMap((photo, i) => (photo ? [[`photo${i + 1}`, photo] as const] : [])));
 }
 
+/** Of whom pictures are drawn with another bundle. */
+const ANOTHERS = 'weaver';
+
 /** One deed, and what follows from it: a plan is run, photos are consented to. */
 async function* doIt(person: Person, deed: Deed, downtime: Downtime): AsyncGenerator<Asked> {
   const send = (what: string, act: () => Promise<Outcome>, pressed?: APIMessage) =>
@@ -90,7 +93,9 @@ async function* doIt(person: Person, deed: Deed, downtime: Downtime): AsyncGener
   switch (deed.kind) {
     case 'imagine': {
       const { prompt, count, face } = deed;
-      const options = { prompt, count, ...(face && { face: FOLDER }) };
+      // Rarely asked for, and there is no memory for both: workers load one for the other, and are killed at it.
+      const bundle = prompt.includes(ANOTHERS) && { bundle: 'noir' };
+      const options = { prompt, count, ...(face && { face: FOLDER }), ...bundle };
       const made = await send('/imagine', () => person.command('imagine', options));
       if (made) yield withBatch(made.asked, made.asked.id, count);
       return;
