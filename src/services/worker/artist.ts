@@ -236,8 +236,11 @@ export async function startArtist(
     async leave() {
       const id = ++last;
       send({ kind: 'close', id });
-      await answer(id, 'did');
-      await close();
+      try {
+        await answer(id, 'did');
+      } finally {
+        await close();
+      }
     },
     close,
   };

@@ -194,7 +194,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
     ),
   ];
   log.info({ workerId: id, bundles: offered.map(({ name }) => name) }, 'worker ready');
-  void loadWarm(pool, offered);
+  loadWarm(pool, offered).catch((error: unknown) => log.warn({ err: error }, 'not all is warm'));
 
   return {
     id,

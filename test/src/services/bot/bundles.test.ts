@@ -41,6 +41,11 @@ it('complete themselves, and say which is ready at once', async () => {
   const values = await me.suggest('set', { parameter: 'bundle', value: 'n' }, 'value');
   expect(values.map(({ value }) => value)).toContain('noir');
   await db.worker.deleteMany();
+  const faceTest = { face_folders: 'all', ideas: '1', generations_per_input: 1 };
+  expect(await me.suggest('test_face_mecene', { ...faceTest, bundle: '' }, 'bundle')).toHaveLength(2);
+  expect((await me.type('test_face_mecene', { ...faceTest, bundle: 'sepia' })).content).toMatch(
+    /^`bundle` must be one of/,
+  );
 });
 
 it('are chosen for one picture, or set for all', async () => {
