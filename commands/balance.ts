@@ -1,11 +1,14 @@
 /** `/balance`: what somebody has to spend, what it buys, and where it came from and went. */
 import { SlashCommandBuilder } from 'discord.js';
-import { tiers, tokenGrants } from '#config/tiers.ts';
+import { tokenGrants } from '#config/tiers.ts';
+import { pricesOf } from '#src/batches/cells.ts';
+import { resolveParameters } from '#src/parameters/values.ts';
 import { type TokenLine, tokenLines, tokensLeft } from '#src/people/tokens.ts';
 import { message, type Say } from '#src/say.ts';
 import { code, quote, relative } from '#src/text.ts';
 import type { SlashCommand } from './command.ts';
 import { Context, Install } from './options.ts';
+import { outsideThreads } from './origin.ts';
 
 const LINES = 10;
 const DAY_MS = 24 * 60 * 60_000;
@@ -23,14 +26,16 @@ export default {
     .setContexts(Context.Guild, Context.BotDM, Context.PrivateChannel)
     .setIntegrationTypes(Install.GuildInstall, Install.UserInstall),
 
-  async run(_, { actor, say }) {
+  async run(interaction, origin) {
+    const { actor, say } = origin;
     const tokens = await tokensLeft(actor);
     const lines = await tokenLines(actor.id, LINES);
-    const prices = [...tiers].map(([name, { tokens: price }]) => `${code(name, 32)} ${price}`).join(' · ');
+    const own = await pricesOf(await resolveParameters(outsideThreads(interaction, origin)));
+    const prices = [...own].map(([tier, price]) => `${code(tier, 32)} ${price}`).join(' · ');
     return [
       say('You have **{tokens, plural, one {# token} other {# tokens}}**.', { tokens }),
       nextGrant(say, tokens, new Date()),
-      say('The usual picture: {prices}. Others cost as they take more or less of a GPU.', { prices }),
+      say('A picture with your settings: {prices}. What takes more of a GPU costs more.', { prices }),
       ...linesOf(say, lines),
     ].join('\n');
   },

@@ -18,7 +18,7 @@ export function choicesOf(name: string): Suggestion[] {
 
 export function tierChoices(): Suggestion[] {
   return [...tiers].map(([value, { description, tokens }]) => ({
-    name: `${value}: ${description.toLowerCase()}, ${tokens} ${tokens === 1 ? 'token' : 'tokens'} a picture`,
+    name: `${value}: ${description.toLowerCase()}, ${tokens} ${tokens === 1 ? 'token' : 'tokens'} for 40 steps`,
     value,
   }));
 }

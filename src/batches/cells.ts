@@ -132,6 +132,14 @@ export function priceOf(worth: number, tierName: string): number {
   return Math.max(1, Math.round(tier.tokens * worth));
 }
 
+/** tier → tokens for one picture with these parameters, without a face */
+export async function pricesOf(values: ResolvedParameters): Promise<ReadonlyMap<string, number>> {
+  const bundle = bundleOf(values);
+  const worthOf = await worths(bundle);
+  const worth = worthOf({ ...sizeOf(values, bundle), steps: Number(values.steps), face: false });
+  return new Map([...tiers.keys()].map((name) => [name, priceOf(worth, name)]));
+}
+
 /**
  * Makes every check of cells that needs no transaction, and says what each comes to. Of equal ones the first is left: drawn again,
  * a second would cost nothing, and a flagged picture is drawn each time.

@@ -862,7 +862,7 @@ describe('/balance and /tokens', () => {
     const { tokens } = await db.user.findUniqueOrThrow({ where: { id: me.id } });
     expect(content).toMatch(
       new RegExp(
-        `^You have \\*\\*${tokens} tokens\\*\\*\\.\\nUp to 100 more come <t:\\d+:R>, until you have 2,000\\.\\nThe usual picture: \`turbo\` 4 · \`fast\` 2 · \`relax\` 1\\.`,
+        `^You have \\*\\*${tokens} tokens\\*\\*\\.\\nUp to 100 more come <t:\\d+:R>, until you have 2,000\\.\\nA picture with your settings: \`turbo\` 2 · \`fast\` 1 · \`relax\` 1\\.`,
       ),
     );
     expect(content).toMatch(
