@@ -115,7 +115,7 @@ export function forecast(
   for (const [index, { batchId, pictures, costMs, twins = [], ...flow }] of runs.entries()) {
     const owners = batchId === null ? [] : [of(batchId, flow.tier)];
     const copies = twins.map((id) => of(id, flow.tier));
-    for (const owner of owners) owner.left += pictures;
+    for (const owner of owners) Object.assign(owner, { tier: flow.tier, left: owner.left + pictures });
     for (const batch of copies) batch.left++;
     const seen = Math.min(pictures, SEEN);
     left += owners.length ? seen : Number(copies.length > 0 && seen === pictures);
@@ -252,7 +252,8 @@ const ROUNDS = 8;
 
 /** A batch whose place is looked for. */
 interface Open {
-  readonly tier: string;
+  /** its own, if a picture of its own waits */
+  tier: string;
   /** null as long as nothing of it was begun */
   aheadBy: Readonly<Record<string, number>> | null;
   /** until its last picture is begun, and ready, if nobody else asks; and what each tier is given until then, GPU ms */

@@ -3,7 +3,14 @@
  * at once, on GPUs that come and go.
  */
 import { forecast, type Place, type Run, type Running } from '#src/backlog/forecast.ts';
-import { correctClock, nextTurn, startOfTime, type TierRule, type Warm } from '#src/backlog/order.ts';
+import {
+  correctClock,
+  nextTurn,
+  startOfTime,
+  type TierRule,
+  TURN_MAX,
+  type Warm,
+} from '#src/backlog/order.ts';
 import { horizonOf, learned, type Range, rangeOf, type Spread, UNLEARNED } from '#src/backlog/ranges.ts';
 import { Backlog } from '#src/backlog/waiting.ts';
 import { mulberry32 } from '#src/mulberry32.ts';
@@ -59,6 +66,8 @@ export interface Outcome {
   readonly unseen: number;
   /** tier → ms that people waited for each turn: since they asked, or since their last one */
   readonly waitsMs: Readonly<Record<string, readonly number[]>>;
+  /** those of them of the first tier while it was asked for no more than its part of the GPUs there were */
+  readonly calmMs: readonly number[];
   /** between the GPU ms given to two people who wait in one tier, in largest turns */
   readonly gap: number;
   /** what a tier was given less than its weight's part while it always waited; 0…1 of all. null: too little was given meanwhile */
@@ -92,6 +101,8 @@ const TOLD_ONE_IN = 7;
 const FACES_KEPT = 64;
 /** ms; a GPU comes or goes so often, on average */
 const CHANGES_EVERY_MS = 60_000;
+/** Over so many ms it is seen whether the first tier is asked for more than its part. */
+const BURST_MS = 10_000;
 /** A tier's share is held against its weight over so many ms in which it and another always waited. */
 const WINDOW_MS = 60_000;
 /** … once so many largest turns were given: within one point after 100, and as much for the error of what is in hand. */
@@ -199,7 +210,7 @@ export function simulate({ seed, load, policy, minutes, rules, teller }: Scenari
     Array.from({ length: count }, () => ({ id: String(ids++), shape, costMs }));
 
   const ask = (what: Ask, pictures: Picture[]) => {
-    seen.asked(what, pictures, now);
+    seen.asked(what, pictures, gpus.filter((gpu) => gpu.alive).length, now);
     line.add(what, pictures, now);
     if (told && now > tellFrom && now < tellUntil && ids % TOLD_ONE_IN === 0) tell(what, pictures);
     const idle = gpus.filter((gpu) => gpu.alive && !gpu.now);
@@ -377,6 +388,10 @@ class Watch {
   readonly #waitsMs: Record<string, number[]>;
   /** tier and person → what waits of them */
   readonly #waiting = new Map<string, Map<string, number>>();
+  readonly #calmMs: number[] = [];
+  /** what the first tier was asked for in the last `BURST_MS`, and when that was last more than its part */
+  readonly #burst: { readonly at: number; readonly ms: number }[] = [];
+  #overAt = Number.NEGATIVE_INFINITY;
   readonly #people = new Map<string, number>();
   readonly #lastTurn = new Map<string, number>();
   readonly #turnMs: Map<string, number>;
@@ -417,7 +432,16 @@ class Watch {
     return roundMs / Math.max(1, gpus) <= ROUND * capMs;
   }
 
-  asked({ tier, userId }: Ask, pictures: readonly Picture[], now: number): void {
+  asked({ tier, userId }: Ask, pictures: readonly Picture[], gpus: number, now: number): void {
+    const costs = pictures.map(({ costMs }) => costMs);
+    this.#largestMs = Math.max(this.#largestMs, TURN_MAX * Math.max(...costs));
+    const [first, ...others] = this.#rules;
+    if (tier === first?.name) {
+      this.#burst.push({ at: now, ms: sum(costs) });
+      while (this.#burst[0] && this.#burst[0].at < now - BURST_MS) this.#burst.shift();
+      const part = first.weight / others.reduce((all, { weight }) => all + weight, first.weight);
+      if (this.#burst.reduce((all, { ms }) => all + ms, 0) > part * gpus * BURST_MS) this.#overAt = now;
+    }
     const key = `${tier} ${userId}`;
     let own = this.#waiting.get(key);
     if (!own) {
@@ -446,7 +470,10 @@ class Watch {
       const costMs = tookMs[i]!;
       const key = `${flow.tier} ${flow.userId}`;
       const own = this.#waiting.get(key)!;
-      this.#waitsMs[flow.tier]!.push(now - Math.max(own.get(id)!, this.#lastTurn.get(key)!));
+      const waitMs = now - Math.max(own.get(id)!, this.#lastTurn.get(key)!);
+      this.#waitsMs[flow.tier]!.push(waitMs);
+      if (flow.tier === this.#rules[0]?.name && now - waitMs - BURST_MS > this.#overAt)
+        this.#calmMs.push(waitMs);
       own.delete(id);
       this.#pictures++;
       theirs.set(key, (theirs.get(key) ?? 0) + costMs);
@@ -490,6 +517,7 @@ class Watch {
     const all = sum(shares.map(({ got }) => got));
     return {
       waitsMs: this.#waitsMs,
+      calmMs: this.#calmMs,
       gap: this.#gapMs / this.#largestMs,
       shareMissing:
         all > JUDGED_FROM * this.#largestMs

@@ -920,7 +920,7 @@ describe('/queue, Stop, Cancel and Rerun', () => {
     const { id, charged, generations } = await latestBatch(me.id);
     await draw(me.id, 1);
     expect((await me.type('queue')).content).toMatch(
-      /`3 pictures`.*1 done, 0 being drawn, 2 waiting; .*ready about <t:\d+:R>/,
+      /`3 pictures`.*1 done, 0 being drawn, 2 waiting; (next|place \d+ in fast); ready (in|within) [\d–]+ (s|min)/,
     );
     expect((await me.choose(await postCard(id), 'Cancel')).content).toBe(
       'Cancelled: what is finished is kept, and the tokens of the rest come back.',
