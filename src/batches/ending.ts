@@ -321,6 +321,8 @@ export async function failUndrawable(bundle: string): Promise<number> {
 
 /** Batches of one look. */
 const LOOK_MAX = 500;
+/** While an update goes on, one process knows a tier and another does not: only after so long is it gone. s */
+const GONE_AFTER_S = 300;
 
 /**
  * Ends what waits and will never have its turn, or shall not: in tiers that are not there any more, as the order knows no others, and
@@ -336,7 +338,8 @@ export async function endUnwanted(tiers: readonly string[]): Promise<number> {
       SELECT DISTINCT g."batchId", f."isBlocked" FROM (
         SELECT DISTINCT f.bundle, f.tier, f."userId", coalesce(u."blockedUntil" > now(), false) AS "isBlocked"
         FROM "Flow" f JOIN "User" u ON u.id = f."userId"
-        WHERE f.waiting > 0 AND (f.tier <> ALL (${[...tiers]}::text[]) OR u."blockedUntil" > now())) f
+        WHERE f.waiting > 0 AND (u."blockedUntil" > now()
+          OR (f.tier <> ALL (${[...tiers]}::text[]) AND f.since < now() - ${GONE_AFTER_S} * interval '1 second'))) f
       JOIN "Generation" g USING (bundle, tier, "userId") WHERE g.state = 'queued' AND g."twinId" IS NULL LIMIT ${LOOK_MAX}`;
     for (const { batchId, isBlocked } of waiting) {
       const failure = isBlocked ? 'blocked' : 'tier_gone';
