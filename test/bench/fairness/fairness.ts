@@ -244,7 +244,11 @@ export async function fairness(): Promise<readonly Goal[]> {
   return [
     { name: 'gap of two who wait, in largest turns', got: most(({ gap }) => gap), atMost: 2 },
     { name: 'share below weight', got: most(({ shareMissing }) => shareMissing), atMost: 0.01 },
-    { name: 'delay by 500 cells, in largest turns', got: most(({ delay }) => delay), atMost: 1 },
+    {
+      name: 'delay by 500 cells, in largest turns and their error',
+      got: most(({ delay }) => delay),
+      atMost: 1,
+    },
     {
       name: `longest in ${capped?.name}, of its cap`,
       got: most(({ longest }) => (longest[capped?.name ?? ''] ?? 0) / (capped?.capMs ?? 1)),

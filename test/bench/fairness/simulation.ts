@@ -72,7 +72,7 @@ export interface Outcome {
   readonly gap: number;
   /** what a tier was given less than its weight's part while it always waited; 0…1 of all. null: too little was given meanwhile */
   readonly shareMissing: number | null;
-  /** what the 500 pictures' person was given while another's first one waited in the same tier, in largest turns */
+  /** what the 500 pictures' person was given while another's first one waited in the same tier, in largest turns and their errors */
   readonly delay: number;
   readonly pictures: number;
   readonly turns: number;
@@ -399,6 +399,8 @@ class Watch {
   readonly #first = new Map<string, number>();
   #sweptMs = 0;
   #largestMs = 0;
+  /** of what was said of a turn, at most */
+  #errorMs = 0;
   #gapMs = 0;
   #delayMs = 0;
   #pictures = 0;
@@ -462,6 +464,8 @@ class Watch {
     if (cold) this.#switches++;
     const turnMs = sum(tookMs);
     this.#largestMs = Math.max(this.#largestMs, turnMs);
+    const saidMs = pictures.reduce((all, { costMs }) => all + costMs, 0);
+    this.#errorMs = Math.max(this.#errorMs, Math.abs(turnMs - saidMs));
     this.#gapMs = Math.max(this.#gapMs, gapMs);
     for (const { name } of this.#rules) if (!this.#people.get(name)) this.#window.always.delete(name);
 
@@ -523,7 +527,7 @@ class Watch {
         all > JUDGED_FROM * this.#largestMs
           ? Math.max(...shares.map(({ due, got }) => (due - got) / all))
           : null,
-      delay: this.#delayMs / this.#largestMs,
+      delay: this.#delayMs / (this.#largestMs + this.#errorMs),
       pictures: this.#pictures,
       turns: this.#turns,
       switches: this.#switches,
