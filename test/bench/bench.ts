@@ -3,6 +3,7 @@
  * something known, in one run. Ends with 1 when a goal is missed.
  */
 
+import { ack } from './ack.ts';
 import { courier } from './courier.ts';
 import { easel } from './easel.ts';
 import { fairness } from './fairness/fairness.ts';
@@ -26,6 +27,7 @@ const benches: Readonly<Record<string, Bench>> = {
   fairness,
   order,
   overhead,
+  ack,
   courier,
   accept,
   lifecycle,

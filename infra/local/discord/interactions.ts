@@ -29,7 +29,7 @@ import type { Place } from './resolve.ts';
 import { signatureOf } from './signature.ts';
 import { snowflake, snowflakeTime } from './snowflake.ts';
 import type { State, StoredToken } from './state.ts';
-import { PEOPLE, type StoredChannel } from './world.ts';
+import { personIdOf, type StoredChannel } from './world.ts';
 
 const NO_RESPONSE = 'The application did not respond';
 /** Follow-ups to an app that only the person has installed. */
@@ -40,6 +40,13 @@ export interface InteractionTimes {
   readonly answerWithinMs: number;
   /** 15 min at Discord */
   readonly tokenLifeMs: number;
+}
+
+/** A moment in the life of one, as it happens. */
+export interface Moment {
+  readonly interactionId: string;
+  /** it goes to the bot; a callback has come that only defers; the answer: a callback has it, or it is edited, or more is posted */
+  readonly what: 'sent' | 'deferred' | 'answered';
 }
 
 interface Open {
@@ -57,6 +64,10 @@ interface OpenModal {
   readonly from: Open;
 }
 
+const DEFERRALS: readonly number[] = [
+  Response.DeferredChannelMessageWithSource,
+  Response.DeferredMessageUpdate,
+];
 const ANSWERS: Partial<Record<InteractionType, readonly number[]>> = {
   [InteractionType.ApplicationCommand]: [
     Response.ChannelMessageWithSource,
@@ -80,12 +91,15 @@ export class Interactions {
   readonly #open = new Map<string, Open>();
   readonly #modals = new Map<string, OpenModal>();
   readonly #followups = new Map<string, number>();
+  readonly #onMoment: (moment: Moment) => void;
 
   constructor(
     state: State,
     times: InteractionTimes,
     deliver: (guildId: string | undefined, payload: APIInteraction) => void,
+    onMoment: (moment: Moment) => void = () => {},
   ) {
+    this.#onMoment = onMoment;
     this.#state = state;
     this.#times = times;
     this.#deliver = deliver;
@@ -95,7 +109,8 @@ export class Interactions {
 
   /** @throws {TypingError} when the client itself would not have sent it */
   ask(ask: Ask): Promise<Outcome> {
-    const personId = PEOPLE[ask.person].id;
+    const personId = personIdOf(ask.person);
+    if (!personId) throw new TypingError(`Nobody is called “${ask.person}”.`);
     const channel = this.#state.channels.get(ask.channel);
     if (!channel || !has(this.#state.permissions(channel, personId), P.ViewChannel)) {
       throw new TypingError('You cannot see this channel.');
@@ -183,6 +198,7 @@ export class Interactions {
       this.#open.delete(id);
       this.#modals.delete(id);
     }, this.#times.tokenLifeMs).unref();
+    this.#onMoment({ interactionId: id, what: 'sent' });
     this.#deliver(channel.guildId, payload);
     return promise;
   }
@@ -202,6 +218,10 @@ export class Interactions {
    * @throws {DiscordError} 10062, 40060, 50035
    */
   async callback(id: string, token: string, body: Json, files: Draft['files']): Promise<Json> {
+    this.#onMoment({
+      interactionId: id,
+      what: DEFERRALS.includes(Number(body.type)) ? 'deferred' : 'answered',
+    });
     const open = this.#open.get(id);
     if (open?.payload.token !== token || open.status === 'missed') throw refusals.unknownInteraction();
     if (open.status !== 'asked') throw refusals.alreadyAcknowledged();
@@ -341,7 +361,8 @@ export class Interactions {
 
   /** `@original`, or an id. */
   webhookMessage(applicationId: string, token: string, which: string): APIMessage {
-    const { originalId, channelId, personId } = this.#token(applicationId, token);
+    const { interactionId, originalId, channelId, personId } = this.#token(applicationId, token);
+    this.#onMoment({ interactionId, what: 'answered' });
     const id = which === '@original' ? originalId : which;
     const message = id ? this.#state.message(channelId, id, personId) : undefined;
     if (!message || message.author.id !== this.#state.world.applicationId) throw refusals.unknownMessage();
@@ -350,6 +371,7 @@ export class Interactions {
 
   async followUp(applicationId: string, token: string, draft: Draft): Promise<APIMessage> {
     const granted = this.#token(applicationId, token);
+    this.#onMoment({ interactionId: granted.interactionId, what: 'answered' });
     const channel = this.#state.channels.get(granted.channelId);
     if (!channel) throw refusals.unknownChannel();
     const { originalId, personId, interactionId } = granted;

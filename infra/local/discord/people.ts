@@ -124,10 +124,10 @@ export function createPeopleSide({ state, interactions, misbehave }: Parts): Peo
     const body: unknown = JSON.parse((await readBytes(request)).toString() || '{}');
     const given: Json = isObject(body) ? body : {};
     if (what === 'misbehave') return misbehave(given as Misbehaviour);
+    if (what === 'interactions') return interactions.ask(given as unknown as Ask);
     const person = personOf(given.person);
     const channel = visible(what === 'channels' ? id : given.channel, person);
     const personId = PEOPLE[person].id;
-    if (what === 'interactions') return interactions.ask(given as unknown as Ask);
     if (what === 'channels' && part === 'messages') {
       if (!viewChannel(state, channel, personId).canSend) throw new TypingError('You may not write here.');
       const content = String(given.content ?? '');

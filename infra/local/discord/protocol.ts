@@ -18,7 +18,7 @@ import type {
   APIModalInteractionResponseCallbackData,
 } from 'discord-api-types/v10';
 import type { OptionValue } from './commands.ts';
-import type { PersonName } from './world.ts';
+import type { CrowdName, PersonName } from './world.ts';
 
 export type { PersonName } from './world.ts';
 export type { OptionValue };
@@ -26,7 +26,11 @@ export type { OptionValue };
 export type Modal = APIModalInteractionResponseCallbackData & { readonly interactionId: string };
 
 /** What a person does with an app. `person` and `channel` say who and where; `locale` what their client is set to, else English. */
-export type Ask = { readonly person: PersonName; readonly channel: string; readonly locale?: string } & (
+export type Ask = {
+  readonly person: PersonName | CrowdName;
+  readonly channel: string;
+  readonly locale?: string;
+} & (
   | {
       readonly kind: 'command';
       readonly command: string;

@@ -12,7 +12,7 @@ import type { AddressInfo } from 'node:net';
 import { Troubles } from './faults.ts';
 import { Gateway } from './gateway.ts';
 import { IdentifyBudget } from './identify.ts';
-import { Interactions } from './interactions.ts';
+import { Interactions, type Moment } from './interactions.ts';
 import { type Judge, openJudge, type Violation } from './openapi.ts';
 import { createPeopleSide } from './people.ts';
 import type { Misbehaviour } from './protocol.ts';
@@ -20,6 +20,7 @@ import { RateLimits } from './rate-limits.ts';
 import { createRest } from './rest.ts';
 import { createRoutes } from './routes.ts';
 import { FILE_MAX, State } from './state.ts';
+import type { Crowd } from './world.ts';
 
 export interface SandboxOptions {
   /** The bot's token; whoever has another is refused. */
@@ -49,6 +50,10 @@ export interface SandboxOptions {
   readonly tokenLifeMs?: number;
   /** Every REST request, as `POST /channels/{channel_id}/messages` and the JSON that came with it. */
   readonly onRequest?: (route: string, body: unknown) => void;
+  /** Many people and guilds, for benches. */
+  readonly crowd?: Crowd;
+  /** Told before anything else is done, for benches. */
+  readonly onMoment?: (moment: Moment) => void;
   /** One line a request or gateway event; never a token. */
   readonly onLog?: (line: string) => void;
 }
@@ -86,6 +91,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     origin,
     dataDir,
     signingKey: token,
+    crowd: options.crowd,
   });
   const troubles = new Troubles();
   const violations: Violation[] = [];
@@ -122,6 +128,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       if (troubles.deliverAfterMs) setTimeout(deliver, troubles.deliverAfterMs).unref();
       else deliver();
     },
+    options.onMoment,
   );
 
   let judge: Promise<Judge> | undefined;

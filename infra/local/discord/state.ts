@@ -25,7 +25,7 @@ import { Attachments } from './attachments.ts';
 import { channelAsShown } from './channel-view.ts';
 import { has, permissionsIn } from './permissions.ts';
 import { byAge, snowflake, snowflakeTime } from './snowflake.ts';
-import { createWorld, type Guild, type StoredChannel, type World } from './world.ts';
+import { type Crowd, createWorld, type Guild, type StoredChannel, type World } from './world.ts';
 
 /** After this long an enforced nonce is forgotten; Discord says "a few minutes". */
 const NONCE_LIFE_MS = 5 * 60_000;
@@ -74,6 +74,7 @@ export interface StateOptions {
   /** of attachments' addresses */
   readonly signingKey: string;
   readonly dataDir?: string | undefined;
+  readonly crowd?: Crowd | undefined;
 }
 
 export class State {
@@ -111,8 +112,8 @@ export class State {
   }
 
   static async open(options: StateOptions): Promise<State> {
-    const { applicationId, dataDir } = options;
-    const state = new State(createWorld(applicationId), options);
+    const { applicationId, dataDir, crowd } = options;
+    const state = new State(createWorld(applicationId, crowd), options);
     if (!dataDir) return state;
     await mkdir(join(dataDir, 'attachments'), { recursive: true });
     const text = await readFile(join(dataDir, 'state.json'), 'utf8').catch(() => null);

@@ -33,6 +33,25 @@ export const PEOPLE = {
 
 export type PersonName = keyof typeof PEOPLE;
 
+/** Who is there beside them, to be many: `crowd-0`, `crowd-1` …, members of every guild. */
+export interface Crowd {
+  readonly people: number;
+  /** beside the first three; the bot is a member */
+  readonly guilds: number;
+}
+export type CrowdName = `crowd-${number}`;
+
+/** undefined: nobody is called that */
+export function personIdOf(name: string): string | undefined {
+  if (Object.hasOwn(PEOPLE, name)) return PEOPLE[name as PersonName].id;
+  const [, n] = /^crowd-(\d{1,6})$/.exec(name) ?? [];
+  return n === undefined ? undefined : crowdId(Number(n));
+}
+
+const crowdId = (n: number) => worldId(100_000 + n);
+/** of a guild of the crowd's */
+const crowdSerial = (n: number) => 10_000 + 100 * n;
+
 /** Owns the guilds and never speaks, so that nobody who does is above every permission. */
 const OWNER_ID = worldId(10);
 
@@ -111,8 +130,7 @@ const everyone =
   P.UseApplicationCommands |
   P.UseExternalApps;
 
-function guild(index: 0 | 1, name: string, applicationId: string): Guild {
-  const serial = GUILD_SERIALS[index];
+function guild(serial: number, name: string, applicationId: string, crowd: number): Guild {
   const id = worldId(serial);
   const [operators, moderators, bot] = [worldId(serial + 1), worldId(serial + 2), worldId(serial + 3)];
   const roles = [
@@ -149,13 +167,15 @@ function guild(index: 0 | 1, name: string, applicationId: string): Guild {
     [PEOPLE.moderator.id, [moderators]],
     [PEOPLE.other.id, []],
     [applicationId, [bot]],
+    ...Array.from({ length: crowd }, (_, n): [string, string[]] => [crowdId(n), []]),
   ]);
   return { id, name, ownerId: OWNER_ID, roles, members };
 }
 
-function annex(): Guild {
+function annex(crowd: number): Guild {
   const id = worldId(400);
-  const members = [OWNER_ID, ...Object.values(PEOPLE).map((one) => one.id)];
+  const others = Array.from({ length: crowd }, (_, n) => crowdId(n));
+  const members = [OWNER_ID, ...Object.values(PEOPLE).map((one) => one.id), ...others];
   return {
     id,
     name: 'Annex',
@@ -184,26 +204,34 @@ function role(id: string, name: string, permissions: bigint, position: number, c
 
 export interface World {
   readonly applicationId: string;
-  readonly guilds: readonly [Guild, Guild, Guild];
+  readonly guilds: readonly [Guild, Guild, Guild, ...Guild[]];
   readonly users: ReadonlyMap<string, APIUser>;
   /** What is there before anybody made anything. */
   readonly channels: readonly StoredChannel[];
 }
 
-export function createWorld(applicationId: string): World {
-  const guilds = [guild(0, 'Atelier', applicationId), guild(1, 'Salon', applicationId), annex()] as const;
+export function createWorld(applicationId: string, crowd: Crowd = { people: 0, guilds: 0 }): World {
+  const [first, second] = ['Atelier', 'Salon'].map((name, index) =>
+    guild(GUILD_SERIALS[index]!, name, applicationId, crowd.people),
+  );
+  const further = Array.from({ length: crowd.guilds }, (_, n) =>
+    guild(crowdSerial(n), `Crowd ${n}`, applicationId, crowd.people),
+  );
+  const guilds = [first!, second!, annex(crowd.people), ...further] as const;
   const people = Object.values(PEOPLE);
   const users = [
     user(applicationId, 'atelier', 'Atelier', true),
     user(OWNER_ID, 'owner', 'Owner'),
     ...people.map(({ id, username, name }) => user(id, username, name)),
+    ...Array.from({ length: crowd.people }, (_, n) => user(crowdId(n), `crowd_${n}`, `Crowd ${n}`)),
   ];
   return {
     applicationId,
     guilds,
     users: new Map(users.map((one) => [one.id, one])),
     channels: [
-      ...guilds.slice(0, 2).flatMap((one, index) => guildChannels(one, index, applicationId)),
+      ...guilds.slice(0, 2).flatMap((one, index) => guildChannels(one, 300 + 20 * index, applicationId)),
+      ...further.flatMap((one, n) => guildChannels(one, crowdSerial(n) + 20, applicationId)),
       {
         id: worldId(440),
         type: ChannelType.GuildText,
@@ -226,7 +254,8 @@ export function createWorld(applicationId: string): World {
   };
 }
 
-function guildChannels({ id, roles }: Guild, index: number, applicationId: string): StoredChannel[] {
+/** @param serial of the first of them */
+function guildChannels({ id, roles }: Guild, serial: number, applicationId: string): StoredChannel[] {
   const moderators = roles.find(({ name }) => name === 'Moderators')!.id;
   const allow = (who: string, type: OverwriteType, bits: bigint) => ({
     id: who,
@@ -251,7 +280,7 @@ function guildChannels({ id, roles }: Guild, index: number, applicationId: strin
     ],
   };
   return GUILD_CHANNELS.map((name, position) => ({
-    id: worldId(300 + 20 * index + position),
+    id: worldId(serial + position),
     type: TYPES[name] ?? ChannelType.GuildText,
     guildId: id,
     name,
