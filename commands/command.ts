@@ -1,5 +1,5 @@
 /**
- * What can be typed and pressed, as types. A command returns what to answer; only `src/services/bot/dispatch.ts` talks to
+ * What can be typed and pressed, as types. A command returns what to answer; only `src/services/bot/` talks to
  * Discord, so acknowledging in time and explaining errors is written once.
  */
 import type {
@@ -24,8 +24,11 @@ export type Answer = string | Pick<InteractionEditReplyOptions, 'content' | 'com
 export interface SlashCommand {
   readonly data: { readonly name: string; toJSON(): RESTPostAPIChatInputApplicationCommandsJSONBody };
   run(interaction: ChatInputCommandInteraction, origin: Origin): Promise<Answer>;
-  /** A form to open instead of running. Decided from the options alone: a form can't wait for Postgres. */
-  form?(interaction: ChatInputCommandInteraction): ModalBuilder | null;
+  /** A form that it opens instead of running, unless any of these options is given. */
+  readonly form?: {
+    readonly unless: readonly string[];
+    open(interaction: ChatInputCommandInteraction): ModalBuilder;
+  };
   /** At most 25 are shown. */
   autocomplete?(interaction: AutocompleteInteraction): Promise<readonly Suggestion[]>;
   readonly press?: Presses;

@@ -30,10 +30,9 @@ export default {
     )
     .addAttachmentOption((o) => o.setName('file').setDescription('A YAML file.')),
 
-  form(interaction) {
-    const { options, user } = interaction;
-    const given = options.getString('config') !== null || options.getAttachment('file') !== null;
-    return given ? null : yamlForm(sayTo(interaction), customId('sweep.new', user.id), EXAMPLE);
+  form: {
+    unless: ['config', 'file'],
+    open: (interaction) => yamlForm(sayTo(interaction), customId('sweep.new', interaction.user.id), EXAMPLE),
   },
 
   async run(interaction, origin) {

@@ -12,6 +12,12 @@ export const languages = ['en', 'de', 'fr', 'es', 'ja'] as const;
 export type Language = (typeof languages)[number];
 export type OtherLanguage = Exclude<Language, 'en'>;
 
+/** @param locale as Discord names it: `en-US`, `es-419`, `ja` */
+export function languageOf(locale: string | null | undefined): Language {
+  const [short] = (locale ?? '').split('-');
+  return languages.find((language) => language === short) ?? 'en';
+}
+
 const Catalog = z.strictObject({
   /** what is typed: names of commands and options, and entries of the Apps menu */
   names: z.record(z.string(), z.string().min(1).max(32)),

@@ -253,6 +253,10 @@ const messages = {
       'I am still at {max} {what} of yours, and that is the most at once. Wait for the answer, then try again.',
       { max, what: say(message) },
     ),
+  crowded: (_: object, say) =>
+    say(
+      'So much is asked of me right now that I could not take this. Nothing was done or charged; try again in a moment.',
+    ),
   mecene_failed: (_: object, say) => say('Mecene could not make a prompt of that. Try other words.'),
 } satisfies Record<string, (details: never, say: Say) => string>;
 

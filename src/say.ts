@@ -6,7 +6,7 @@
  * a test that none is missing. ICU's `select` is not used: two sentences are easier to translate than one with two ends.
  */
 import { IntlMessageFormat } from 'intl-messageformat';
-import { catalogOf, type Language, languages } from '#config/locales.ts';
+import { catalogOf, type Language, languageOf } from '#config/locales.ts';
 
 type Value = string | number;
 
@@ -33,12 +33,6 @@ export interface Say {
 
 /** Marks a message that is said later: a word of a table, a description. */
 export const message = <const M extends string>(english: M): M => english;
-
-/** @param locale as Discord names it: `en-US`, `es-419`, `ja` */
-export function languageOf(locale: string | null | undefined): Language {
-  const [short] = (locale ?? '').split('-');
-  return languages.find((language) => language === short) ?? 'en';
-}
 
 const speakers = new Map<Language, Say>();
 

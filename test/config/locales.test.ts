@@ -3,9 +3,9 @@ import { IntlMessageFormat } from 'intl-messageformat';
 import { describe, expect, it } from 'vitest';
 import { helpOf } from '#commands/help.ts';
 import { messageCommands, slashCommands } from '#commands/index.ts';
-import { catalogOf, type OtherLanguage } from '#config/locales.ts';
+import { catalogOf, languageOf, type OtherLanguage } from '#config/locales.ts';
 import { kept, saidIn, words } from '#infra/words.ts';
-import { languageOf, sayIn } from '#src/say.ts';
+import { sayIn } from '#src/say.ts';
 import { localised } from '#src/services/bot/localised.ts';
 
 const others: readonly OtherLanguage[] = ['de', 'fr', 'es', 'ja'];

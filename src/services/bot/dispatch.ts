@@ -1,15 +1,14 @@
 /**
  * Everything that people type and press comes through here, and everybody gets an answer.
  *
- * Discord drops an interaction that is not acknowledged within 3 s, so that comes before any code of ours that could
- * wait. Only the person who asked sees the answers; the courier posts the picture itself, as an ordinary message
+ * Discord drops an interaction that is not acknowledged within 3 s, so the gateway's thread defers what can be deferred before it
+ * comes here. Only the person who asked sees the answers; the courier posts the picture itself, as an ordinary message
  * that outlives the interaction.
  */
 import {
   type AutocompleteInteraction,
   type BaseInteraction,
   type ChatInputCommandInteraction,
-  DiscordAPIError,
   DiscordjsTypeError,
   type Interaction,
   type InteractionEditReplyOptions,
@@ -18,7 +17,7 @@ import {
   MessageFlags,
   type ModalBuilder,
   type ModalSubmitInteraction,
-  RESTJSONErrorCodes,
+  type RepliableInteraction,
 } from 'discord.js';
 import type { Answer, PressHandler } from '#commands/command.ts';
 import { messageCommands, presses, slashCommands } from '#commands/index.ts';
@@ -28,10 +27,14 @@ import { log, withContext } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { note, trace } from '#src/doors/traces.ts';
 import { explain, UserError } from '#src/errors.ts';
+import type { Deferral, Deferred } from './first-answer.ts';
+import type { Handed } from './gateway-protocol.ts';
 
 /** Discord shows nothing after 3 s, and a list that comes late is of no use. */
 const SUGGEST_WITHIN_MS = 1_500;
 const SUGGESTIONS_MAX = 25;
+/** Discord has answered a deferral after 0.1 s; ms from when the interaction was made. */
+const LATE_MS = 1_000;
 /** Characters of one message. */
 const CONTENT_MAX = 2_000;
 
@@ -42,31 +45,36 @@ type Outcome = 'done' | 'suggested' | 'refused' | 'failed' | 'unanswered';
 /** What was told instead of a result. */
 const wrong = new WeakMap<BaseInteraction, 'refused' | 'failed'>();
 
-/** Never rejects: whatever goes wrong is told to the person, or where that can't be, logged. */
-export async function dispatch(interaction: Interaction): Promise<void> {
+/**
+ * Never rejects: whatever goes wrong is told to the person, or where that can't be, logged.
+ *
+ * @param handed what the gateway's thread made of it
+ */
+export async function dispatch(interaction: Interaction, { command, deferred }: Handed): Promise<void> {
   const { id: interactionId, guildId, type } = interaction;
-  const command = commandOf(interaction);
   await withContext({ interactionId, guildId, command, ...subjectOf(interaction) }, async () => {
     const startedAt = performance.now();
     // What somebody gets while they type is no story.
     const answer = interaction.isAutocomplete()
-      ? await tried(interaction)
-      : await trace('interaction', { command }, () => tried(interaction));
+      ? await tried(interaction, deferred)
+      : await trace('interaction', { command }, () => tried(interaction, deferred));
     metrics.interaction({ command, answer });
     log.debug({ type, answer, ms: Math.round(performance.now() - startedAt) }, 'interaction');
   });
 }
 
-async function tried(interaction: Interaction): Promise<Outcome> {
+async function tried(interaction: Interaction, deferred: Deferred | null): Promise<Outcome> {
   let answer: Outcome;
   try {
     if (interaction.isAutocomplete()) {
       await suggest(interaction);
       return 'suggested';
     }
-    if (interaction.isChatInputCommand()) await runCommand(interaction);
+    const how = takeUp(interaction, deferred);
+    if (interaction.isChatInputCommand()) await runCommand(interaction, how);
     else if (interaction.isMessageContextMenuCommand()) await runMessageCommand(interaction);
-    else if (interaction.isMessageComponent() || interaction.isModalSubmit()) await runPress(interaction);
+    else if (interaction.isMessageComponent() || interaction.isModalSubmit())
+      await runPress(interaction, how);
     answer = wrong.get(interaction) ?? 'done';
   } catch (error) {
     // Discord itself did not take our answer: too late, or out of reach. There is nobody to tell.
@@ -75,16 +83,6 @@ async function tried(interaction: Interaction): Promise<Outcome> {
   }
   note({ answer });
   return answer;
-}
-
-/** What was typed or pressed, in a word of ours: what is forged, or of another version, is `unknown`. */
-function commandOf(interaction: Interaction): string {
-  if (interaction.isMessageComponent() || interaction.isModalSubmit())
-    return parseCustomId(interaction.customId)?.action ?? 'unknown';
-  const { commandName } = interaction;
-  if (interaction.isMessageContextMenuCommand())
-    return messageCommands.has(commandName) ? commandName : 'unknown';
-  return slashCommands.has(commandName) ? commandName : 'unknown';
 }
 
 /** For the log: the batch or picture of a button. */
@@ -96,23 +94,37 @@ function subjectOf(interaction: Interaction): Record<string, string> {
   return kind === 'batch' || kind === 'generation' ? { [`${kind}Id`]: parsed.id } : {};
 }
 
-/** Discord has our first answer. */
-function acknowledged({ createdTimestamp }: BaseInteraction, by: 'reply' | 'update' | 'form' | 'choices') {
-  metrics.acknowledged({ by }, (Date.now() - createdTimestamp) / 1_000);
+/** Goes on with one that was deferred. @throws what the thread met, when it could not be */
+function takeUp(interaction: RepliableInteraction, deferred: Deferred | null): Deferral | null {
+  if (!deferred) return null;
+  if ('error' in deferred) throw deferred.error;
+  interaction.deferred = true;
+  acknowledged(interaction, deferred.by, deferred.at);
+  return deferred.by;
 }
 
-async function runCommand(interaction: ChatInputCommandInteraction): Promise<void> {
+/** Discord has our first answer. @param at ms since the epoch */
+function acknowledged(
+  { createdTimestamp }: BaseInteraction,
+  by: Deferral | 'form' | 'choices',
+  at = Date.now(),
+): void {
+  const ms = at - createdTimestamp;
+  metrics.acknowledged({ by }, ms / 1_000);
+  if (ms > LATE_MS) log.warn({ by, ms }, 'acknowledged late');
+}
+
+async function runCommand(interaction: ChatInputCommandInteraction, how: Deferral | null): Promise<void> {
   const command = slashCommands.get(interaction.commandName);
-  let form: ModalBuilder | null | undefined;
-  try {
-    form = command?.form?.(interaction);
-  } catch (error) {
-    return refuse(interaction, error);
+  if (how) {
+    return answer(interaction, how, async () => {
+      if (!command) throw new UserError('command_old', {});
+      return command.run(interaction, originOf(interaction));
+    });
   }
-  if (form) return showForm(interaction, form);
-  await answer(interaction, 'reply', async () => {
-    if (!command) throw new UserError('command_old', {});
-    return command.run(interaction, originOf(interaction));
+  await openForm(interaction, async () => {
+    if (!command?.form) throw new UserError('command_old', {});
+    return command.form.open(interaction);
   });
 }
 
@@ -124,42 +136,38 @@ async function runMessageCommand(interaction: MessageContextMenuCommandInteracti
   });
 }
 
-async function runPress(interaction: Pressed): Promise<void> {
+async function runPress(interaction: Pressed, how: Deferral | null): Promise<void> {
   const parsed = parseCustomId(interaction.customId);
   const handler: PressHandler | undefined = parsed ? presses[parsed.action] : undefined;
-  // A form can't open another form, whatever a forged custom id says.
-  if (!parsed || !handler || (handler.answers === 'form' && !interaction.isMessageComponent())) {
-    return refuse(interaction, new UserError('card_old', {}));
-  }
+  if (!parsed || !handler) return refuse(interaction, new UserError('card_old', {}));
   const values = interaction.isStringSelectMenu() ? interaction.values : [];
   const press = { ...parsed, values, interaction, origin: originOf(interaction) };
-  if (handler.answers !== 'form') return answer(interaction, handler.answers, () => handler.run(press));
+  if (handler.answers !== 'form') {
+    if (how) await answer(interaction, how, () => handler.run(press));
+    return;
+  }
+  // A form can't open another form, whatever a forged custom id says.
   if (interaction.isMessageComponent()) await openForm(interaction, () => handler.form(press));
+  else await refuse(interaction, new UserError('card_old', {}));
 }
 
 /** A form must be the first answer, so nothing is acknowledged before. */
-async function openForm(interaction: MessageComponentInteraction, make: () => Promise<ModalBuilder>) {
+async function openForm(
+  interaction: ChatInputCommandInteraction | MessageComponentInteraction,
+  make: () => Promise<ModalBuilder>,
+) {
   let form: ModalBuilder;
   try {
     form = await make();
   } catch (error) {
     return refuse(interaction, error);
   }
-  await showForm(interaction, form);
-}
-
-async function showForm(interaction: Typed | MessageComponentInteraction, form: ModalBuilder): Promise<void> {
   await interaction.showModal(form);
   acknowledged(interaction, 'form');
 }
 
-/** Acknowledges, works, and shows what came of it. A message whose button failed stays as it is. */
-async function answer(
-  interaction: Typed | Pressed,
-  how: 'reply' | 'update',
-  work: () => Promise<Answer | null>,
-) {
-  await acknowledge(interaction, how);
+/** Works, and shows what came of it. A message whose button failed stays as it is. */
+async function answer(interaction: Typed | Pressed, how: Deferral, work: () => Promise<Answer | null>) {
   let outcome: Answer | null;
   try {
     outcome = await work();
@@ -170,27 +178,14 @@ async function answer(
   if (outcome !== null) await interaction.editReply(whole(outcome));
 }
 
-async function acknowledge(interaction: Typed | Pressed, how: 'reply' | 'update'): Promise<void> {
-  try {
-    if (how === 'update' && !interaction.isCommand()) await interaction.deferUpdate();
-    else await interaction.deferReply({ flags: MessageFlags.Ephemeral });
-  } catch (error) {
-    const done = RESTJSONErrorCodes.InteractionHasAlreadyBeenAcknowledged;
-    if (!(error instanceof DiscordAPIError && error.code === done)) throw error;
-    // A first try came through although it was answered with a 5xx. Or another process has this interaction too: what
-    // follows happens once all the same, by the interaction's id and by the conditions of each update.
-    interaction.deferred = true;
-  }
-  acknowledged(interaction, how);
-}
-
 async function suggest(interaction: AutocompleteInteraction): Promise<void> {
   const command = slashCommands.get(interaction.commandName);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<[]>((resolve) => {
     timer = setTimeout(resolve, SUGGEST_WITHIN_MS, []);
   });
-  const found = (async () => (await command?.autocomplete?.(interaction)) ?? [])().catch((error: unknown) => {
+  const find = async () => (await command?.autocomplete?.(interaction)) ?? [];
+  const found = find().catch((error: unknown) => {
     log.warn({ err: error }, 'no suggestions');
     return [];
   });

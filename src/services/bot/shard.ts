@@ -13,6 +13,7 @@ import {
   GatewayIntentBits,
   type Guild,
 } from 'discord.js';
+import { messageCommands, presses, slashCommands } from '#commands/index.ts';
 import { POSTING } from '#commands/permissions.ts';
 import { config, required } from '#config/env.ts';
 import { closeDb } from '#src/doors/db.ts';
@@ -25,10 +26,13 @@ import { meetGuild } from '#src/guilds.ts';
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from '../restarts.ts';
 import { endProcess, run, type Service } from '../run.ts';
 import { dispatch } from './dispatch.ts';
+import { answersOf } from './first-answer.ts';
+import { type Gateway, openGateway } from './gateway.ts';
 import { untilDiscordAnswers } from './patience.ts';
 import { isFatal, type ShardMessage } from './protocol.ts';
 import { tellSupervisor } from './shard-metrics.ts';
 
+const QUEUES_KEPT_MS = 60_000;
 /** Interactions in hand get so long to end. ms */
 const FINISH_WITHIN_MS = 20_000;
 
@@ -50,8 +54,16 @@ async function startShards(): Promise<Service> {
   tellSupervisor(shards);
   const closeTraces = await openTraces(['bot']);
 
-  const client = await untilDiscordAnswers(async () => {
-    const made = makeClient(stopping.signal, inHand);
+  const { client, gateway } = await untilDiscordAnswers(async () => {
+    const opened = openGateway({
+      answers: answersOf(slashCommands, messageCommands, presses),
+      api: config.discord.apiUrl,
+      onEnd(error) {
+        log.error({ err: error }, 'gateway thread ended');
+        endProcess();
+      },
+    });
+    const made = makeClient(opened, stopping.signal, inHand);
     const isReady = new Promise<void>((ready) => made.on(Events.ClientReady, () => ready()));
     try {
       await made.login(token);
@@ -61,7 +73,7 @@ async function startShards(): Promise<Service> {
       throw error;
     }
     await isReady;
-    return made;
+    return { client: made, gateway: opened };
   });
   beforeTelling(() => metrics.ping(pingsOf(client)));
   log.info({ shards, shardCount, guilds: client.guilds.cache.size }, 'ready');
@@ -75,7 +87,9 @@ async function startShards(): Promise<Service> {
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, FINISH_WITHIN_MS);
       });
-      await Promise.race([Promise.allSettled(inHand), late]);
+      // What is in hand is only known once all that was deferred has come.
+      const ended = gateway.stop().then(() => Promise.allSettled(inHand));
+      await Promise.race([ended, late]);
       clearTimeout(timer);
       await Promise.allSettled([client.destroy(), closeQueues()]);
       await Promise.all([closeDb().catch(() => {}), closeTraces()]);
@@ -91,20 +105,33 @@ function pingsOf({ ws }: Client) {
 }
 
 /** One that is not logged in yet. A client whose login failed is of no further use. */
-function makeClient(stopping: AbortSignal, inHand: Set<Promise<void>>): Client {
+function makeClient(gateway: Gateway, stopping: AbortSignal, inHand: Set<Promise<void>>): Client {
   const client = new Client({
     // Interactions belong to no intent; guilds tell roles and channels.
     intents: [GatewayIntentBits.Guilds],
     shards,
     shardCount,
-    rest: { api: config.discord.apiUrl, makeRequest: askDiscord },
+    rest: {
+      api: config.discord.apiUrl,
+      makeRequest: askDiscord,
+      // Its own 50 a second are for what a bot asks. A shard only answers interactions, which Discord does not count among them.
+      globalRequestsPerSecond: Number.POSITIVE_INFINITY,
+      // It keeps a queue for each interaction's token, by itself for an hour.
+      handlerSweepInterval: QUEUES_KEPT_MS,
+    },
+    ws: { buildStrategy: gateway.buildStrategy },
     // A prompt may say @everyone: nobody is ever called by what a person wrote.
     allowedMentions: { parse: [], repliedUser: false },
   });
 
   client.on(Events.InteractionCreate, (interaction) => {
-    if (stopping.aborted) return; // "The application did not respond" is better than half a deed
-    const work = dispatch(interaction).finally(() => inHand.delete(work));
+    const handed = gateway.take(interaction.id);
+    // "The application did not respond" is better than half a deed.
+    if (stopping.aborted && !handed.deferred) return;
+    const work = dispatch(interaction, handed).finally(() => {
+      inHand.delete(work);
+      gateway.finished(interaction.id);
+    });
     inHand.add(work);
   });
 
