@@ -105,8 +105,11 @@ const CHANGES_EVERY_MS = 60_000;
 const BURST_MS = 10_000;
 /** A tier's share is held against its weight over so many ms in which it and another always waited. */
 const WINDOW_MS = 60_000;
-/** … once so many largest turns were given: within one point after 100, and as much for the error of what is in hand. */
-const JUDGED_FROM = 200;
+/**
+ * … once so many largest turns were given: a window begins and ends anywhere, so it may miss one at either end, and as much as half of
+ * one each time for the error of what is in hand.
+ */
+const JUDGED_FROM = 300;
 /** Part of a tier's cap that accepting lets a round of turns take. */
 const ROUND = 0.3;
 
@@ -172,7 +175,7 @@ export function simulate({ seed, load, policy, minutes, rules, teller }: Scenari
   /** From N(0, 1). */
   const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
-  const gpus: Gpu[] = Array.from({ length: 8 + Math.floor(random() * 5) }, (_, i) => ({
+  const gpus: Gpu[] = Array.from({ length: 12 + Math.floor(random() * 5) }, (_, i) => ({
     id: `gpu ${i}`,
     alive: true,
     now: null,
