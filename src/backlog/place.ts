@@ -74,7 +74,7 @@ async function placesIn(
     withOthers(bundle),
     spreads(),
   ]);
-  const runs = runsOf(state.flows, state.own, new Set(batchIds));
+  const runs = runsOf(state.flows, state.own);
   const places = forecast({ ...state, runs }, tierRules, state.now);
   const begun = Object.fromEntries(tierRules.map(({ name }) => [name, state.clock.tiers[name]?.begun ?? 0]));
   return batchIds.map((id) => {
@@ -109,23 +109,15 @@ export async function forecastOf(
   const known = state.flows.find(({ userId, tier }) => userId === plan.userId && tier === plan.tier);
   const { givenMs, since } = known ?? { givenMs: 0, since: state.now };
   const run = { ...plan, loras: '', faceId: null, givenMs, since, batchId: PLANNED };
-  const places = forecast({ ...state, runs: [...runsOf(state.flows), run] }, tierRules, state.now);
+  const places = forecast({ ...state, runs: [...runsOf(state.flows, []), run] }, tierRules, state.now);
   const place = places.get(PLANNED) ?? NOWHERE;
   return { ...place, readyMs: later(place.readyMs) };
 }
 
 type OwnRun = Omit<Run, 'givenMs' | 'since'>;
 
-/**
- * Flows as runs, those of the people in question batch by batch.
- *
- * @param asked which batches these are; what else the people wait for stands together
- */
-function runsOf(
-  flows: readonly FlowCount[],
-  own: readonly OwnRun[] = [],
-  asked: ReadonlySet<string> = new Set(),
-): Run[] {
+/** Flows as runs, those of the people in question batch by batch. */
+function runsOf(flows: readonly FlowCount[], own: readonly OwnRun[]): Run[] {
   const keyOf = ({ tier, userId, loras, faceId }: OwnRun | FlowCount) =>
     `${tier} ${userId} ${faceId} ${loras}`;
   const byFlow = Map.groupBy(own, keyOf);
@@ -134,25 +126,9 @@ function runsOf(
     const { givenMs, since } = flow;
     const runs = byFlow.get(keyOf(flow));
     return runs
-      ? together(runs, asked).map((run) => ({ ...run, givenMs, since }))
+      ? runs.map((run) => ({ ...run, givenMs, since }))
       : [{ ...rest, batchId: null, pictures: waiting, costMs: waitingMs }];
   });
-}
-
-/** One after another, but for those of no batch that is asked for: somebody may wait for hundreds. */
-function together(runs: readonly OwnRun[], asked: ReadonlySet<string>): OwnRun[] {
-  const joined: OwnRun[] = [];
-  for (const run of runs) {
-    const batchId = run.batchId !== null && asked.has(run.batchId) ? run.batchId : null;
-    const last = joined.at(-1);
-    if (batchId !== null || !last || last.batchId !== null || last.twins?.length) {
-      joined.push({ ...run, batchId });
-      continue;
-    }
-    const pictures = last.pictures + run.pictures;
-    joined[joined.length - 1] = { ...run, batchId, pictures, costMs: last.costMs + run.costMs };
-  }
-  return joined;
 }
 
 interface State {
@@ -192,17 +168,23 @@ async function stateNow(bundle: string, batchIds: readonly string[], when?: Date
           greatest(0, ${ms(Prisma.sql`${now} - coalesce("startedAt", ${now})`)}) AS "elapsedMs"
         FROM "Generation" g LEFT JOIN twin USING (id) WHERE bundle = ${bundle} AND state = 'running') r) AS running,
       (SELECT count(*)::int FROM "Worker" w WHERE ${canDraw(bundle)} AND ${isAlive} AND w.aside IS NULL) AS workers,
+      -- What they wait for besides stands together, however much it is.
       (SELECT coalesce(json_agg(o), '[]') FROM (
-        SELECT tier, "userId", loras, "faceId", "batchId", count(*)::int AS pictures, sum("costMs") AS "costMs",
+        SELECT tier, "userId", loras, "faceId", batch AS "batchId", count(*)::int AS pictures, sum("costMs") AS "costMs",
           coalesce(max(twins), '{}') AS twins
         FROM (
-          SELECT g.tier, g."userId", g.loras, g."faceId", g."batchId", g."costMs", g."queuedAt", twin.twins, count(twin.id) OVER (PARTITION BY g.tier, g."userId", g.loras, g."faceId"
-            ORDER BY g."queuedAt", g."batchId", g.index ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS part
-          FROM asker JOIN "Generation" g ON g.bundle = ${bundle} AND g.tier = asker.tier AND g."userId" = asker."userId"
-            AND g.state = 'queued' AND g."twinId" IS NULL
-          LEFT JOIN twin USING (id)) g
-        GROUP BY tier, "userId", loras, "faceId", "batchId", part
-        ORDER BY min("queuedAt"), "batchId", part) o) AS own,
+          SELECT r.*, sum(CASE WHEN begins THEN 1 ELSE 0 END) OVER (PARTITION BY tier, "userId", loras, "faceId"
+            ORDER BY "queuedAt", "batchId", index) AS part
+          FROM (
+            SELECT g.tier, g."userId", g.loras, g."faceId", g."costMs", g."queuedAt", g."batchId", g.index, of.batch, twin.twins,
+              of.batch IS DISTINCT FROM lag(of.batch) OVER own OR lag(twin.id) OVER own IS NOT NULL AS begins
+            FROM asker JOIN "Generation" g ON g.bundle = ${bundle} AND g.tier = asker.tier AND g."userId" = asker."userId"
+              AND g.state = 'queued' AND g."twinId" IS NULL
+            LEFT JOIN twin USING (id),
+            LATERAL (SELECT CASE WHEN g."batchId" = ANY(${ids}) THEN g."batchId" END AS batch) of
+            WINDOW own AS (PARTITION BY g.tier, g."userId", g.loras, g."faceId" ORDER BY g."queuedAt", g."batchId", g.index)) r) g
+        GROUP BY tier, "userId", loras, "faceId", batch, part
+        ORDER BY part) o) AS own,
       (SELECT json_object_agg(b.id, b.told) FROM "Batch" b WHERE b.id = ANY(${ids}) AND b.told IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM "Generation" g WHERE g."batchId" = b.id AND (g.state <> 'queued' OR g.attempts > 0))) AS told`);
   const { corrections, ...state } = row!;
