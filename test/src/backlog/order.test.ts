@@ -195,19 +195,19 @@ describe('whatever waits', () => {
 
   it('four of five end within what their people were told, who learn from each other', () => {
     const teller = newTeller();
-    const kept = [0.9, 1.3, 0.9, 1.3, 0.9, 1.3].flatMap((load, seed) => {
+    const kept = [0.9, 1.3, 0.9, 1.3].flatMap((load, seed) => {
       const { kept, unseen } = simulate({ seed, load, policy: 'fair', minutes: 2, rules: RULES, teller });
       expect(unseen).toBeLessThan(kept.length / 10);
       return kept;
     });
-    expect(kept.length).toBeGreaterThan(800);
+    expect(kept.length).toBeGreaterThan(600);
     const inRange = kept.filter((one) => one.inRange).length / kept.length;
     expect(inRange).toBeGreaterThan(0.75);
     expect(inRange).toBeLessThan(0.85);
   });
 
   it.each([0.9, 1.3, 10])('the bounds hold at a load of %f', (load) => {
-    for (let seed = 1; seed <= 4; seed++) {
+    for (let seed = 1; seed <= 2; seed++) {
       const { gap, shareMissing, delay, idleMs, waitsMs } = simulate({
         seed,
         load,
