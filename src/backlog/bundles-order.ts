@@ -13,14 +13,12 @@
  * their tiers, and both bundles in memory; at most one part in 1 + `STAY` of the time of a worker that is busy goes into loading; and
  * none is idle while anything waits that it can load, and that no other has.
  */
-import type { Flow, TierRule } from './order.ts';
+import { type Flow, OVERDUE, type TierRule } from './order.ts';
 
 /** Times as long as loading a bundle took it is drawn with, before another one crowds it out. */
 export const STAY = 3;
 /** Part of a tier's target in which another worker that has the bundle in memory may take it. */
 const PATIENCE = 1 / 4;
-/** Part of a tier's cap after which somebody comes before all others. */
-const OVERDUE = 1 / 2;
 
 /** A bundle in which something waits. */
 export interface Candidate {

@@ -52,13 +52,13 @@ export async function costs(bundle: string): Promise<(picture: ToDraw) => number
  * for sure alone, so that a price that was shown is still the price a while later.
  */
 export async function worths(bundle: string): Promise<(picture: ToDraw) => number> {
-  const [rows, usual] = await Promise.all([rowsOf(bundle), rowsOf(config.bundle)]);
-  const usualMs = USUAL.steps * msPerStep(steady(usual), config.bundle, USUAL);
-  return (picture) => (picture.steps * msPerStep(steady(rows), bundle, picture)) / usualMs;
+  const [rows, usual] = await Promise.all([steadyRowsOf(bundle), steadyRowsOf(config.bundle)]);
+  const usualMs = USUAL.steps * msPerStep(usual, config.bundle, USUAL);
+  return (picture) => (picture.steps * msPerStep(rows, bundle, picture)) / usualMs;
 }
 
-function steady(rows: readonly Cost[]): Cost[] {
-  return rows.flatMap((row) =>
+async function steadyRowsOf(bundle: string): Promise<readonly Cost[]> {
+  return (await rowsOf(bundle)).flatMap((row) =>
     row.steadyMsPerStep === null ? [] : { ...row, msPerStep: row.steadyMsPerStep },
   );
 }

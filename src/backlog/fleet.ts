@@ -127,12 +127,7 @@ export async function isFirst(id: string): Promise<boolean> {
   return first?.id === id;
 }
 
-/** The hash of the weights that workers draw with now, or drew with last. null: no worker was ever seen. */
-export async function bundleHashNow(bundle: string): Promise<string | null> {
-  return (await bundleHashesNow([bundle])).get(bundle) ?? null;
-}
-
-/** The same of several bundles. Those that no worker was ever seen to have loaded are not in it. */
+/** bundle → hash of the weights that workers draw with now, or drew with last. Those that none was ever seen to have loaded are not in it. */
 export async function bundleHashesNow(bundles: readonly string[]): Promise<Map<string, string>> {
   const rows = await db.$queryRaw<{ bundle: string; hash: string | null }[]>`
     SELECT b.bundle, bundle_hash(b.bundle) AS hash FROM unnest(${[...bundles]}::text[]) b(bundle)`;

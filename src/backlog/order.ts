@@ -42,7 +42,7 @@ export const TURN_MAX = 4;
 export const LOOK = 16;
 
 /** Part of a tier's cap after which somebody's turn comes before all others'. */
-const OVERDUE = 1 / 2;
+export const OVERDUE = 1 / 2;
 /** From here on not even for warm weights. */
 const PRESSING = 3 / 4;
 

@@ -41,7 +41,7 @@ export async function placeOf(batchId: string, now?: Date): Promise<Told> {
 /** Where several stand, in the order of `batchIds`: the backlog is read once for all of them. */
 export async function placesOf(batchIds: readonly string[], now?: Date): Promise<Told[]> {
   if (!batchIds.length) return [];
-  const bundles = await bundlesOf(batchIds);
+  const bundles = await bundlesFor(batchIds);
   const each = await Promise.all(bundles.map((bundle) => placesIn(bundle, batchIds, now)));
   // Pictures of one batch may wait for several bundles: it is ready when the last of them is.
   return batchIds.map((_, i) => {
@@ -56,7 +56,7 @@ export async function placesOf(batchIds: readonly string[], now?: Date): Promise
 }
 
 /** Those that draw what is still to be drawn, or the default one: what nobody waits for need not be read. */
-async function bundlesOf(batchIds: readonly string[]): Promise<readonly string[]> {
+async function bundlesFor(batchIds: readonly string[]): Promise<readonly string[]> {
   if (config.bundles.length < 2) return config.bundles;
   const going = await ask<{ bundle: string }>(Prisma.sql`
     SELECT DISTINCT bundle FROM "Generation" WHERE "batchId" = ANY(${[...batchIds]}) AND "endedAt" IS NULL`);

@@ -293,8 +293,16 @@ export async function endWithFace(
   faceId: string,
   failure: Failure,
 ): Promise<{ readonly count: number; readonly wake: Wake }> {
-  const going = { faceId, state: { in: ['queued', 'running'] } } satisfies Prisma.GenerationWhereInput;
-  const { ended: all, wake: released } = await markEnded(tx, going, { state: 'failed', failure });
+  return failAll(tx, { faceId, state: { in: ['queued', 'running'] } }, failure);
+}
+
+/** Ends all that `where` matches, of whichever batches. */
+async function failAll(
+  tx: Transaction,
+  where: Prisma.GenerationWhereInput,
+  failure: Failure,
+): Promise<{ readonly count: number; readonly wake: Wake }> {
+  const { ended: all, wake: released } = await markEnded(tx, where, { state: 'failed', failure });
   const wakes: Wake[] = [released];
   for (const [batchId, theirs] of Map.groupBy(all, (one) => one.batchId))
     wakes.push(await ended(tx, batchId, theirs));
@@ -304,17 +312,9 @@ export async function endWithFace(
 /** Ends what waits for a bundle that no worker alive can draw with. @returns how many */
 export async function failUndrawable(bundle: string): Promise<number> {
   if ((await workersAlive(bundle)).length) return 0;
-  const { count, wake } = await inTransaction(async (tx) => {
-    const waiting = { bundle, state: 'queued' } as const;
-    const { ended: all, wake: released } = await markEnded(tx, waiting, {
-      state: 'failed',
-      failure: 'bundle_failed',
-    });
-    const wakes: Wake[] = [released];
-    for (const [batchId, theirs] of Map.groupBy(all, (one) => one.batchId))
-      wakes.push(await ended(tx, batchId, theirs));
-    return { count: all.length, wake: together(...wakes) };
-  });
+  const { count, wake } = await inTransaction((tx) =>
+    failAll(tx, { bundle, state: 'queued' }, 'bundle_failed'),
+  );
   wake();
   return count;
 }
@@ -343,16 +343,9 @@ export async function endUnwanted(tiers: readonly string[]): Promise<number> {
       JOIN "Generation" g USING (bundle, tier, "userId") WHERE g.state = 'queued' AND g."twinId" IS NULL LIMIT ${LOOK_MAX}`;
     for (const { batchId, isBlocked } of waiting) {
       const failure = isBlocked ? 'blocked' : 'tier_gone';
-      const { size, wake } = await inTransaction(async (tx) => {
-        const { ended: gone, wake: released } = await markEnded(
-          tx,
-          { batchId, state: 'queued' },
-          { state: 'failed', failure },
-        );
-        return { size: gone.length, wake: together(released, await ended(tx, batchId, gone)) };
-      });
-      wake();
-      count += size;
+      const gone = await inTransaction((tx) => failAll(tx, { batchId, state: 'queued' }, failure));
+      gone.wake();
+      count += gone.count;
     }
     if (waiting.length < LOOK_MAX) return count;
   }

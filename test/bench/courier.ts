@@ -16,6 +16,7 @@ import { type ServiceProcess, serviceProcess } from '#infra/local/processes.ts';
 import { ownPostgres } from '#test/support/own.ts';
 import type { Order } from './courier-asker.ts';
 import { type Goal, median, say } from './goal.ts';
+import { until } from './until.ts';
 
 const ASKER = fileURLToPath(new URL('./courier-asker.ts', import.meta.url));
 const TOKEN = 'local.a-token-of-thirty-characters-or-more';
@@ -30,7 +31,6 @@ const WINDOW_MS = 5_000;
 /** For the rate: no channel comes to its limit. */
 const CHANNELS = 60;
 const EACH = 4;
-const WITHIN_MS = 120_000;
 
 /** A message that Discord took. */
 interface Taken {
@@ -191,10 +191,4 @@ async function arrival({ taken }: Scene, prompt: string): Promise<Taken> {
   const found = taken.find(shows(prompt));
   if (!found) throw new Error(prompt);
   return found;
-}
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + WITHIN_MS; !isSo(); await sleep(20)) {
-    if (Date.now() > end) throw new Error(`The courier did not send ${what}.`);
-  }
 }

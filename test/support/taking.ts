@@ -1,10 +1,11 @@
-/** Takes one generation for a worker, whoever is next and whatever it waits for: as a turn of it alone. */
-import { joinFlows } from '#src/backlog/flows.ts';
-import { startOfTime } from '#src/backlog/order.ts';
+/** Takes generations for a worker. */
+import { tierRules } from '#config/tiers.ts';
+import { joinFlows, lookAtBacklog } from '#src/backlog/flows.ts';
+import { nextTurn, startOfTime } from '#src/backlog/order.ts';
 import { db } from '#src/doors/db.ts';
 import { type Drawing, takeTurn } from '#src/generations/generations.ts';
 
-/** null when it does not wait */
+/** Takes one, whoever is next and whatever it waits for: as a turn of it alone. null when it does not wait */
 export async function startGeneration(id: string, workerId: string): Promise<Drawing | null> {
   const generation = await db.generation.findUnique({ where: { id } });
   if (!generation) return null;
@@ -27,4 +28,25 @@ export async function startGeneration(id: string, workerId: string): Promise<Dra
     const taken = await takeTurn(bundle, look, turn, workerId);
     if (taken) return taken[0] ?? null;
   }
+}
+
+/** The reference bundle without LoRAs, and no face. */
+export const PLAIN = { loras: new Set(['']), faceIds: new Set<string>() };
+
+/** Takes the turn that is next by the order. None when nothing waits, or another worker was quicker. */
+export async function takeNext(workerId: string, bundle = 'reference'): Promise<Drawing[]> {
+  const look = await lookAtBacklog(bundle, PLAIN);
+  const turn = nextTurn(look.clock, look.flows, PLAIN, tierRules, look.now);
+  return (turn && (await takeTurn(bundle, look, turn, workerId))) ?? [];
+}
+
+/** Nothing waits, nobody was given anything, and nothing was learned. */
+export async function emptyBacklog(): Promise<void> {
+  await db.review.deleteMany();
+  await db.batch.deleteMany();
+  await db.worker.deleteMany();
+  await db.flow.deleteMany();
+  await db.clock.deleteMany();
+  await db.correction.deleteMany();
+  await db.cost.deleteMany();
 }

@@ -17,6 +17,7 @@ import { findRedis } from '#infra/local/redis.ts';
 import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
 import { ownPostgres, ownRedis } from '#test/support/own.ts';
 import { type Goal, median, say } from '../goal.ts';
+import { until } from '../until.ts';
 import type { Run } from './sleeping-onnx.ts';
 
 const SLEEP = fileURLToPath(new URL('./sleep.ts', import.meta.url));
@@ -26,7 +27,6 @@ const APPLICATION_ID = '1100000000000000001';
 const ALONE = 6;
 /** Commands of four pictures each that wait at once. */
 const LOADED = 2;
-const WITHIN_MS = 120_000;
 
 export async function overhead(): Promise<readonly Goal[]> {
   say('cores', String(cpus().length));
@@ -128,11 +128,5 @@ async function measured(backend: string, redisUrl: string | null): Promise<Goal[
     await sandbox.close();
     await postgres.close();
     await rm(dataDir, { recursive: true, force: true });
-  }
-}
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + WITHIN_MS; !isSo(); await sleep(10)) {
-    if (Date.now() > end) throw new Error(`Nothing was seen of ${what}.`);
   }
 }

@@ -19,35 +19,19 @@ import { db } from '#src/doors/db.ts';
 import { type Drawing, takeTurn } from '#src/generations/generations.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { emptyBacklog, PLAIN, takeNext } from '#test/support/taking.ts';
 
 const BUNDLE = 'reference';
-const WARM = { loras: new Set(['']), faceIds: new Set<string>() };
 /** GPU ms that a picture of ten steps is expected to take, as config/bundles.yaml says. */
 const EXPECTED = 1_500;
 
-beforeEach(emptied);
-
-async function emptied(): Promise<void> {
-  await db.review.deleteMany();
-  await db.batch.deleteMany();
-  await db.worker.deleteMany();
-  await db.flow.deleteMany();
-  await db.clock.deleteMany();
-  await db.correction.deleteMany();
-  await db.cost.deleteMany();
-}
+beforeEach(emptyBacklog);
 
 let asked = 0;
 async function ask(pictures: number, me = actor(), tier = 'fast') {
   const prompt = `picture ${++asked}`;
   const cells = Array.from({ length: pictures }, (_, seed) => cell({ seed, prompt }, { steps: 10 }));
   return (await openBatch(origin({ actor: me }), request(cells, { tier }))).batch;
-}
-
-async function take(workerId: string): Promise<Drawing[]> {
-  const look = await lookAtBacklog(BUNDLE, WARM);
-  const turn = nextTurn(look.clock, look.flows, WARM, tierRules, look.now);
-  return (turn && (await takeTurn(BUNDLE, look, turn, workerId))) ?? [];
 }
 
 /** GPU ms that are to be counted in, all together. */
@@ -91,7 +75,7 @@ describe('a picture counts for what it took', () => {
       'copied',
       async (one) => {
         const other = await ask(1);
-        const [twin] = await take('w');
+        const [twin] = await takeNext('w');
         expect(twin?.batchId).toBe(other.id);
         const equal = { ...twin!, key: one.key };
         await finishGeneration(equal, 'w', drawn({ bundleHash: 'equal', gpuMs: EXPECTED }));
@@ -102,7 +86,7 @@ describe('a picture counts for what it took', () => {
   ];
   it.each(ends)('%s', async (_, end, tookMs) => {
     await ask(1);
-    const [drawing] = await take('w');
+    const [drawing] = await takeNext('w');
     expect(drawing?.costMs).toBe(EXPECTED);
     await end(drawing!);
     expect(await toCount()).toBeCloseTo(tookMs - EXPECTED, 6);
@@ -115,17 +99,17 @@ describe('a picture counts for what it took', () => {
   it('from the next turn on: in all flows of the person, and in the time of the tier', async () => {
     const me = actor();
     await ask(1, me);
-    const [first] = await take('w');
+    const [first] = await takeNext('w');
     await finishGeneration(first!, 'w', drawn({ gpuMs: 4_000 }));
     await ask(1, me);
     await ask(1, actor(), 'relax');
-    const look = await lookAtBacklog(BUNDLE, WARM);
+    const look = await lookAtBacklog(BUNDLE, PLAIN);
     expect(look.flows.find(({ userId }) => userId === me.id)?.givenMs).toBe(4_000);
     const weight = tierRules.find(({ name }) => name === 'fast')!.weight;
     expect(look.clock.tiers.fast?.time).toBeCloseTo(4_000 / weight, 6);
 
     // Somebody else's turn counts it in; one by an older look does not.
-    const turn = nextTurn(look.clock, look.flows, WARM, tierRules, look.now)!;
+    const turn = nextTurn(look.clock, look.flows, PLAIN, tierRules, look.now)!;
     await takeTurn(BUNDLE, look, turn, 'w');
     expect(await takeTurn(BUNDLE, look, turn, 'w')).toBeNull();
     expect(await db.correction.count()).toBe(0);
@@ -137,10 +121,10 @@ describe('a picture counts for what it took', () => {
   it('and for who waits for nothing any more when it is counted in', async () => {
     const me = actor();
     await ask(1, me);
-    const [first] = await take('w');
+    const [first] = await takeNext('w');
     await finishGeneration(first!, 'w', drawn({ gpuMs: 100 }));
     await ask(1);
-    await take('w');
+    await takeNext('w');
     expect((await db.flow.findFirstOrThrow({ where: { userId: me.id } })).givenMs).toBe(100);
   });
 });
@@ -159,7 +143,7 @@ describe('what a worker says of a picture', () => {
 
   it('keeps nobody from their turns when it is impossible', async () => {
     await ask(1);
-    const [one] = await take('w');
+    const [one] = await takeNext('w');
     await finishGeneration(one!, 'w', drawn({ gpuMs: 1_000 * EXPECTED }));
     expect(await toCount()).toBe(15 * EXPECTED);
   });
@@ -206,7 +190,7 @@ describe('two who wait in one tier', () => {
           faults: fc.array(fc.nat(9), { minLength: 40, maxLength: 40 }),
         }),
         async ({ wrong, workers, batches, faults }) => {
-          await emptied();
+          await emptyBacklog();
           const [wronged, other] = [actor(), actor()];
           const tookOf = ({ userId, costMs }: Drawing) => costMs * (userId === wronged.id ? wrong : 1);
           for (const who of [wronged, other]) await ask(8, who);
@@ -232,7 +216,7 @@ describe('two who wait in one tier', () => {
             }
             const [a = 0, b = 0] = settled.values();
             expect(Math.abs(a - b)).toBeLessThanOrEqual(2 * largestMs);
-            worker.turn = await take('w');
+            worker.turn = await takeNext('w');
             const ms = worker.turn.reduce((sum, one) => sum + tookOf(one), 0);
             largestMs = Math.max(largestMs, ms);
             worker.at += ms;

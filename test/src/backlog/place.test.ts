@@ -1,31 +1,19 @@
 /** Every place that is told is the place that the order then gives, whatever waits and whatever happened before. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { tierRules } from '#config/tiers.ts';
 import { joinFleet, renewWorker } from '#src/backlog/fleet.ts';
-import { lookAtBacklog, recountFlows } from '#src/backlog/flows.ts';
-import { nextTurn } from '#src/backlog/order.ts';
+import { recountFlows } from '#src/backlog/flows.ts';
 import { forecastOf, placeOf, type Told } from '#src/backlog/place.ts';
 import { keepRanges, learnRange } from '#src/backlog/ranges.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { handBack } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
-import { takeTurn } from '#src/generations/generations.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { emptyBacklog, takeNext } from '#test/support/taking.ts';
 
 const BUNDLE = 'reference';
 const PEOPLE = Array.from({ length: 5 }, () => actor());
 const state = { sessions: [], loras: [], aside: null };
-const WARM = { loras: new Set(['']), faceIds: new Set<string>() };
-
-async function emptied(): Promise<void> {
-  await db.batch.deleteMany();
-  await db.worker.deleteMany();
-  await db.flow.deleteMany();
-  await db.clock.deleteMany();
-  await db.correction.deleteMany();
-  await db.cost.deleteMany();
-}
 
 let asked = 0;
 async function ask(person: number, tier: string, pictures: number, steps = 10): Promise<string> {
@@ -39,18 +27,11 @@ async function ask(person: number, tier: string, pictures: number, steps = 10): 
 async function take(workerId: string): Promise<string[]> {
   // However slow this machine is now, they are alive.
   for (const { id } of await db.worker.findMany({ select: { id: true } })) await renewWorker(id);
-  const look = await lookAtBacklog(BUNDLE, WARM);
-  const turn = nextTurn(look.clock, look.flows, WARM, tierRules, look.now);
-  if (!turn) return [];
-  return ((await takeTurn(BUNDLE, look, turn, workerId)) ?? []).map(({ batchId }) => batchId);
+  return (await takeNext(workerId)).map(({ batchId }) => batchId);
 }
 
 /** The same, by the ids of the pictures. */
-async function takeAll(workerId: string): Promise<string[]> {
-  const look = await lookAtBacklog(BUNDLE, WARM);
-  const turn = nextTurn(look.clock, look.flows, WARM, tierRules, look.now);
-  return turn ? ((await takeTurn(BUNDLE, look, turn, workerId)) ?? []).map(({ id }) => id) : [];
-}
+const takeAll = async (workerId: string) => (await takeNext(workerId)).map(({ id }) => id);
 
 type Event =
   | { readonly kind: 'ask'; person: number; tier: string; pictures: number }
@@ -76,7 +57,7 @@ describe('a told place', () => {
   it('is the place that the order gives: tiers, people, sizes, workers and restarts at random', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyEvent, { minLength: 4, maxLength: 20 }), async (events) => {
-        await emptied();
+        await emptyBacklog();
         const fleet: string[] = [];
         const join = async () => {
           const id = `w${fleet.length}-${++asked}`;
@@ -124,7 +105,7 @@ describe('a told place', () => {
   }, 240_000);
 
   it('knows tiers: thirty that wait in relax come before nobody in fast', async () => {
-    await emptied();
+    await emptyBacklog();
     await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
     await ask(0, 'relax', 30);
     await take('w');
@@ -133,7 +114,7 @@ describe('a told place', () => {
   });
 
   it('of a plan is where the batch then stands', async () => {
-    await emptied();
+    await emptyBacklog();
     await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
     await ask(0, 'fast', 3);
     await ask(1, 'turbo', 2);
@@ -148,7 +129,7 @@ describe('a told place', () => {
   });
 
   it('of one that waits for an equal picture is where that stands, and is ready when that is', async () => {
-    await emptied();
+    await emptyBacklog();
     await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
     await ask(0, 'relax', 3);
     const cells = ['first', 'equal', 'third'].map((prompt) => cell({ prompt }, { steps: 10 }));
@@ -183,7 +164,7 @@ describe('a told place', () => {
   });
 
   it('says who came before it since, as its person was told first where it stood', async () => {
-    await emptied();
+    await emptyBacklog();
     await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
     for (const person of [0, 1]) await ask(person, 'relax', 4);
     const mine = await ask(2, 'relax', 1);
@@ -202,7 +183,7 @@ describe('a told place', () => {
   });
 
   it('has the range that was learned of its tier', async () => {
-    await emptied();
+    await emptyBacklog();
     await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
     await db.range.deleteMany();
     for (let n = 0; n < 400; n++) learnRange('relax', 6_000, 2);
@@ -217,7 +198,7 @@ describe('a told place', () => {
   });
 
   it('of pictures that were taken back is nobody’s', async () => {
-    await emptied();
+    await emptyBacklog();
     const batchId = await ask(0, 'fast', 2);
     await db.batch.update({ where: { id: batchId }, data: { state: 'cancelled' } });
     expect(await placeOf('no batch')).toMatchObject({ ahead: 0, readyMs: 0 });
@@ -227,7 +208,7 @@ describe('a told place', () => {
 describe('the moment that is told', () => {
   // Seen once: of four pictures of 150 steps, "ready" moved 47 s in the 44 s in which the first was drawn.
   it('stays while one is drawn, from its first steps to its last', async () => {
-    await emptied();
+    await emptyBacklog();
     await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
     const batchId = await ask(0, 'fast', 8, 150);
     await take('w');

@@ -1,24 +1,22 @@
 /** A picture's way reads no table from end to end, however many there were before and however many wait. */
 import { beforeAll, expect, it } from 'vitest';
-import { tierRules } from '#config/tiers.ts';
 import { mustFit } from '#src/backlog/accepting.ts';
 import { joinFleet } from '#src/backlog/fleet.ts';
-import { lookAtBacklog, lookAtBacklogs, recountFlows } from '#src/backlog/flows.ts';
-import { nextTurn } from '#src/backlog/order.ts';
+import { lookAtBacklogs, recountFlows } from '#src/backlog/flows.ts';
 import { forecastOf, placeOf } from '#src/backlog/place.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { endBatch, failGeneration, finishGeneration } from '#src/batches/ending.ts';
 import { openPlanned, planBatch } from '#src/batches/plans.ts';
 import { claimDue } from '#src/deliveries.ts';
 import { db } from '#src/doors/db.ts';
-import { reportProgress, takeTurn } from '#src/generations/generations.ts';
+import { reportProgress } from '#src/generations/generations.ts';
 import { unfinishedBatches } from '#src/generations/pictures.ts';
 import { tokenLines, tokensLeft } from '#src/people/tokens.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { listen, plannedScans, watchScans } from '#test/support/statements.ts';
+import { PLAIN, takeNext } from '#test/support/taking.ts';
 
-const warm = { loras: new Set(['']), faceIds: new Set<string>() };
 /** A few rows each, which no index could read faster. */
 const SMALL = new Set(['Worker', 'Clock', 'Cost', 'Preview', 'Range', 'Correction']);
 const large = (tables: readonly string[]) => tables.filter((table) => !SMALL.has(table));
@@ -67,20 +65,14 @@ beforeAll(async () => {
   await db.$executeRaw`ANALYZE`;
 }, 60_000);
 
-async function take() {
-  const look = await lookAtBacklog('reference', warm);
-  const turn = nextTurn(look.clock, look.flows, warm, tierRules, look.now);
-  return (await takeTurn('reference', look, turn!, 'w'))!;
-}
-
 it('a look at several bundles', async () => {
   const scans = await watchScans();
-  const noir = { ...warm, loras: new Set(['', 'noir']) };
+  const noir = { ...PLAIN, loras: new Set(['', 'noir']) };
   for (let n = 0; n < 8; n++) {
     const looks = await lookAtBacklogs(
       new Map([
         ['reference', noir],
-        ['second', warm],
+        ['second', PLAIN],
         ['third', noir],
       ]),
     );
@@ -98,7 +90,7 @@ it('from what is asked for to what is posted', async () => {
     const asked = request([cell({ prompt: `a ${n}` }), cell({ prompt: `b ${n}` })]);
     const { batch } = await openBatch(me, asked);
     expect(large(scans()), 'accepting').toEqual([]);
-    const [first, second] = await take();
+    const [first, second] = await takeNext('w');
     expect(large(scans()), 'choosing and taking').toEqual([]);
     const told = [first!, second!].map(({ id }) => ({ id, progress: 0.5, stage: 'base' }));
     await reportProgress('w', told);
