@@ -29,16 +29,14 @@ export type Deed = keyof typeof deeds;
 export type Belonging = Pick<Batch, 'ownerId' | 'guildId'>;
 
 /** @throws {UserError} `not_yours`, `moderators_only`, or `gone` where somebody is not to learn that it exists */
-export async function mustBeAllowed(
-  actor: Actor,
-  deed: Deed,
-  { ownerId, guildId }: Belonging,
-): Promise<void> {
-  const { owner, roles, refusal } = deeds[deed];
-  if (owner && actor.id === ownerId) return;
-  const here = actorIn(actor, guildId);
-  if (await hasRole(here, roles)) return;
-  throw new UserError(refusal, {});
+export async function mustBeAllowed(actor: Actor, deed: Deed, belonging: Belonging): Promise<void> {
+  if (!(await isAllowed(actor, deed, belonging))) throw new UserError(deeds[deed].refusal, {});
+}
+
+/** The same as a question. */
+export async function isAllowed(actor: Actor, deed: Deed, { ownerId, guildId }: Belonging): Promise<boolean> {
+  const { owner, roles } = deeds[deed];
+  return (owner && actor.id === ownerId) || hasRole(actorIn(actor, guildId), roles);
 }
 
 /**
@@ -50,8 +48,15 @@ export async function mustSee(
   { actor, channelId }: Pick<Origin, 'actor' | 'channelId'>,
   batch: Belonging & Pick<Batch, 'channelId' | 'threadId'>,
 ): Promise<void> {
-  if (channelId === batch.channelId || channelId === batch.threadId) return;
+  if (channelId !== null && (channelId === batch.channelId || channelId === batch.threadId)) return;
   await mustBeAllowed(actor, 'see', batch);
+}
+
+/** Who has a part in a picture that is reviewed. */
+export interface Parts {
+  readonly ownerId: string;
+  readonly publishedBy: string | null;
+  readonly reportedBy: string | null;
 }
 
 /**
@@ -60,19 +65,26 @@ export async function mustSee(
  * @param review `guildId` null: the platform's own moderators decide
  * @throws {UserError} `moderators_only`, `own_part`
  */
-export async function mustReview(
-  actor: Actor,
-  review: Belonging & { readonly publishedBy: string | null; readonly reportedBy: string | null },
-): Promise<void> {
-  const { ownerId, guildId, publishedBy, reportedBy } = review;
-  await mustBeAllowed(actor, 'review', { ownerId, guildId: guildId ?? config.staff.guildId });
+export async function mustReview(actor: Actor, review: Belonging & Parts): Promise<void> {
+  if (!(await decidesOnReviews(actor, review.guildId))) throw new UserError(deeds.review.refusal, {});
+  const part = ownPart(actor, review);
+  if (part) throw part;
+}
+
+/** Whether they decide on reviews of a guild. @param guildId null: on the platform's own */
+export async function decidesOnReviews(actor: Actor, guildId: string | null): Promise<boolean> {
+  return hasRole(actorIn(actor, guildId ?? config.staff.guildId), deeds.review.roles);
+}
+
+/** Why they may not decide on this picture, though they decide on others; null: they may. */
+export function ownPart({ id }: Actor, { ownerId, publishedBy, reportedBy }: Parts): UserError | null {
   const parts = [
     [ownerId, message('You asked for this picture, so another moderator must decide on it.')],
     [publishedBy, message('You published this picture, so another moderator must decide on it.')],
     [reportedBy, message('You reported this picture, so another moderator must decide on it.')],
   ] as const;
-  const own = parts.find(([id]) => id === actor.id);
-  if (own) throw new UserError('own_part', { part: own[1] });
+  const own = parts.find(([partner]) => partner === id);
+  return own ? new UserError('own_part', { part: own[1] }) : null;
 }
 
 /** Whether they decide for the public gallery on what this batch drew. */
@@ -80,13 +92,27 @@ export async function decidesForGallery(actor: Actor, batch: AskedIn): Promise<b
   return hasRole(actorIn(actor, galleryGuildOf(batch)), ['operator', 'moderator']);
 }
 
+/** @throws {UserError} `gallery_deciders` unless they decide for the public gallery on what this batch drew */
+export async function mustDecideForGallery(actor: Actor, batch: AskedIn): Promise<void> {
+  if (!(await decidesForGallery(actor, batch))) throw new UserError('gallery_deciders', {});
+}
+
 /** Where something was asked for, as far as rights go. */
 export type AskedIn = Pick<Batch, 'guildId' | 'botInside'>;
 
-/** Whose people decide for the gallery: the guild's where it is trusted, else the platform's own. null: staff alone. */
-export function galleryGuildOf({ guildId, botInside }: AskedIn): string | null {
+/**
+ * The guild, where its own people decide on what is the platform's, as the gallery and tokens are: the platform's own guild, and those
+ * that it trusts. null: they don't, also where the bot is no member, as nobody there could be asked.
+ */
+export function trustedGuildOf({ guildId, botInside }: AskedIn): string | null {
   const { trustedGuilds, guildId: ours } = config.staff;
-  return guildId && botInside && trustedGuilds.includes(guildId) ? guildId : ours;
+  const isTrusted = guildId !== null && (guildId === ours || trustedGuilds.includes(guildId));
+  return isTrusted && botInside ? guildId : null;
+}
+
+/** Whose people decide for the gallery: the guild's where it is trusted, else the platform's own. null: staff alone. */
+export function galleryGuildOf(batch: AskedIn): string | null {
+  return trustedGuildOf(batch) ?? config.staff.guildId;
 }
 
 /** Whether parameters for operators count for them. */
@@ -101,8 +127,7 @@ export async function mustOperate(actor: Actor, botInside: boolean): Promise<str
 }
 
 /**
- * Tokens are good everywhere, so they are given by staff, and by operators of the platform's own guild and of guilds that it trusts:
- * never by whoever adds the bot to a server.
+ * Tokens are good everywhere, so they are given by staff, and by operators of trusted guilds: never by whoever adds the bot to a server.
  *
  * @throws {UserError} `tokens_managers_only`
  */
@@ -110,11 +135,9 @@ export async function mustManageTokens({
   actor,
   botInside,
 }: Pick<Origin, 'actor' | 'botInside'>): Promise<void> {
-  const { ids, guildId: ours, trustedGuilds } = config.staff;
-  if (ids.includes(actor.id)) return;
-  const { guildId } = actor;
-  const isTrusted = guildId !== null && botInside && (guildId === ours || trustedGuilds.includes(guildId));
-  if (!isTrusted || !(await isOperator(actor))) throw new UserError('tokens_managers_only', {});
+  if (config.staff.ids.includes(actor.id)) return;
+  const here = trustedGuildOf({ guildId: actor.guildId, botInside });
+  if (here === null || !(await isOperator(actor))) throw new UserError('tokens_managers_only', {});
 }
 
 /**
@@ -129,6 +152,17 @@ export async function mustSeeQueue(actor: Actor, botInside: boolean): Promise<st
   if (ids.includes(actor.id)) return null;
   const guildId = await mustOperate(actor, botInside);
   return guildId === ours ? null : guildId;
+}
+
+/** Whether somebody is one of the platform's own operators. @param actor with the roles that they have in the platform's own guild */
+export async function operatesPlatform(actor: Actor): Promise<boolean> {
+  const { ids, guildId } = config.staff;
+  return ids.includes(actor.id) || hasRole(actorIn(actor, guildId), ['operator']);
+}
+
+/** @throws {UserError} `platform_only` */
+export async function mustOperatePlatform(actor: Actor): Promise<void> {
+  if (!(await operatesPlatform(actor))) throw new UserError('platform_only', {});
 }
 
 /** @returns the guild that they administer. @throws {UserError} `administrators_only` */

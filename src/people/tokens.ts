@@ -3,12 +3,11 @@
  * never fall below 0. Every entry has a reason to happen once (`once`), so a job delivered twice refunds once. Tokens are taken by
  * `accept_batch` alone (prisma/functions).
  */
-import { tokenGrants } from '#config/tiers.ts';
 import { audit } from '#src/audit.ts';
 import { db, inTransaction, type TokenReason, type Transaction } from '#src/doors/db.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { UserError } from '#src/errors.ts';
-import { type Actor, admitUser, knowUser, type Origin, welcome } from './people.ts';
+import { type Actor, admitUser, grantsOf, knowUser, type Origin, welcomeOf } from './people.ts';
 import { mustManageTokens } from './rights.ts';
 
 /** What somebody can spend now, with the welcome and today's grant. @throws {UserError} `blocked_until` */
@@ -20,13 +19,36 @@ export async function tokensLeft(actor: Actor): Promise<number> {
 /** A person's tokens. Adds today's grant first: it is given when somebody asks for the balance. */
 export async function balanceOf(tx: Transaction, userId: string, now = new Date()): Promise<number> {
   const sum = (await tx.user.findUnique({ where: { id: userId }, select: { tokens: true } }))?.tokens ?? 0;
-  const grant = Math.min(tokenGrants.daily, tokenGrants.max - sum);
+  const { daily, max } = grantsOf(userId);
+  const grant = Math.min(daily, max - sum);
   if (grant <= 0) return sum;
   const { count } = await tx.tokenEntry.createMany({
     data: [{ userId, amount: grant, reason: 'grant', once: `day:${now.toISOString().slice(0, 10)}` }],
     skipDuplicates: true,
   });
   return count ? sum + grant : sum;
+}
+
+/** Somebody who may never have asked for anything, with the tokens that everybody has at first. Locks their row. */
+export async function welcomeUser(tx: Transaction, userId: string): Promise<void> {
+  await knowUser(tx, userId);
+  await tx.tokenEntry.createMany({ data: [{ ...welcomeOf(userId), userId }], skipDuplicates: true });
+}
+
+/** What a guest has left goes to the person that they turned out to be. Both rows are locked. */
+export async function moveTokens(
+  tx: Transaction,
+  guestId: string,
+  personId: string,
+  tokens: number,
+): Promise<void> {
+  if (!tokens) return;
+  await tx.tokenEntry.createMany({
+    data: [
+      { userId: guestId, amount: -tokens, reason: 'grant', once: 'linked' },
+      { userId: personId, amount: tokens, reason: 'grant', once: `guest:${guestId}` },
+    ],
+  });
 }
 
 /** Gives back what generations that ended without a picture cost. */
@@ -68,8 +90,7 @@ export async function grantTokens(
   const { actor, interactionId } = origin;
   await mustManageTokens(origin);
   return inTransaction(async (tx) => {
-    await knowUser(tx, userId);
-    await tx.tokenEntry.createMany({ data: [{ ...welcome, userId }], skipDuplicates: true });
+    await welcomeUser(tx, userId);
     const { tokens } = await tx.user.findUniqueOrThrow({ where: { id: userId }, select: { tokens: true } });
     const once = `given:${interactionId}`;
     if (await tx.tokenEntry.findUnique({ where: { userId_once: { userId, once } } })) return tokens;

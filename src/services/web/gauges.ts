@@ -1,17 +1,22 @@
 /**
  * What is told of all services together, read from rows: what waits, and for how long; the workers that are alive, and what they said
- * of their networks; messages that are due; pictures without bytes. Read when somebody asks for metrics, at most every few seconds.
+ * of their networks; messages that are due; pictures without bytes; reviews that are open; how storage is. Read when somebody asks for metrics, at most every few seconds.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { bundlesOf, workersAlive } from '#src/backlog/fleet.ts';
 import { waitingNow } from '#src/backlog/flows.ts';
-import { countDue } from '#src/deliveries.ts';
+import { dueNow } from '#src/deliveries.ts';
 import type { Worker } from '#src/doors/db.ts';
 import { beforeTelling, metrics } from '#src/doors/metrics.ts';
+import { storageState } from '#src/doors/storage.ts';
 import { countMissing } from '#src/generations/images.ts';
+import { openReviewsNow } from '#src/moderation/reviews.ts';
 
 /** How long what was read counts as it is. ms */
 const KNOWN_MS = 5_000;
+/** Prometheus waits 10 s, for everything. */
+const STORAGE_WITHIN_MS = 2_000;
 
 /** What `src/doors/onnx.ts` reports of each network, as far as it is shown. */
 const Sessions = z.array(
@@ -32,25 +37,41 @@ export function tellGauges(knownMs = KNOWN_MS): () => void {
     readAt = performance.now();
     // While Postgres is away nothing is told, rather than what was.
     clear();
-    const [waiting, workers, due, missing] = await Promise.all([
+    await tellStorage();
+    const [waiting, workers, due, missing, reviews] = await Promise.all([
       waitingNow(),
       workersAlive(),
-      countDue(),
+      dueNow(),
       countMissing(),
+      openReviewsNow(),
     ]);
     metrics.waitingPictures(waiting.map(({ bundle, tier, pictures }) => [{ bundle, tier }, pictures]));
     metrics.waitingPeople(waiting.map(({ bundle, tier, people }) => [{ bundle, tier }, people]));
     metrics.longestWait(waiting.map(({ bundle, tier, seconds }) => [{ bundle, tier }, seconds]));
-    metrics.due([[{}, due]]);
+    metrics.due([[{}, due.count]]);
     metrics.missing([[{}, missing]]);
+    metrics.reviews([[{}, reviews.count]]);
+    metrics.oldestReview([[{}, reviews.seconds]]);
     tellFleet(workers);
   });
 }
 
 function clear(): void {
-  const { waitingPictures, waitingPeople, longestWait, due, missing } = metrics;
-  for (const show of [waitingPictures, waitingPeople, longestWait, due, missing]) show([]);
+  const { waitingPictures, waitingPeople, longestWait, due, missing, reviews, oldestReview } = metrics;
+  for (const show of [waitingPictures, waitingPeople, longestWait, due, missing, reviews, oldestReview])
+    show([]);
   tellFleet([]);
+}
+
+/** One that hangs does not answer. */
+async function tellStorage(): Promise<void> {
+  const away = { answers: false, free: null };
+  const { answers, free } = await Promise.race([
+    storageState(),
+    sleep(STORAGE_WITHIN_MS, away, { ref: false }),
+  ]);
+  metrics.storageUp([[{}, answers ? 1 : 0]]);
+  metrics.storageFree(free === null ? [] : [[{}, free]]);
 }
 
 function tellFleet(workers: readonly Worker[]): void {

@@ -3,7 +3,7 @@ export interface Html {
   readonly html: string;
 }
 
-type Part = Html | string | number | null | false | readonly Part[];
+export type Part = Html | string | number | null | undefined | false | readonly Part[];
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -19,7 +19,7 @@ export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {
 }
 
 function render(part: Part): string {
-  if (part === null || part === false) return '';
+  if (part === null || part === undefined || part === false) return '';
   if (typeof part === 'string') return part.replace(/[&<>"']/g, (c) => ESCAPES[c]!);
   if (typeof part === 'number') return String(part);
   if ('html' in part) return part.html;

@@ -1,215 +1,226 @@
 /**
- * The `web` service: the public gallery.
+ * The `web` service: a list of areas, each a file or folder beside this one that adds its own addresses.
  *
- *   /                              published pictures, newest first
- *   /pictures/<id>                 one picture
- *   /img/<id>/<width>.<format>     its bytes, in widths and formats of config/gallery.yaml
- *   /about  /health
+ *   wall/       the public pictures: lists, a picture's page, feeds, the pictures' bytes
+ *   pages.ts    about, privacy, terms
+ *   account/    sign-in, and what somebody has
+ *   draw/       asking for pictures, and one's own
+ *   api/        the same for programs, /api/v1, and the page that documents it
+ *   detect/     whether a picture was drawn here, by its marks
+ *   sweeps/     a sweep as a table of its pictures
+ *   operators/  how all of it does, for operators
+ *   reviews/    what waits for moderators
+ *   health.ts   /healthz and /readyz
+ *   server.ts   below all of them: slow, broken and hostile connections, and the end
  *
- * Whether a picture may be seen is decided here at every request, at most `recheck` seconds late.
+ * What is public is answered from memory, before any of Fastify's own work, by `areas` that keep it; everything else comes here.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { brotliCompress, constants as zlib } from 'node:zlib';
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import { config } from '#config/env.ts';
-import { gallery } from '#config/gallery.ts';
-import { db } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
-import { isAway } from '#src/doors/postgres.ts';
-import { clearTakenDown, findPublished, listPublished, neighbours } from '#src/gallery.ts';
-import { allTerms, termsOf } from './bundle-terms.ts';
+import { beforeTelling, metrics } from '#src/doors/metrics.ts';
+import { isAway, isNoText } from '#src/doors/postgres.ts';
+import { isFull, isStorageAway } from '#src/doors/storage.ts';
+import { UserError } from '#src/errors.ts';
+import { keepToRules } from '../rules.ts';
+import { account } from './account/account.ts';
+import { api } from './api/api.ts';
+import { BASE, hasKey } from './api/caller.ts';
+import { refused } from './api/problem.ts';
+import { type Answer, type Area, Foreign, type Web } from './area.ts';
+import { assetAt } from './assets.ts';
+import { detect } from './detect/detect.ts';
+import { draw } from './draw/draw.ts';
 import { tellGauges } from './gauges.ts';
-import { aboutPage, errorPage, galleryPage, type Page, photoPage, readCursor } from './pages.ts';
-import { etagOf, MIME, makeVariants, parseVariant } from './variants.ts';
+import { HEALTH, health } from './health.ts';
+import { notePage, POLICY, site } from './layout.ts';
+import { operators } from './operators/operators.ts';
+import { pages } from './pages.ts';
+import { reviews } from './reviews/reviews.ts';
+import { codingFor, codings, HEADERS, send } from './send.ts';
+import { answerBroken, LIMITS, openServer, type ServerLimits, type WebServer } from './server.ts';
+import { sweeps } from './sweeps/sweeps.ts';
+import { wall } from './wall/wall.ts';
 
-const HEADERS = {
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'x-frame-options': 'DENY',
-  'permissions-policy': 'camera=(), geolocation=(), microphone=(), browsing-topics=()',
-} as const;
-const POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/**
- * A name never gets other bytes, so browsers may keep them. Caches between us and browsers must ask: a picture that was
- * taken down may not live on in them.
- */
-const IMAGE_CACHE = 'public, max-age=31536000, s-maxage=0, immutable';
-const PAGE_CACHE = 'no-cache';
-const HEALTH_WITHIN_MS = 2_000;
-const CLEAR_EVERY_MS = 10_000;
+const areas: readonly Area[] = [health, pages, wall, account, draw, detect, sweeps, operators, reviews, api];
 
-const compress = promisify(brotliCompress);
-
-const Id = z.uuid();
-const Before = z.object({ before: z.string().optional() });
+/** Bytes of a body, unless a route says otherwise. */
+const BODY_MAX = 16 * 1024;
+/** Whoever asked /readyz so lately gives us visitors, and hears that we leave before nobody is let in any more. ms */
+const ASKED_WITHIN_MS = 60_000;
+/** How long that may take, and how often they want to hear it. ms */
+const LEAVES_WITHIN_MS = 5_000;
+const TOLD_TIMES = 3;
+const FOREVER = 'public, max-age=31536000, immutable';
+const SAFE: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
 
 export async function startWeb({
   host = config.web.host,
   port = config.web.port,
+  limits = LIMITS,
 }: {
   host?: string;
   port?: number;
-} = {}): Promise<{ url: string; close(): Promise<void> }> {
-  const variants = makeVariants();
+  limits?: ServerLimits;
+} = {}): Promise<{ url: string; close(reason?: string): Promise<void> }> {
+  let ending = false;
+  const askers = { at: Number.NEGATIVE_INFINITY, told: 0 };
+  const first: Answer[] = [];
+  /** class of the status → answered from memory, and not told yet: counting is all that there is time for */
+  const fromMemory = [0, 0, 0, 0, 0, 0];
+  /** coding and address → a script as it goes out: compressed once */
+  const scripts = new Map<string, Promise<Buffer>>();
+  let opened: WebServer | undefined;
   // `return503OnClosing` would answer requests in hand with 503 while we close.
   const app = fastify({
     logger: false,
-    bodyLimit: 1024,
+    bodyLimit: BODY_MAX,
+    trustProxy: (_, hop) => hop < config.web.proxies,
     return503OnClosing: false,
-    requestTimeout: 30_000,
+    clientErrorHandler: answerBroken,
     // Addresses that cannot be decoded come to no route and no hook.
     frameworkErrors: (_, request, reply) => {
       reply.statusCode = 400;
-      void send(request, reply.headers(HEADERS), BAD_REQUEST);
+      reply.headers(HEADERS);
+      if (request.url.startsWith(`${BASE}/`)) void refused(reply, 'address_invalid');
+      else void send(request, reply, BAD_REQUEST);
+    },
+    serverFactory: (handle) => {
+      opened = openServer((request, response) => {
+        for (const answer of first)
+          if (answer(request, response)) {
+            fromMemory[Math.trunc(response.statusCode / 100)]!++;
+            return;
+          }
+        // A body that is not there has no type either: Fastify would wait for its end.
+        if (request.readableEnded) delete request.headers['content-type'];
+        handle(request, response);
+      }, limits);
+      return opened.server;
     },
   });
 
-  app.addHook('onRequest', (_, reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.headers(HEADERS);
+    if (SAFE.includes(request.method) || isOurs(request) || hasKey(request)) return done();
+    done(new Foreign('from another site'));
+  });
+  app.addHook('onResponse', ({ url }, { statusCode }, done) => {
+    if (!HEALTH.includes(url)) metrics.served({ status: `${Math.floor(statusCode / 100)}xx` });
     done();
   });
-
-  app.get('/', async (request, reply) => {
-    const query = Before.safeParse(request.query);
-    const cursor = query.success && query.data.before !== undefined ? readCursor(query.data.before) : null;
-    const first = query.success && query.data.before === undefined;
-    if (!first && !cursor) return send(request, reply.code(400), BAD_CURSOR);
-    const { pictures, next } = await listPublished({ cursor, limit: gallery.pageSize });
-    return send(request, reply, await galleryPage(pictures, { next, first }));
-  });
-
-  app.get<{ Params: { id: string } }>('/pictures/:id', async (request, reply) => {
-    const picture = isId(request.params.id) ? await findPublished(request.params.id) : null;
-    if (!picture) return send(request, reply.code(404), NO_PICTURE);
-    const [beside, terms] = await Promise.all([neighbours(picture), termsOf(picture.bundle)]);
-    return send(request, reply, await photoPage(picture, beside, terms, config.web.publicUrl));
-  });
-
-  app.get<{ Params: { id: string; file: string } }>('/img/:id/:file', async (request, reply) => {
-    const { id, file } = request.params;
-    const variant = parseVariant(file);
-    const picture = variant && isId(id) ? await variants.shown(id) : null;
-    if (!variant || !picture) return send(request, reply.code(404), NO_PICTURE);
-
-    const etag = etagOf(picture, variant);
-    reply.headers({ etag, 'cache-control': IMAGE_CACHE, 'content-security-policy': POLICY });
-    if (hasTag(request, etag)) return reply.code(304).send();
-    const bytes = await variants.bytes(picture, variant);
-    return reply.type(MIME[variant.format]).send(bytes);
-  });
-
-  app.get('/about', async (request, reply) => send(request, reply, aboutPage(await allTerms())));
-
-  app.get('/health', async (_, reply) => {
-    const database = await Promise.race([
-      db.$queryRaw`SELECT 1`.then(() => true).catch(() => false),
-      sleep(HEALTH_WITHIN_MS, false, { ref: false }),
-    ]);
-    return reply
-      .code(database ? 200 : 503)
-      .header('cache-control', 'no-store')
-      .send({ ok: database, database });
-  });
-
   app.setNotFoundHandler((request, reply) => send(request, reply.code(404), NO_PAGE));
-
-  app.setErrorHandler<Error & { statusCode?: number; code?: string }>((error, request, reply) => {
-    // Bytes that are gone while their row says otherwise: nothing to see, and nothing a visitor could do.
-    if (error.code === 'ENOENT') {
-      log.error({ err: error }, 'a published picture has no bytes');
-      return send(request, reply.code(404), NO_PICTURE);
-    }
-    if (isAway(error)) {
-      log.warn({ err: error }, 'Postgres is out of reach');
-      return send(request, reply.code(503).header('retry-after', '10'), OUT_OF_REACH);
-    }
-    const status = error.statusCode ?? 500;
-    if (status < 500) return send(request, reply.code(status), BAD_REQUEST);
-    const errorId = randomUUID().slice(0, 8);
-    log.error({ err: error, errorId }, 'unexpected error');
-    return send(
-      request,
-      reply.code(500),
-      errorPage(
-        'Something broke',
-        `The fault is ours. Try again in a minute; if it goes on, quote ${errorId}.`,
-      ),
-    );
+  app.setErrorHandler<Error & { statusCode?: number; code?: string }>(answerError);
+  app.get('/assets/:hash/:file', async (request, reply) => {
+    const found = assetAt(request.url);
+    if (!found) return send(request, reply.code(404), NO_PAGE);
+    const coding = codingFor(request.headers['accept-encoding']);
+    reply.headers({ 'cache-control': FOREVER, 'content-security-policy': POLICY, vary: 'accept-encoding' });
+    if (coding !== 'identity') reply.header('content-encoding', coding);
+    const key = `${coding} ${found.path}`;
+    const ready = scripts.get(key) ?? codings[coding](found.bytes.toString());
+    scripts.set(key, ready);
+    return reply.type('text/javascript; charset=utf-8').send(await ready);
   });
-
-  let clearing: Promise<unknown> = Promise.resolve();
-  const timer = setInterval(() => {
-    clearing = clearTakenDown().catch((error: unknown) => log.warn({ err: error }, 'clearing the gallery'));
-  }, CLEAR_EVERY_MS);
+  const web: Web = {
+    isEnding: () => ending,
+    asked() {
+      askers.at = performance.now();
+      if (ending) askers.told++;
+    },
+    answerFirst: (answer) => void first.push(answer),
+  };
+  for (const area of areas) await area(app, web);
 
   const address = await app.listen({ host, port });
-  const stopTelling = tellGauges();
+  // To Prometheus a counter that begins with 1 never rose.
+  metrics.served({ status: '5xx' }, 0);
+  const stopFollowing = keepToRules();
+  const stops = [
+    tellGauges(),
+    beforeTelling(() => {
+      for (const [status, count] of fromMemory.entries())
+        if (count > 0) metrics.served({ status: `${status}xx` }, count);
+      fromMemory.fill(0);
+    }),
+  ];
   // A person clicks it: "0.0.0.0" and "[::]" lead nowhere in some browsers.
   const url = address.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
+  if (!config.web.publicUrl) site.origin = url;
   log.info({ url }, 'web is ready');
   return {
     url,
-    async close() {
-      stopTelling();
-      clearInterval(timer);
-      await clearing;
-      await app.close();
+    async close(reason) {
+      ending = true;
+      for (const stop of stops) stop();
+      await stopFollowing();
+      opened?.leave();
+      const until = performance.now() + LEAVES_WITHIN_MS;
+      const isAsked = reason === 'SIGTERM' && performance.now() - askers.at < ASKED_WITHIN_MS;
+      while (isAsked && askers.told < TOLD_TIMES && performance.now() < until) await sleep(50);
+      await opened?.end(() => app.close());
     },
   };
 }
 
-const NO_PAGE = errorPage(
+const NO_PAGE = notePage(
   'No such page',
   'There is nothing at this address. The link may be old or mistyped.',
 );
-const NO_PICTURE = errorPage(
-  'No such picture',
-  'There is no picture at this address. It may have been taken down, or was never published.',
-);
-const BAD_CURSOR = errorPage(
-  'That link is broken',
-  'The address does not say where to go on. Begin with the newest pictures.',
-);
-const OUT_OF_REACH = errorPage(
+const OUT_OF_REACH = notePage(
   'The gallery is out of reach',
   'Its database does not answer right now. Try again in a minute.',
 );
-const BAD_REQUEST = errorPage('That did not work', 'The request was not one that this page understands.');
+const STORAGE_AWAY = notePage(
+  'The pictures are out of reach',
+  'The place where they are kept does not answer right now. Nothing is lost, and nothing was charged. Try again in a minute.',
+);
+const STORAGE_FULL = notePage(
+  'There is no room',
+  'The place where pictures are kept is full, so nothing could be kept or was charged. The people who run this are told.',
+);
+const BAD_REQUEST = notePage('That did not work', 'The request was not one that this page understands.');
+const FOREIGN = notePage(
+  'That came from another site',
+  'A form of another site sent this, so nothing was done. Open the page here and try again.',
+);
 
-function isId(text: string): boolean {
-  return Id.safeParse(text).success;
+/**
+ * Whether what changes something was sent by a page of ours, as browsers say; what sends neither header is no browser, and carries
+ * nobody's cookies by itself.
+ */
+function isOurs({ headers: { origin, 'sec-fetch-site': from } }: FastifyRequest): boolean {
+  if (from !== undefined) return from === 'same-origin' || from === 'none';
+  return origin === undefined || origin === site.origin;
 }
 
-async function send(
+function answerError(
+  error: Error & { statusCode?: number },
   request: FastifyRequest,
   reply: FastifyReply,
-  { html, styleHash }: Page,
 ): Promise<FastifyReply> {
-  reply.headers({
-    'content-security-policy': `${POLICY}; img-src 'self' data:; style-src '${styleHash}'`,
-    'cache-control': reply.statusCode === 200 ? PAGE_CACHE : 'no-store',
-    vary: 'accept-encoding',
-  });
-  const brotli = /\bbr\b/.test(String(request.headers['accept-encoding']));
-  if (reply.statusCode === 200) {
-    const hash = createHash('sha256').update(html).digest('base64url').slice(0, 22);
-    const etag = `"${hash}${brotli ? '-br' : ''}"`;
-    reply.header('etag', etag);
-    if (hasTag(request, etag)) return reply.code(304).send();
+  if (error instanceof Foreign) return send(request, reply.code(403), FOREIGN);
+  if (error instanceof UserError)
+    return send(request, reply.code(400), notePage('That did not work', error.userMessage));
+  if (isAway(error)) {
+    log.warn({ err: error }, 'Postgres is out of reach');
+    return send(request, reply.code(503).header('retry-after', '10'), OUT_OF_REACH);
   }
-  reply.type('text/html; charset=utf-8');
-  if (!brotli) return reply.send(html);
-  reply.header('content-encoding', 'br');
-  return reply.send(await compress(html, { params: { [zlib.BROTLI_PARAM_QUALITY]: 4 } }));
-}
-
-function hasTag({ headers }: FastifyRequest, etag: string): boolean {
-  const known = headers['if-none-match'];
-  if (!known) return false;
-  return known === '*' || known.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+  // Its door has logged it.
+  if (isStorageAway(error)) return send(request, reply.code(503).header('retry-after', '10'), STORAGE_AWAY);
+  if (isFull(error)) {
+    log.error({ err: error }, 'storage is full');
+    return send(request, reply.code(503).header('retry-after', '60'), STORAGE_FULL);
+  }
+  const status = isNoText(error) ? 400 : (error.statusCode ?? 500);
+  if (status < 500) return send(request, reply.code(status), BAD_REQUEST);
+  const errorId = randomUUID().slice(0, 8);
+  log.error({ err: error, errorId }, 'unexpected error');
+  return send(
+    request,
+    reply.code(500),
+    notePage('Something broke', `The fault is ours. Try again in a minute; if it goes on, quote ${errorId}.`),
+  );
 }

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { tokenGrants } from '#config/tiers.ts';
-import { openBatch } from '#src/batches/batches.ts';
 import { endBatch } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
 import { grantTokens, tokenLines, tokensLeft, tokensOf } from '#src/people/tokens.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { STAFF_GUILD_ID, STAFF_ID, TRUSTED_GUILD } from '#test/support/staff.ts';
 
@@ -16,7 +16,7 @@ const balanceAndSum = async (id: string) => {
 it('a balance is the sum of its entries, whatever adds one', async () => {
   const me = actor();
   const start = tokenGrants.welcome + tokenGrants.daily;
-  const { batch } = await openBatch(origin({ actor: me }), request([cell({ prompt: 'a sum' })]));
+  const batch = await openedBatch(origin({ actor: me }), request([cell({ prompt: 'a sum' })]));
   expect(await balanceAndSum(me.id)).toEqual([start - batch.charged, start - batch.charged]);
   await endBatch(batch.id, 'cancelled');
   expect(await balanceAndSum(me.id)).toEqual([start, start]);
@@ -31,7 +31,7 @@ it('two hundred spend of one balance at once: never below 0, none stuck, and as 
   expect(left).toBe(30);
   const spent = await Promise.allSettled(
     Array.from({ length: 200 }, (_, seed) =>
-      openBatch(origin({ actor: me }), request([cell({ seed, prompt: 'at once' }, { steps: 40 })])),
+      openedBatch(origin({ actor: me }), request([cell({ seed, prompt: 'at once' }, { steps: 40 })])),
     ),
   );
   const refused = spent.flatMap((one) => (one.status === 'rejected' ? [one.reason.code] : []));
@@ -91,10 +91,10 @@ describe('tokens of others', () => {
     await tokensLeft(me);
     const start = (await balanceAndSum(me.id))[0]!;
     const spent = Array.from({ length: 20 }, (_, seed) =>
-      openBatch(origin({ actor: me }), request([cell({ seed, prompt: 'beside grants' })])),
+      openedBatch(origin({ actor: me }), request([cell({ seed, prompt: 'beside grants' })])),
     );
     const given = Array.from({ length: 20 }, (_, i) => grantTokens(manager(), me.id, i % 2 ? 10 : -10, null));
-    const charged = (await Promise.all(spent)).reduce((sum, { batch }) => sum + batch.charged, 0);
+    const charged = (await Promise.all(spent)).reduce((sum, { charged }) => sum + charged, 0);
     await Promise.all(given);
     expect(await balanceAndSum(me.id)).toEqual([start - charged, start - charged]);
   });
@@ -124,7 +124,7 @@ describe('tokens of others', () => {
 it('what a batch gave back is one line of the history, newest first', async () => {
   const me = actor();
   const cells = [1, 2, 3].map((seed) => cell({ seed, prompt: 'a history' }));
-  const { batch } = await openBatch(origin({ actor: me }), request(cells));
+  const batch = await openedBatch(origin({ actor: me }), request(cells));
   await endBatch(batch.id, 'cancelled');
   const lines = await tokenLines(me.id, 10);
   expect(lines.slice(0, 2).map(({ amount, reason, title }) => [amount, reason, title])).toEqual([

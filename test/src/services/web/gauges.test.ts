@@ -1,14 +1,18 @@
 /** What the web service tells of all services together: read off rows, by indexes alone, and seldom. */
 
+import { rename, rm, writeFile } from 'node:fs/promises';
 import pg from 'pg';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { lastDay } from '#src/backlog/day.ts';
 import { waitingNow } from '#src/backlog/flows.ts';
-import { openBatch } from '#src/batches/batches.ts';
-import { changed, countDue } from '#src/deliveries.ts';
+import { changed, dueNow } from '#src/deliveries.ts';
 import { db } from '#src/doors/db.ts';
 import { metricsText } from '#src/doors/metrics.ts';
+import { configuredPlace } from '#src/doors/storage.ts';
 import { countMissing } from '#src/generations/images.ts';
+import { openReviewsNow } from '#src/moderation/reviews.ts';
 import { tellGauges } from '#src/services/web/gauges.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { readScrape } from '#test/support/prometheus.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { listen, plannedScans } from '#test/support/statements.ts';
@@ -72,7 +76,7 @@ it('say which execution provider runs each network, of workers that are alive', 
       { ...worker, id: 'lost', seenAt: new Date(0), sessions: [session('unet', 99, gpu)] },
     ],
   });
-  expect(await lines()).toEqual([
+  expect((await lines()).filter((line) => !/^atelier_(storage|review|oldest)/.test(line))).toEqual([
     'atelier_workers{bundle="sdxl"} 3',
     'atelier_workers_aside{bundle="sdxl",reason="storage_full"} 1',
     'atelier_session_provider{bundle="sdxl",network="unet",provider="cuda"} 1',
@@ -93,12 +97,41 @@ it('say how many pictures storage has no bytes of', async () => {
   expect((await told()).values('atelier_pictures_without_bytes')).toEqual([1]);
 });
 
+it('say how many reviews are open, and for how long the oldest', async () => {
+  expect((await told()).values('atelier_oldest_review_seconds')).toEqual([0]);
+  const { id: imageId } = (await makePicture(2)).image;
+  const createdAt = new Date(Date.now() - 3_600_000);
+  await db.review.create({ data: { imageId, cause: 'report', createdAt } });
+  const { values } = await told();
+  expect(values('atelier_reviews_open')).toEqual([1]);
+  expect(values('atelier_oldest_review_seconds')[0]).toBeCloseTo(3_600, -2);
+  await db.review.updateMany({ data: { state: 'approved' } });
+  expect((await told()).values('atelier_reviews_open')).toEqual([0]);
+});
+
+it('say whether storage answers, and what it has room for', async () => {
+  const { values } = await told();
+  expect(values('atelier_storage_up')).toEqual([1]);
+  expect(values('atelier_storage_free_bytes')[0]).toBeGreaterThan(2 ** 20);
+  const { dir } = configuredPlace() as { dir: string };
+  await rename(dir, `${dir}.aside`);
+  await writeFile(dir, 'no folder any more');
+  try {
+    const away = await told();
+    expect(away.values('atelier_storage_up')).toEqual([0]);
+    expect(away.values('atelier_storage_free_bytes')).toEqual([]);
+  } finally {
+    await rm(dir);
+    await rename(`${dir}.aside`, dir);
+  }
+});
+
 it('say who waits in each tier, how many pictures and for how long, and which messages are due', async () => {
   const ada = actor();
   const cells = (...seeds: number[]) => seeds.map((seed) => cell({ prompt: 'waiting', seed }));
-  await openBatch(origin({ actor: ada }), request(cells(1, 2)));
-  await openBatch(origin({ actor: ada }), request(cells(3), { tier: 'relax' }));
-  const { batch } = await openBatch(origin(), request(cells(4)));
+  await openedBatch(origin({ actor: ada }), request(cells(1, 2)));
+  await openedBatch(origin({ actor: ada }), request(cells(3), { tier: 'relax' }));
+  const batch = await openedBatch(origin(), request(cells(4)));
   await db.flow.updateMany({ where: { userId: ada.id }, data: { since: new Date(Date.now() - 60_000) } });
   const { values } = await told();
   const fast = { bundle: 'reference', tier: 'fast' };
@@ -144,10 +177,8 @@ it('are read again only after a while, and gone while Postgres is away', async (
 });
 
 it('no statement of theirs reads a table from end to end, however much there was', async () => {
-  const { batch, userId } = await openBatch(origin(), request([cell({ seed: 9 })])).then(({ batch }) => ({
-    batch,
-    userId: batch.ownerId,
-  }));
+  const batch = await openedBatch(origin(), request([cell({ seed: 9 })]));
+  const userId = batch.ownerId;
   await db.$executeRaw`
     INSERT INTO "Flow" (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
     SELECT 'reference', 'fast', 'u' || n, '', '', 0, 0, 0, now() FROM generate_series(1, 20000) n`;
@@ -155,17 +186,27 @@ it('no statement of theirs reads a table from end to end, however much there was
     INSERT INTO "Delivery" (id, kind, "batchId", "userId", wanted, posted, nonce)
     SELECT 'd' || n, 'card', ${batch.id}, ${userId}, 3, 3, 'n' || n FROM generate_series(1, 20000) n`;
   await db.$executeRaw`
-    INSERT INTO "Generation" (id, "batchId", index, state, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, key, coordinates)
-    SELECT 'g' || n, ${batch.id}, n, 'done', ${userId}, 'fast', 'reference', '', '{}', 1, 64, 64, 1, 'k' || n, '{}'
+    INSERT INTO "Generation" (id, "batchId", index, state, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, key, coordinates,
+      "queuedAt", "startedAt", "endedAt")
+    SELECT 'g' || n, ${batch.id}, n, 'done', ${userId}, 'fast', 'reference', '', '{}', 1, 64, 64, 1, 'k' || n, '{}',
+      now() - n * interval '3 minutes', now() - n * interval '3 minutes', now() - n * interval '3 minutes'
     FROM generate_series(1, 20000) n`;
   await db.$executeRaw`
     INSERT INTO "Image" (id, "generationId", key, "bundleHash", "storageKey", sha256, width, height, bytes, thumbhash, verdict)
     SELECT 'i' || n, 'g' || n, 'k' || n, 'h', 's' || n, '', 64, 64, 1, '', 'clear' FROM generate_series(1, 20000) n`;
+  await db.$executeRaw`
+    INSERT INTO "Review" (id, "imageId", state, cause) SELECT 'r' || n, 'i' || n, 'approved', 'report' FROM generate_series(1, 20000) n`;
   await db.$executeRaw`ANALYZE`;
 
   const heard = listen();
-  await Promise.all([waitingNow(), countDue(), countMissing()]);
-  expect(heard).toHaveLength(3);
+  await Promise.all([waitingNow(), dueNow(), countMissing(), openReviewsNow(), lastDay()]);
+  // Again, of what may still change alone.
+  const hours = await lastDay();
+  expect(hours.map(({ pictures }) => pictures.get('fast'))).toEqual([
+    ...Array(23).fill(20),
+    expect.any(Number),
+  ]);
+  expect(heard).toHaveLength(6);
 
   expect(await plannedScans(heard)).toEqual([]);
 });
