@@ -41,6 +41,13 @@ export interface Finished {
   readonly interactionId: string;
 }
 
+/** A shard may identify now, or it can't be said when. */
+export interface MayIdentify {
+  readonly what: 'may identify';
+  readonly turn: number;
+  readonly error: Error | null;
+}
+
 export type Told =
   | { readonly kind: 'done'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly error: Error }
@@ -53,6 +60,8 @@ export type Told =
       /** of an interaction, which is to be `finished` */
       readonly interaction?: Handed;
     }
+  /** asks when it may; answered with `MayIdentify` */
+  | { readonly kind: 'identify'; readonly shard: number; readonly turn: number }
   | { readonly kind: 'session'; readonly shard: number; readonly session: SessionInfo | null };
 
 export interface Handed {

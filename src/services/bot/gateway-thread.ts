@@ -11,7 +11,6 @@ import { DiscordAPIError, REST } from '@discordjs/rest';
 import {
   type IContextFetchingStrategy,
   type SessionInfo,
-  SimpleIdentifyThrottler,
   WebSocketShard,
   WebSocketShardEvents,
 } from '@discordjs/ws';
@@ -34,6 +33,7 @@ import {
   type Finished,
   type Handed,
   IN_HAND,
+  type MayIdentify,
   type ThreadData,
   type Told,
 } from './gateway-protocol.ts';
@@ -47,7 +47,9 @@ const port: MessagePort = here(parentPort);
 const say = (told: Told) => port.postMessage(told);
 
 const rest = new REST({ api, makeRequest: askDiscord });
-const throttler = new SimpleIdentifyThrottler(options.gatewayInformation.session_start_limit.max_concurrency);
+/** what waits for when it may identify */
+const turns = new Map<number, PromiseWithResolvers<void>>();
+let lastTurn = 0;
 const sessions = new Map<number, SessionInfo>();
 const strategy: IContextFetchingStrategy = {
   options,
@@ -58,7 +60,7 @@ const strategy: IContextFetchingStrategy = {
     if (session) sessions.set(shard, session);
     else sessions.delete(shard);
   },
-  waitForIdentify: (shard, signal) => throttler.waitForIdentify(shard, signal),
+  waitForIdentify: mayIdentify,
 };
 const shards = new Map(ids.map((id) => [id, listenTo(new WebSocketShard(strategy, id))]));
 
@@ -73,7 +75,14 @@ const placesToSuggest = openPlaces(IN_HAND);
 /** interaction → gives its place back */
 const inHand = new Map<string, () => void>();
 
-port.on('message', (asked: Asked | Finished) => {
+port.on('message', (asked: Asked | Finished | MayIdentify) => {
+  if (asked.what === 'may identify') {
+    const turn = turns.get(asked.turn);
+    turns.delete(asked.turn);
+    if (asked.error) turn?.reject(asked.error);
+    else turn?.resolve();
+    return;
+  }
   if (asked.what === 'finished') {
     inHand.get(asked.interactionId)?.();
     inHand.delete(asked.interactionId);
@@ -99,6 +108,19 @@ async function follow(asked: Asked): Promise<unknown> {
     case 'send':
       return shards.get(asked.shard)?.send(asked.payload);
   }
+}
+
+/** All processes of the bot take turns: the main thread knows when. A socket that is closed meanwhile has lost its turn. */
+function mayIdentify(shard: number, signal: AbortSignal): Promise<void> {
+  const turn = ++lastTurn;
+  const waiting = Promise.withResolvers<void>();
+  turns.set(turn, waiting);
+  signal.addEventListener('abort', () => {
+    turns.delete(turn);
+    waiting.reject(signal.reason);
+  });
+  say({ kind: 'identify', shard, turn });
+  return waiting.promise;
 }
 
 function listenTo(shard: WebSocketShard): WebSocketShard {

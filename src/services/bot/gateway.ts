@@ -17,6 +17,7 @@ import {
   type Finished,
   type Handed,
   IN_HAND,
+  type MayIdentify,
   type ThreadData,
   type Told,
 } from './gateway-protocol.ts';
@@ -37,13 +38,15 @@ export interface GatewayOptions {
   readonly answers: Answers;
   /** base of Discord's REST API, without the version */
   readonly api: string;
+  /** resolves when a shard may identify */
+  readonly mayIdentify: (shard: number, manager: WebSocketManager) => Promise<void>;
   /** the thread ended by itself: nothing comes any more */
   readonly onEnd: (error: Error) => void;
 }
 
 type Question<A = Asked> = A extends Asked ? Omit<A, 'id'> : never;
 
-export function openGateway({ answers, api, onEnd }: GatewayOptions): Gateway {
+export function openGateway({ answers, api, mayIdentify, onEnd }: GatewayOptions): Gateway {
   /** what discord.js was handed and we did not take yet */
   const handed = new Map<string, Handed>();
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
@@ -68,6 +71,11 @@ export function openGateway({ answers, api, onEnd }: GatewayOptions): Gateway {
         if (told.kind === 'done') answer?.resolve(told.result);
         else answer?.reject(told.error);
         return;
+      }
+      case 'identify': {
+        const say = (error: Error | null) =>
+          thread?.postMessage({ what: 'may identify', turn: told.turn, error } satisfies MayIdentify);
+        return void mayIdentify(told.shard, manager).then(() => say(null), say);
       }
       case 'session':
         return void manager.options.updateSessionInfo(told.shard, told.session);

@@ -1,8 +1,9 @@
 /** What a process of shards and its supervisor tell each other. */
-import { GatewayCloseCodes } from 'discord.js';
+import { GatewayCloseCodes } from 'discord-api-types/v10';
 import { z } from 'zod';
 
-export const ShardMessage = z.union([z.object({ ready: z.literal(true) }), z.object({ fatal: z.int() })]);
+/** `fatal`: why trying again would give the same, a sentence for the operator */
+export const ShardMessage = z.union([z.object({ ready: z.literal(true) }), z.object({ fatal: z.string() })]);
 export type ShardMessage = z.output<typeof ShardMessage>;
 
 /** The supervisor asks what there is to tell Prometheus. */

@@ -3,6 +3,8 @@
  * `supervisor.ts` as `shard.ts <shard,shard…> <of how many>`; it ends with its parent.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { REST } from '@discordjs/rest';
+import type { WebSocketManager } from '@discordjs/ws';
 import {
   ChannelType,
   Client,
@@ -12,30 +14,37 @@ import {
   GatewayCloseCodes,
   GatewayIntentBits,
   type Guild,
+  Status,
 } from 'discord.js';
 import { messageCommands, presses, slashCommands } from '#commands/index.ts';
 import { POSTING } from '#commands/permissions.ts';
 import { config, required } from '#config/env.ts';
 import { closeDb } from '#src/doors/db.ts';
-import { askDiscord } from '#src/doors/discord.ts';
+import { askDiscord, TokenRefused } from '#src/doors/discord.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { beforeTelling, metrics } from '#src/doors/metrics.ts';
 import { closeQueues } from '#src/doors/queue.ts';
 import { openTraces } from '#src/doors/traces.ts';
 import { meetGuild } from '#src/guilds.ts';
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from '../restarts.ts';
+import { keepToRules } from '../rules.ts';
 import { endProcess, run, type Service } from '../run.ts';
 import { dispatch } from './dispatch.ts';
 import { answersOf } from './first-answer.ts';
 import { type Gateway, openGateway } from './gateway.ts';
+import { takeIdentifyTurn } from './identify.ts';
 import { untilDiscordAnswers } from './patience.ts';
-import { isFatal, type ShardMessage } from './protocol.ts';
+import { isFatal, type ShardMessage, sentenceOf } from './protocol.ts';
+import { registerCommands } from './register.ts';
+import { untilAffordable } from './session-budget.ts';
 import { tellSupervisor } from './shard-metrics.ts';
 
 const QUEUES_KEPT_MS = 60_000;
 /** Interactions in hand get so long to end. ms */
 const FINISH_WITHIN_MS = 20_000;
 
+/** that have asked for a session in this process */
+const identified = new Set<number>();
 /** ids of guilds that are being met */
 const meeting = new Set<string>();
 
@@ -52,12 +61,17 @@ async function startShards(): Promise<Service> {
   const inHand = new Set<Promise<void>>();
   const stopping = new AbortController();
   tellSupervisor(shards);
+  const stopFollowing = keepToRules();
   const closeTraces = await openTraces(['bot']);
 
-  const { client, gateway } = await untilDiscordAnswers(async () => {
+  // Of all machines the one with the first shard.
+  const commandsTold = shards.includes(0) && tellCommands(token);
+
+  const connected = untilDiscordAnswers(async () => {
     const opened = openGateway({
       answers: answersOf(slashCommands, messageCommands, presses),
       api: config.discord.apiUrl,
+      mayIdentify,
       onEnd(error) {
         log.error({ err: error }, 'gateway thread ended');
         endProcess();
@@ -69,13 +83,17 @@ async function startShards(): Promise<Service> {
       await made.login(token);
     } catch (error) {
       if (error instanceof DiscordjsError && error.code === DiscordjsErrorCodes.TokenInvalid)
-        tell({ fatal: GatewayCloseCodes.AuthenticationFailed });
+        tell({ fatal: sentenceOf(GatewayCloseCodes.AuthenticationFailed) });
       throw error;
     }
     await isReady;
     return { client: made, gateway: opened };
+  }, isOurs);
+  const [{ client, gateway }] = await Promise.all([connected, commandsTold]);
+  beforeTelling(() => {
+    metrics.ping(pingsOf(client));
+    metrics.connected(connectedOf(client));
   });
-  beforeTelling(() => metrics.ping(pingsOf(client)));
   log.info({ shards, shardCount, guilds: client.guilds.cache.size }, 'ready');
 
   return {
@@ -91,10 +109,30 @@ async function startShards(): Promise<Service> {
       const ended = gateway.stop().then(() => Promise.allSettled(inHand));
       await Promise.race([ended, late]);
       clearTimeout(timer);
-      await Promise.allSettled([client.destroy(), closeQueues()]);
+      await Promise.allSettled([client.destroy(), closeQueues(), stopFollowing()]);
       await Promise.all([closeDb().catch(() => {}), closeTraces()]);
     },
   };
+}
+
+async function tellCommands(token: string): Promise<void> {
+  const { apiUrl: api, applicationId } = config.discord;
+  const rest = new REST({ api, makeRequest: askDiscord }).setToken(token);
+  try {
+    const id = required(applicationId, 'DISCORD_APPLICATION_ID');
+    await untilDiscordAnswers(() => registerCommands(rest, id));
+  } catch (error) {
+    const { message } = error instanceof Error ? error : new Error(String(error));
+    tell({
+      fatal: error instanceof TokenRefused ? message : `Discord did not take the commands: ${message}`,
+    });
+    throw error;
+  }
+}
+
+/** discord.js was asked for what it can't do. */
+function isOurs(error: unknown): boolean {
+  return error instanceof DiscordjsError;
 }
 
 /** s, by shard; none of one that has heard no heartbeat yet. */
@@ -102,6 +140,22 @@ function pingsOf({ ws }: Client) {
   return [...ws.shards.values()]
     .filter(({ ping }) => ping >= 0)
     .map(({ id: shard, ping }) => [{ shard }, ping / 1_000] as const);
+}
+
+/** The first session of each was counted by the supervisor. */
+async function mayIdentify(shard: number, manager: WebSocketManager): Promise<void> {
+  const isAgain = identified.has(shard);
+  identified.add(shard);
+  const limit = async (force: boolean) => (await manager.fetchGatewayInformation(force)).session_start_limit;
+  if (isAgain) await untilAffordable(1, true, () => limit(true));
+  await takeIdentifyTurn(shard % (await limit(false)).max_concurrency);
+}
+
+/** By shard. */
+function connectedOf({ ws }: Client) {
+  return [...ws.shards.values()].map(
+    ({ id: shard, status }) => [{ shard }, status === Status.Ready ? 1 : 0] as const,
+  );
 }
 
 /** One that is not logged in yet. A client whose login failed is of no further use. */
@@ -154,7 +208,7 @@ function makeClient(gateway: Gateway, stopping: AbortSignal, inHand: Set<Promise
   client.on(Events.ShardDisconnect, ({ code }, shard) => {
     if (!isFatal(code)) return;
     log.error({ shard, code }, 'gateway closed for good');
-    tell({ fatal: code });
+    tell({ fatal: sentenceOf(code) });
     endProcess();
   });
 

@@ -13,6 +13,7 @@ import { isEphemeral } from '#infra/local/discord/person.ts';
 import type { PersonName } from '#infra/local/discord/world.ts';
 import { type Action, actions, customId } from '#src/custom-ids.ts';
 import { only } from '#test/support/bundle-copy.ts';
+import { clearJudgement } from '#test/support/drawn.ts';
 import { noFacePhoto, portraitPhoto, twoFacesPhoto } from '#test/support/portraits.ts';
 import type { LocalBot, Typist } from './local-bot.ts';
 
@@ -372,6 +373,7 @@ async function picture(): Promise<{ batchId: string; generationId: string }> {
     verdict: 'clear',
     scores: { flagged: 0 },
     rule: null,
+    judged: clearJudgement,
     likeness: null,
     sha256: createHash('sha256').update(png).digest('hex'),
   });

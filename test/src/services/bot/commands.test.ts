@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { APIMessage } from 'discord.js';
+import { type APIMessage, MessageFlags } from 'discord.js';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parameterEntries } from '#config/parameters.ts';
 import { limits } from '#config/tiers.ts';
 import { filesOf } from '#infra/local/discord/person.ts';
+import { clearJudgement } from '#test/support/drawn.ts';
 import type { LocalBot } from './local-bot.ts';
 
 let local: LocalBot;
@@ -44,6 +45,7 @@ async function draw(userId: string, most?: number): Promise<void> {
       verdict: drawing.prompt.includes('held') ? 'flagged' : 'clear',
       scores: { flagged: 0 },
       rule: null,
+      judged: clearJudgement,
       likeness: null,
       bundleHash: worker.bundleHash,
       photoIds: [],
@@ -86,7 +88,7 @@ async function postCard(
   rows: object[] = [],
 ): Promise<APIMessage> {
   const batch = await db.batch.findUniqueOrThrow({ where: { id: batchId } });
-  const message = await local.post(batch.channelId, batch.title, rows);
+  const message = await local.post(batch.channelId!, batch.title, rows);
   const existing = await db.delivery.findFirst({ where: { batchId, kind } });
   if (existing) await db.delivery.update({ where: { id: existing.id }, data: { messageId: message.id } });
   else
@@ -491,6 +493,25 @@ describe('/sweep', () => {
   it('asks for the right to make threads', async () => {
     const { content } = await (await local.as('member', 'no-bots')).type('sweep', { config: yaml });
     expect(content).toMatch(/I lack .*Send Messages in Threads/);
+  });
+});
+
+describe('/detect', () => {
+  it('says whose a picture is, to who asked alone, and refuses what is none', async () => {
+    const me = await member();
+    const { markPicture } = await import('#src/marks/marks.ts');
+    const create = { width: 300, height: 300, channels: 3, background: '#988' } as const;
+    const { bytes } = await markPicture(sharp({ create }).png(), 'drawn');
+    const ours = await me.type('detect', {}, { picture: { filename: 'a.png', data: bytes } });
+    expect(ours.content).toContain('### It was drawn here');
+    expect(ours.flags).toBe(MessageFlags.Ephemeral);
+    const plain = await sharp({ create }).jpeg().toBuffer();
+    const nobodys = await me.type('detect', {}, { picture: { filename: 'b.jpg', data: plain } });
+    expect(nobodys.content).toMatch(/### No mark was found[\s\S]*That proves nothing/);
+    const text = { filename: 'c.png', data: Buffer.from('no picture') };
+    expect((await me.type('detect', {}, { picture: text })).content).toMatch(
+      /`c\.png` is not a picture I can read/,
+    );
   });
 });
 
@@ -1106,6 +1127,26 @@ describe('/gallery', () => {
     const taken = await postCard(production.id, 'card', [button(`v1:picture.unpublish:${id}`)]);
     expect((await me.press(taken, 'v1:picture.unpublish')).content).toMatch(/not in the gallery any more/);
     expect((await me.press(message, 'v1:picture.publish')).content).toMatch(/in the gallery/);
+    expect((await other.type('gallery curate', { picture: id })).content).toMatch(
+      /Only those who look after/,
+    );
+    expect((await me.type('gallery curate')).content).toMatch(/one of the best of the gallery now/);
+    expect(await me.suggest('gallery curate', { picture: 'gard' }, 'picture')).toHaveLength(1);
+    const { id: imageId } = await db.image.findUniqueOrThrow({ where: { generationId: id } });
+    const page = `https://pictures.example.org/pictures/${imageId}`;
+    expect(
+      (await me.type('gallery collection', { collection: 'landscapes', picture: page })).content,
+    ).toMatch(/in the collection .*Landscapes.* now/);
+    expect(await db.image.findUnique({ where: { generationId: id } })).toMatchObject({
+      collection: 'landscapes',
+      curatedAt: expect.any(Date),
+    });
+    // The same by what a picture's own card offers those who look after the gallery.
+    const open = await postCard(production.id, 'card', [button(`v1:picture.open:${id}`)]);
+    const own = await me.press(open, 'v1:picture.open');
+    expect((await me.press(own, 'v1:picture.uncurate')).content).toMatch(/not one of the best/);
+    expect((await me.press(own, `v1:picture.collection:${id}`, ['main'])).content).toMatch(/Portraits/);
+    expect(JSON.stringify((await other.press(open, 'v1:picture.open')).components)).not.toMatch(/picture\.c/);
     const offered = await me.suggest('gallery unpublish', { picture: 'gard' }, 'picture');
     expect(offered).toEqual([{ name: 'portrait of a gardener · seed 3', value: id }]);
     expect((await me.type('gallery unpublish')).content).toMatch(/gardener.*is off/);
@@ -1203,7 +1244,7 @@ describe('/guild', () => {
     );
 
     const plan = await me.type('sweep', { config: '{prompt: portrait of a glazier, seeds: 2}' });
-    expect(plan.content).toMatch(/in production mode/);
+    expect(plan.content).toMatch(/Production mode/);
     await operator.type('guild production', { mode: 'unset', where: 'server' });
     expect((await me.press(plan, 'v1:plan.run')).content).toMatch(/switched off here since/);
     expect(await production()).toBe(false);

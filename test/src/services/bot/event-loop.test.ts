@@ -86,7 +86,8 @@ describe(`the event loop of a shard is held for less than ${HELD_MAX_MS} ms, and
     ['prompts that grow by folding', () => sweep(me, GROWING), /characters that stand for many/],
     ['prompts of single letters', () => sweep(me, SPELT), /\*\*64 pictures\*\*/],
     ['a plan of 400 pictures with long prompts', () => sweep(me, WIDE), /\*\*400 pictures\*\*/],
-    ['40 sweeps at once', forty, /I am still at 2 sweeps of yours/],
+    // Some are refused, as two of each are still read; how many depends on how fast they come.
+    ['40 sweeps at once', forty, /I am still at 2 sweeps of yours|Nothing was started|\*\*400 pictures\*\*/],
   ])('%s', { timeout: 300_000 }, (_, act, says) => mustNotHold(act, says));
 
   it.each([

@@ -18,11 +18,12 @@ afterAll(async () => {
 const latestBatch = (ownerId: string) =>
   db.batch.findFirstOrThrow({ where: { ownerId }, orderBy: { createdAt: 'desc' } });
 
-async function sweepIn(channel: string): Promise<{ id: string; channelId: string }> {
+async function sweepIn(channel: string): Promise<{ id: string; channelId: string | null }> {
   const me = await local.as('member', channel);
   const data = Buffer.from('name: two\nprompt: a portrait\naxes:\n  steps: [1, 2]\n');
   const plan = await me.type('sweep', {}, { file: { filename: 'sweep.yaml', data } });
   expect(plan.content).toContain('**Plan:');
+  expect(plan.content).toMatch(/^Tier `\w+` · ready (within \d+|in \d+–\d+) (s|min|h)$/m);
   await me.press(plan, 'Run');
   return latestBatch(me.id);
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,45 +11,30 @@ const PRETEND = fileURLToPath(new URL('./fixtures/pretend-shard.ts', import.meta
 const TWO = { shard: PRETEND, shardsPerProcess: 1 };
 const APPLICATION = '1100000000000000001';
 
-/** Discord's REST, as far as a supervisor asks: how many shards, and which commands there are. */
+/** Discord's REST, as far as a supervisor asks: how many shards, and what is left of the day's sessions. */
 const discord = {
-  commands: [] as unknown[],
-  puts: 0,
   status: 200,
+  asked: 0,
   away: 0,
-  commandsAway: 0,
   shards: 2,
-  concurrency: 16,
+  remaining: 1000,
+  resetMs: 0,
 };
 const server = createServer((request, response) => {
   const reply = (body: unknown, status = 200) => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
-  if (request.url === '/api/v10/gateway/bot') {
-    if (discord.away-- > 0) return response.writeHead(502).end('<html>Bad gateway</html>');
-    if (discord.status !== 200) return reply({ message: '401: Unauthorized', code: 0 }, discord.status);
-    const limit = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: discord.concurrency };
-    return reply({ url: 'ws://127.0.0.1:1', shards: discord.shards, session_start_limit: limit });
-  }
-  if (discord.commandsAway-- > 0) return response.writeHead(502).end('<html>Bad gateway</html>');
-  // Discord lists no translations unless asked: then all would look changed.
-  if (request.method === 'GET')
-    return reply(request.url?.includes('with_localizations=true') ? discord.commands : []);
-  let text = '';
-  request.on('data', (chunk) => {
-    text += String(chunk);
-  });
-  request.on('end', () => {
-    discord.puts++;
-    discord.commands = (JSON.parse(text) as object[]).map((command) => ({
-      ...command,
-      id: '1',
-      version: '2',
-      nsfw: false,
-      dm_permission: true,
-    }));
-    reply(discord.commands);
-  });
+  if (request.url !== '/api/v10/gateway/bot') return reply({ message: '404: Not Found', code: 0 }, 404);
+  discord.asked++;
+  if (discord.away-- > 0) return response.writeHead(502).end('<html>Bad gateway</html>');
+  if (discord.status !== 200) return reply({ message: '401: Unauthorized', code: 0 }, discord.status);
+  const limit = {
+    total: 1000,
+    remaining: discord.remaining,
+    reset_after: discord.resetMs,
+    max_concurrency: 16,
+  };
+  reply({ url: 'ws://127.0.0.1:1', shards: discord.shards, session_start_limit: limit });
 });
 
 type StartBot = typeof import('#src/services/bot/supervisor.ts').startBot;
@@ -73,6 +58,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   for (const id of [0, 1, 10]) {
     await writeFile(`${dir}/shard-${id}.starts`, '');
+    await rm(`${dir}/shard-${id}.ended`, { force: true });
     await mode(id, 'well');
   }
 });
@@ -82,6 +68,15 @@ afterEach(async () => {
 });
 afterAll(() => server.close());
 
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+const ends = async (id: number) =>
+  (await readFile(`${dir}/shard-${id}.ended`, 'utf8')).split('\n').filter(Boolean).map(Number);
 const mode = (id: number, what: string) => writeFile(`${dir}/shard-${id}.mode`, what);
 /** of the process whose first shard that is: when, and with which shards */
 const starts = async (id: number) =>
@@ -102,41 +97,73 @@ async function until(true_: () => Promise<boolean> | boolean, withinMs = 10_000)
 }
 
 describe('startBot', () => {
-  it('starts as many shards as Discord recommends, in one process', async () => {
+  it('starts as many shards as Discord recommends, in one process, and asks for that once', async () => {
+    const before = discord.asked;
     bot = await startBot({ shard: PRETEND });
     expect(bot.pids).toHaveLength(1);
     expect(await starts(0)).toMatchObject([{ shards: '0,1 of 2' }]);
+    expect(discord.asked - before).toBe(1);
   });
 
-  it('shares more than sixteen out evenly, and lets each start when Discord takes its sessions', async () => {
-    Object.assign(discord, { shards: 20, concurrency: 15 });
+  it('shares more than sixteen out evenly', async () => {
+    discord.shards = 20;
     try {
       bot = await startBot({ shard: PRETEND });
     } finally {
-      Object.assign(discord, { shards: 2, concurrency: 16 });
+      discord.shards = 2;
     }
     expect(bot.pids).toHaveLength(2);
     const [[first], [second]] = await Promise.all([starts(0), starts(10)]);
     expect(first?.shards).toBe('0,1,2,3,4,5,6,7,8,9 of 20');
     expect(second?.shards).toBe('10,11,12,13,14,15,16,17,18,19 of 20');
-    // Of the fifteen in five seconds the first took ten.
-    expect(second!.at - first!.at).toBeGreaterThan(2_000);
   });
 
-  it('registers the commands once, and again only when they changed', async () => {
-    discord.commands = [];
-    discord.puts = 0;
-    bot = await startBot({ shard: PRETEND });
-    await bot.close();
-    expect(discord.puts).toBe(1);
+  it('waits for new sessions when too few are left of the day’s', async () => {
+    Object.assign(discord, { remaining: 1, resetMs: 200 });
+    const starting = startBot({ shard: PRETEND });
+    await until(() => discord.asked > 1);
+    expect(await starts(0)).toEqual([]);
+    discord.remaining = 2;
+    bot = await starting;
 
-    bot = await startBot({ shard: PRETEND });
-    await bot.close();
-    expect(discord.puts).toBe(1);
+    // By itself it leaves a tenth.
+    discord.remaining = 101;
+    const before = discord.asked;
+    process.kill(bot.pids[0]!, 'SIGKILL');
+    await until(() => discord.asked > before + 1);
+    expect(await starts(0)).toHaveLength(1);
+    discord.remaining = 102;
+    await until(async () => (await starts(0)).length === 2);
+    discord.remaining = 1_000;
+  });
 
-    (discord.commands[0] as { description: string }).description = 'An older one.';
-    bot = await startBot({ shard: PRETEND });
-    expect(discord.puts).toBe(2);
+  it('starts all anew on SIGUSR2, each beside the one that it stands in for', async () => {
+    bot = await startBot(TWO);
+    const pids = [...bot.pids];
+    process.kill(process.pid, 'SIGUSR2');
+    await until(() => bot!.pids.every((pid, i) => pid !== pids[i]));
+    for (const pid of pids) await until(() => !isAlive(pid!));
+    for (const id of [0, 1]) {
+      const [, second] = await starts(id);
+      const [ended] = await ends(id);
+      expect(second!.at).toBeLessThanOrEqual(ended!);
+      expect(await starts(id)).toHaveLength(2);
+    }
+    // Each of them is started again as before.
+    process.kill(bot.pids[1]!, 'SIGKILL');
+    await until(async () => (await starts(1)).length === 3);
+  });
+
+  it('leaves those as they are that do not come anew', async () => {
+    bot = await startBot(TWO);
+    const pids = [...bot.pids];
+    await mode(1, 'crash');
+    await expect(bot.restart()).rejects.toThrow('Shards 1 did not start anew: the process ended with 1');
+    expect([bot.pids[0] === pids[0], bot.pids[1] === pids[1]]).toEqual([false, true]);
+    expect(isAlive(pids[1]!)).toBe(true);
+    await mode(1, 'well');
+    await bot.restart();
+    expect(bot.pids[1]).not.toBe(pids[1]);
   });
 
   it('starts a killed process again, and leaves the other one alone', async () => {
@@ -178,11 +205,10 @@ describe('startBot', () => {
     expect(await reason).toMatch(/DISCORD_TOKEN/);
   });
 
-  it('waits for a Discord that is away, whatever it asks first', async () => {
-    // each request is tried four times
-    Object.assign(discord, { away: 5, commandsAway: 5, commands: [] });
+  it('waits for a Discord that is away', async () => {
+    discord.away = 5; // each request is tried four times
     bot = await startBot({ shard: PRETEND });
-    expect(discord.commands).not.toEqual([]);
+    expect(discord.away).toBeLessThan(0);
   });
 
   it('says that the token is refused, and does not try again', async () => {

@@ -1,0 +1,7 @@
+-- CreateTable
+CREATE TABLE "IdentifyTurn" (
+    "key" INTEGER NOT NULL,
+    "at" TIMESTAMPTZ(3) NOT NULL,
+
+    CONSTRAINT "IdentifyTurn_pkey" PRIMARY KEY ("key")
+);
