@@ -35,6 +35,8 @@ const SHORT = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 15];
 const STAGES = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
 /** What people wait for, s */
 const WAITS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 7_200];
+/** From asking to a picture, s: with those that the tiers promise */
+const REQUESTS = [0.5, 1, 2, 5, 10, 15, 25, 40, 60, 120, 240, 360, 600, 1_800, 7_200];
 /** 1: as it was told */
 const RATIOS = [0.25, 0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2, 4, 8];
 
@@ -76,6 +78,17 @@ export const metrics = {
     'Time that a batch took until its last picture, as a share of what people were told first: 1 as told, 2 twice as long.',
     ['tier'],
     RATIOS,
+  ),
+  requested: counter(
+    'atelier_requests_total',
+    'Requests by how soon they had their first picture: soon as its tier promises, late, failed by a fault of ours, or refused.',
+    ['tier', 'outcome'],
+  ),
+  answered: histogram(
+    'atelier_request_seconds',
+    'Time from when a request was accepted until its first picture was stored.',
+    ['tier'],
+    REQUESTS,
   ),
   waitingPictures: gauge('atelier_waiting_pictures', 'Pictures that wait for a turn.', ['bundle', 'tier']),
   waitingPeople: gauge('atelier_waiting_people', 'People who wait for a turn.', ['bundle', 'tier']),
@@ -157,6 +170,23 @@ export const metrics = {
     [],
   ),
 
+  storageUp: gauge('atelier_storage_up', 'Whether storage answers: 1 when it does, else 0.', []),
+  storageFree: gauge(
+    'atelier_storage_free_bytes',
+    'Bytes that storage still has room for; of a bucket nobody knows.',
+    [],
+  ),
+  reviews: gauge(
+    'atelier_reviews_open',
+    'Flagged and reported pictures that no moderator has decided on.',
+    [],
+  ),
+  oldestReview: gauge(
+    'atelier_oldest_review_seconds',
+    'How long the oldest of the pictures has waited that no moderator has decided on.',
+    [],
+  ),
+
   // Discord
   request: histogram(
     'atelier_discord_request_seconds',
@@ -170,9 +200,20 @@ export const metrics = {
     ['scope'],
   ),
   gateway: counter('atelier_gateway_events_total', 'What became of connections to the gateway.', ['event']),
+  sessionsLeft: gauge(
+    'atelier_gateway_sessions_left',
+    'New sessions that Discord still gives today, of all shards.',
+    [],
+  ),
   ping: gauge('atelier_gateway_ping_seconds', 'Time that the gateway took to answer the last heartbeat.', [
     'shard',
   ]),
+  connected: gauge(
+    'atelier_shard_connected',
+    'Whether a shard is connected to the gateway: 1 when it is, else 0.',
+    ['shard'],
+  ),
+  shards: gauge('atelier_shards_wanted', 'Shards that this bot shall have connected.', []),
   interaction: counter(
     'atelier_interactions_total',
     'What people typed and pressed, by how it was answered: done, refused, failed, or not at all.',
@@ -198,6 +239,11 @@ export const metrics = {
   due: gauge('atelier_deliveries_due', 'Messages that do not show yet what they shall.', []),
 
   // Everything else
+  served: counter(
+    'atelier_web_requests_total',
+    'Requests that the web service answered, by the class of the HTTP status; of its health nobody is told.',
+    ['status'],
+  ),
   tokens: counter('atelier_tokens_total', 'Tokens that were charged and refunded.', ['reason']),
   job: histogram(
     'atelier_job_seconds',

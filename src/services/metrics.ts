@@ -1,4 +1,10 @@
-/** `/metrics` of this process, for Prometheus: on a port of its own, which those who may see the gallery do not reach. */
+/**
+ * What those who run this ask a process, on a port of its own, which those who may see the gallery do not reach:
+ *
+ *   /metrics   for Prometheus
+ *   /healthz   200 while the process answers at all
+ *   /readyz    200 once its services have started, 503 before and while they close
+ */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { config } from '#config/env.ts';
@@ -10,6 +16,13 @@ const FIRST_PORT = 9464;
 /** Processes of one machine that find a port by themselves. */
 const PORTS = 100;
 
+export interface Told {
+  readonly port: number;
+  /** whether all services of the process have started, and are not closing */
+  setReady(ready: boolean): void;
+  close(): Promise<void>;
+}
+
 /**
  * @param services those that run in this process
  * @throws {Error} naming the variable, when the port is taken that was asked for
@@ -17,11 +30,17 @@ const PORTS = 100;
 export async function serveMetrics(
   services: readonly string[],
   { host, port }: { readonly host: string; readonly port: number | undefined } = config.metrics,
-): Promise<{ readonly port: number; close(): Promise<void> }> {
+): Promise<Told> {
   watchProcess(services);
+  let isReady = false;
   const server = createServer((request, response) => {
-    const isAsked = request.method === 'GET' && request.url === '/metrics';
-    if (!isAsked) return void response.writeHead(404).end();
+    const url = request.method === 'GET' ? request.url : undefined;
+    if (url === '/healthz' || url === '/readyz') {
+      const ok = url === '/healthz' || isReady;
+      const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+      return void response.writeHead(ok ? 200 : 503, headers).end(JSON.stringify({ ok }));
+    }
+    if (url !== '/metrics') return void response.writeHead(404).end();
     metricsText().then(
       (text) =>
         response.writeHead(200, { 'content-type': CONTENT_TYPE, 'cache-control': 'no-store' }).end(text),
@@ -35,6 +54,9 @@ export async function serveMetrics(
   log.info({ service: services.join(' '), host, port: taken }, 'metrics are told');
   return {
     port: taken,
+    setReady(ready) {
+      isReady = ready;
+    },
     async close() {
       server.closeAllConnections();
       await new Promise((closed) => server.close(closed));
