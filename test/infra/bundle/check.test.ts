@@ -79,7 +79,7 @@ describe('npm run bundle -- check', () => {
     const partly = await run('check', folder);
     expect(partly.out).toContain(`There is no bundle.yaml in ${folder}. Begin with this one:`);
     expect(partly.out).toMatch(
-      /^Nothing was found for: faceDetector; .*; safety; idTokens and idFuse, or idEncoder\.$/m,
+      /^Nothing was found for: faceDetector; .*; classifiers; idTokens and idFuse, or idEncoder\.$/m,
     );
     expect(partly.out).toMatch(
       /^ {2}in {3}encoder_hidden_states {10}float32 {3}\[batch_size, sequence_length, 80\]$/m,

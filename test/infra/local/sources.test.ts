@@ -30,7 +30,7 @@ describe('a process runs', () => {
 
 it('knows the modules that read a file', () => {
   expect(modulesOf('config/gallery.yaml')).toContain('config/gallery.ts');
-  expect(modulesOf('src/services/web/style.css')).toContain('src/services/web/pages.ts');
+  expect(modulesOf('src/services/web/style.css')).toContain('src/services/web/layout.ts');
   expect(modulesOf('src/services/web/pages.ts')).toEqual(['src/services/web/pages.ts']);
 });
 

@@ -1,0 +1,59 @@
+/** `npm run watermark -- detect FILE`, as people type it. */
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { drawPhoto, person } from '#pipelines/reference/photo.ts';
+import { embedWatermark } from '#pipelines/watermark/embed.ts';
+import { encodeMark } from '#src/marks/payload.ts';
+import { screenshot, sharpOf } from '../bench/watermark/attacks.ts';
+
+let dir: string;
+const drawn = drawPhoto(person(4), 1, 512, 640);
+const bytes = encodeMark({ installation: 40_507, generation: 'c8d9e0f1a' });
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'atelier-watermark-'));
+  const marked = embedWatermark(drawn, bytes);
+  const wrong = embedWatermark(
+    drawn,
+    bytes.map((byte) => byte ^ 1),
+  );
+  await sharpOf(marked).avif({ quality: 70 }).toFile(join(dir, 'marked.avif'));
+  await sharpOf(await screenshot(1.3)(marked))
+    .png()
+    .toFile(join(dir, 'screenshot.png'));
+  await sharpOf(wrong).png().toFile(join(dir, 'wrong.png'));
+  await sharpOf(drawn).webp().toFile(join(dir, 'unmarked.webp'));
+  await sharpOf(drawn).resize(10, 10).png().toFile(join(dir, 'ten.png'));
+  await writeFile(join(dir, 'words.jpg'), 'These are words.');
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+it.each([
+  ['marked.avif', 0, /^A watermark was found.*\n +installation +40507\n +generation +…c8d9e0f1a/],
+  ['screenshot.png', 0, / +generation +…c8d9e0f1a \(its id ends so\)\n +size +1\.(29|30|31) of/],
+  ['wrong.png', 1, /^There is a watermark, .*its checksum is wrong\.\n$/],
+  ['unmarked.webp', 1, /^No watermark was found\./],
+  ['ten.png', 2, /^`ten\.png` is too small: each side needs 128 px or more\.\n$/],
+  ['words.jpg', 2, /^`words\.jpg` is not a picture I can read/],
+  ['nowhere.png', 2, /^There is no file .*nowhere\.png\.\n$/],
+])('of %s ends with %i', (file, code, says) => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['infra/watermark.ts', 'detect', join(dir, file)],
+    {
+      encoding: 'utf8',
+    },
+  );
+  expect(code === 2 ? stderr : stdout).toMatch(says);
+  expect(status).toBe(code);
+});
+
+it('says how it is used', () => {
+  const { status, stderr } = spawnSync(process.execPath, ['infra/watermark.ts', 'detect'], {
+    encoding: 'utf8',
+  });
+  expect([status, stderr]).toEqual([2, 'Usage: npm run watermark -- detect FILE\n']);
+});
