@@ -1,6 +1,5 @@
 /** With no server of the platform's own: what was flagged is kept, and everybody concerned is told how it is. */
 import { expect, it, vi } from 'vitest';
-import { openBatch } from '#src/batches/batches.ts';
 import { finishGeneration } from '#src/batches/ending.ts';
 import { renderCard } from '#src/cards/cards.ts';
 import { db } from '#src/doors/db.ts';
@@ -8,6 +7,7 @@ import { log } from '#src/doors/log.ts';
 import { hasFile } from '#src/doors/storage.ts';
 import { decide } from '#src/moderation/reviews.ts';
 import { drawn } from '#test/support/drawn.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { actor, origin, request } from '#test/support/requests.ts';
 import { STAFF_ID } from '#test/support/staff.ts';
 import { startGeneration } from '#test/support/taking.ts';
@@ -26,7 +26,7 @@ it.each([
   async (_, guildId, botInside, where) => {
     const warn = vi.spyOn(log, 'warn');
     const person = actor({ guildId });
-    const { batch } = await openBatch(origin({ actor: person, botInside }), request());
+    const batch = await openedBatch(origin({ actor: person, botInside }), request());
     const { id } = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
     await finishGeneration((await startGeneration(id, 'w'))!, 'w', drawn({ verdict: 'flagged' }));
 

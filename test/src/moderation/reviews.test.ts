@@ -1,16 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { openBatch } from '#src/batches/batches.ts';
 import { finishGeneration } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
 import { hasFile } from '#src/doors/storage.ts';
 import { deleteImage, mayBeShown, reusable } from '#src/generations/images.ts';
-import { decide, reportImage, reviewFor } from '#src/moderation/reviews.ts';
+import { decide, lookAt, reportImage, reviewFor } from '#src/moderation/reviews.ts';
 import { verdictOf } from '#src/moderation/verdicts.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 import { STAFF_GUILD_ID, STAFF_ID } from '#test/support/staff.ts';
 import { startGeneration } from '#test/support/taking.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 const code = (code: string) => expect.objectContaining({ code });
 
@@ -21,14 +22,14 @@ async function picture(
   botInside = true,
 ) {
   const person = actor({ guildId });
-  const { batch } = await openBatch(
+  const batch = await openedBatch(
     origin({ actor: person, botInside }),
     request([cell({ seed: Number(person.id.slice(-6)) })]),
   );
   const generation = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
   const drawing = await startGeneration(generation.id, 'w');
-  const scores = { flagged: verdict === 'flagged' ? 0.9 : 0.1 };
-  await finishGeneration(drawing!, 'w', drawn(verdictOf(scores)));
+  const scores = { board: { flagged: verdict === 'flagged' ? 0.9 : 0.1 } };
+  await finishGeneration(drawing!, 'w', drawn(verdictOf({ scores, ages: [] }, usualPlace)));
   const image = await db.image.findUniqueOrThrow({
     where: { generationId: generation.id },
     include: { review: true },
@@ -120,6 +121,24 @@ describe('a flagged picture', () => {
       expect(await filesOf(batch.id)).toEqual(approved ? [now.storageKey] : []);
       expect(await strikesOf(person.id)).toBe(approved ? 0 : 1);
       expect(await db.auditEvent.count({ where: { subject: `image:${image.id}` } })).toBe(1);
+    }
+  });
+
+  it('is looked at by who may decide on it; each look is noted, and after a decision there is none', async () => {
+    for (let i = 0; i < 4; i++) {
+      const { image, reviewId, moderator, person } = await picture();
+      const looks = () =>
+        db.auditEvent.count({ where: { action: 'review.look', subject: `image:${image.id}` } });
+      await expect(lookAt(person, reviewId)).rejects.toEqual(code('moderators_only'));
+      expect((await lookAt(moderator, reviewId)).png).toEqual(Buffer.from('the bytes'));
+      expect(await looks()).toBe(1);
+      const [look] = await Promise.allSettled([
+        lookAt(moderator, reviewId),
+        decide(moderator, reviewId, i % 2 ? 'approved' : 'rejected', null),
+      ]);
+      expect(await looks()).toBe(look.status === 'fulfilled' ? 2 : 1);
+      if (look.status === 'rejected') expect(look.reason).toEqual(code('already_reviewed'));
+      await expect(lookAt(moderator, reviewId)).rejects.toEqual(code('already_reviewed'));
     }
   });
 
