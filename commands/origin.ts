@@ -22,11 +22,18 @@ export function originOf(interaction: BaseInteraction): Origin {
     interactionId: id,
     channelId,
     channelLocale: interaction.guildLocale ?? interaction.locale,
+    ageRestricted: isAgeRestricted(interaction),
     say: sayTo(interaction),
     botInside: isBotInside(interaction),
     token,
     tokenExpiresAt: new Date(createdTimestamp + TOKEN_LIFE_MS),
   };
+}
+
+/** A thread is as its channel; what the bot can't see counts as open to all. */
+function isAgeRestricted({ channel }: BaseInteraction): boolean {
+  const place = channel?.isThread() ? channel.parent : channel;
+  return place !== null && 'nsfw' in place && place.nsfw === true;
 }
 
 /** Says things in the language of the person who typed or pressed. */

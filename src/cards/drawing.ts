@@ -19,6 +19,7 @@ const stages: Readonly<Record<string, string>> = {
   detail: message('Detailing the face'),
   likeness: message('Checking'),
   safety: message('Checking'),
+  storage: message('Drawn. The place where pictures are kept does not answer: it waits for that'),
 };
 
 export interface Going {
@@ -51,7 +52,8 @@ export function going(say: Say, running: readonly Picture[], isOnly: boolean): G
   return { lines, rows, files };
 }
 
-function stageOf(say: Say, { stage }: Picture): string {
+/** What is being done to a picture. */
+export function stageOf(say: Say, { stage }: Pick<Picture, 'stage'>): string {
   const words = stages[stage ?? ''] ?? message('Drawing');
   return say(words);
 }
@@ -72,6 +74,7 @@ function previewFile(say: Say, picture: Picture): CardFile | null {
   const number = numberOf(picture);
   return {
     name: `preview-${number}-${preview.at.getTime().toString(36)}.webp`,
+    source: 'drawn',
     description: say('Picture {number} as it is so far, small', { number }),
     bytes: () => previewBytes(id),
   };

@@ -1,6 +1,7 @@
 /** What cards are made of: texts that carry a person's words safely, buttons, galleries and files. */
 import {
   type APIButtonComponentWithCustomId,
+  type APIButtonComponentWithURL,
   type APIComponentInContainer,
   type APIComponentInMessageActionRow,
   type APIContainerComponent,
@@ -10,8 +11,10 @@ import {
 import { config } from '#config/env.ts';
 import type { ToldState } from '#src/backlog/reasons.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
+import type { Review } from '#src/doors/db.ts';
 import { mayBeShown } from '#src/generations/images.ts';
 import { type Picture, pictureBytes } from '#src/generations/pictures.ts';
+import type { Source } from '#src/marks/marks.ts';
 import { message, type Say } from '#src/say.ts';
 import { oneLine } from '#src/text.ts';
 import type { SheetCellState } from './contact-sheet/contact-sheet.ts';
@@ -23,6 +26,8 @@ export interface CardFile {
   readonly name: string;
   /** alt text, at most 1,024 characters */
   readonly description?: string;
+  /** how a picture came to be: it is marked so again where it is made smaller; left out: it is no picture */
+  readonly source?: Source;
   readonly spoiler?: boolean;
   /** where everybody can see it, if anywhere */
   readonly page?: string;
@@ -91,6 +96,14 @@ export function button(
   style: APIButtonComponentWithCustomId['style'] = ButtonStyle.Secondary,
 ): APIButtonComponentWithCustomId {
   return { type: ComponentType.Button, custom_id: customId(action, id), label, style };
+}
+
+/** Leads to a page on the web for who signs in; nothing where `PUBLIC_URL` is not set. */
+export function webLink(label: string, path: string): APIButtonComponentWithURL[] {
+  const { publicUrl } = config.web;
+  if (publicUrl === undefined) return [];
+  const url = new URL(path, publicUrl).href;
+  return [{ type: ComponentType.Button, style: ButtonStyle.Link, label, url }];
 }
 
 export function row(
@@ -184,7 +197,14 @@ export function beside(
 }
 
 /** What is to be said of one picture; `done` is the only state in which it may be seen. */
-export function stateOf({ state, image }: Picture): SheetCellState {
+export function stateOf({
+  state,
+  image,
+}: Pick<Picture, 'state'> & {
+  readonly image:
+    | (Parameters<typeof mayBeShown>[0] & { readonly review: Pick<Review, 'state'> | null })
+    | null;
+}): SheetCellState {
   if (state === 'queued') return 'waiting';
   if (state !== 'done') return state;
   if (!image || image.deletedAt) return 'gone';
@@ -214,6 +234,7 @@ export function pictureFiles(say: Say, pictures: readonly Picture[]): CardFile[]
     const fits = image.bytes <= room;
     return {
       name: `picture-${numberOf(picture)}-${sha256.slice(0, 8)}.${fits ? 'png' : 'webp'}`,
+      source: 'drawn',
       description: [
         ...say('Picture {number}: {prompt}', { number: numberOf(picture), prompt: oneLine(prompt) }),
       ]
@@ -222,7 +243,7 @@ export function pictureFiles(say: Say, pictures: readonly Picture[]): CardFile[]
       ...(publicUrl && visibility === 'published' && { page: new URL(`/pictures/${id}`, publicUrl).href }),
       bytes: async () => {
         const png = await pictureBytes(picture);
-        return fits ? png : shrunk(png, room);
+        return fits ? png : shrunk(png, room, 'drawn');
       },
     };
   });

@@ -20,7 +20,8 @@ export async function requestCard(imageId: string): Promise<Card | null> {
   const where = wayOf(picture);
   const open = where === 'owner-said-yes';
   const say = await sayToGuild(galleryGuildOf(batch));
-  const files = open ? pictureFiles(say, [picture]) : [];
+  // What may still be decided of it is decided by who sees it.
+  const files = open || where === 'published' ? pictureFiles(say, [picture]) : [];
   const who = `<@${batch.ownerId}>`;
   return card(
     say,
@@ -47,7 +48,14 @@ export async function requestCard(imageId: string): Promise<Card | null> {
             button('picture.publish', picture.id, say('Publish'), ButtonStyle.Success),
             button('picture.decline', picture.id, say('Decline')),
           )
-        : null,
+        : where === 'published'
+          ? row(
+              image.curatedAt
+                ? button('picture.uncurate', picture.id, say('No longer one of the best'))
+                : button('picture.curate', picture.id, say('One of the best')),
+              button('picture.unpublish', picture.id, say('Take down')),
+            )
+          : null,
     ],
     { files, last: !open },
   );
@@ -167,7 +175,12 @@ function wayOf(picture: Picture): Way {
 function decided(say: Say, picture: Picture): string {
   const { image } = picture;
   const way = wayOf(picture);
-  if (way === 'published') return say('In the gallery, by {who}.', { who: `<@${image?.publishedBy}>` });
+  if (way === 'published') {
+    const who = `<@${image?.publishedBy}>`;
+    return image?.curatedAt
+      ? say('In the gallery, by {who}, and one of its best.', { who })
+      : say('In the gallery, by {who}.', { who });
+  }
   return way === 'declined'
     ? say('Declined by {who}.', { who: `<@${image?.publishDeclinedBy}>` })
     : say('It is not offered any more.');

@@ -1,16 +1,18 @@
 /** For moderators: a flagged picture, so blurred that nothing is made out. For the person who asked: what became of it. */
 import { ButtonStyle } from 'discord-api-types/v10';
 import sharp from 'sharp';
-import { db, type Prisma, type Review } from '#src/doors/db.ts';
+import { type Batch, db, type Image, type Prisma, type Review } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
 import { sayToGuild } from '#src/guilds.ts';
-import { sayToPerson } from '#src/people/people.ts';
+import { markPicture } from '#src/marks/marks.ts';
+import { mention, sayToPerson } from '#src/people/people.ts';
 import { message, type Say } from '#src/say.ts';
 import { plain } from '#src/text.ts';
-import { accents, button, type Card, type CardFile, card, gallery, row, text } from './parts.ts';
+import { accents, button, type Card, type CardFile, card, gallery, row, text, webLink } from './parts.ts';
 
 const PROMPT_SHOWN = 600;
 const REASON_SHOWN = 500;
+const SCORES_SHOWN = 8;
 /** px; a picture is shrunk to this before it is enlarged again: a face is about three of them */
 const BLURRED_SIDE = 14;
 /** px */
@@ -31,21 +33,16 @@ export async function reviewCard(reviewId: string): Promise<Card | null> {
   const { generation } = image;
   const { batch } = generation;
   const say = await sayToGuild(review.guildId);
-  const scores = Object.entries(image.scores as Record<string, number>)
-    .sort(([, a], [, b]) => b - a)
-    .slice(0, 8)
-    .map(([label, score]) => `${plain(label, 40)} ${score.toFixed(2)}`);
+  const scores = scoresOf(image).map(([label, score]) => `${plain(label, 40)} ${score.toFixed(2)}`);
   const files = state !== 'rejected' && !image.deletedAt ? [await blurred(say, image)] : [];
-  const who = `<@${generation.userId}>`;
+  const who = mention(say, generation.userId);
   return card(
     say,
     state === 'pending' ? accents.held : state === 'approved' ? accents.done : accents.failed,
     [
       text(
         `### ${titleOf(say, state)}`,
-        batch.guildId
-          ? say('Asked by {who} in {channel}', { who, channel: `<#${batch.channelId}>` })
-          : say('Asked by {who} in a direct message', { who }),
+        askedLine(say, who, batch),
         `> ${plain(generation.prompt, PROMPT_SHOWN)}`,
         whyHeld(say, review),
         scores.length > 0 && `-# ${scores.join(' · ')}`,
@@ -56,11 +53,26 @@ export async function reviewCard(reviewId: string): Promise<Card | null> {
         ? row(
             button('review.approve', review.id, say('Approve'), ButtonStyle.Success),
             button('review.reject', review.id, say('Reject'), ButtonStyle.Danger),
+            ...webLink(say('Look at it on the web'), `/reviews/${review.id}`),
           )
         : null,
     ],
     { files, last: state !== 'pending' },
   );
+}
+
+/** What the classifier said, the surest first; as much as a moderator reads. */
+export function scoresOf({ scores }: Pick<Image, 'scores'>): [label: string, score: number][] {
+  return Object.entries(scores as Record<string, number>) // written by us
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, SCORES_SHOWN);
+}
+
+function askedLine(say: Say, who: string, { guildId, channelId }: Batch): string {
+  if (channelId === null) return say('Asked by {who} on the web', { who });
+  return guildId
+    ? say('Asked by {who} in {channel}', { who, channel: `<#${channelId}>` })
+    : say('Asked by {who} in a direct message', { who });
 }
 
 function titleOf(say: Say, state: Review['state']): string {
@@ -70,11 +82,20 @@ function titleOf(say: Say, state: Review['state']): string {
 
 const causes: Readonly<Record<string, string>> = {
   classifier: message('Flagged by the classifier'),
+  'possible-minor': message('A face that may be under 18, with an adult score'),
   'classifier-failed': message('The classifier failed, so it was held'),
   report: message('Reported by a member'),
 };
 
-function whyHeld(say: Say, { cause, image: { rule }, reportedBy }: Reviewed): string {
+/** Why it was flagged. */
+export function whyHeld(
+  say: Say,
+  {
+    cause,
+    image: { rule },
+    reportedBy,
+  }: Pick<Review, 'cause' | 'reportedBy'> & { readonly image: Pick<Image, 'rule'> },
+): string {
   const message = causes[cause];
   return [
     message ? say(message) : plain(cause, 60),
@@ -135,18 +156,20 @@ async function blurred(say: Say, image: Reviewed['image']): Promise<CardFile> {
   return {
     name: `held-${image.sha256.slice(0, 8)}.webp`,
     description: say('A picture held for review, blurred'),
+    source: 'drawn',
     spoiler: true,
     bytes: async () => {
-      const small = await sharp(await getFile(image.storageKey))
+      const { data, info } = await sharp(await getFile(image.storageKey))
         .resize(BLURRED_SIDE, BLURRED_SIDE, { fit: 'inside' })
         .removeAlpha()
-        .png()
-        .toBuffer();
-      return sharp(small)
+        .toColourspace('srgb')
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      const shown = sharp(data, { raw: { width: info.width, height: info.height, channels: 3 } })
         .resize(SHOWN_SIDE, SHOWN_SIDE, { fit: 'inside', kernel: 'cubic' })
         .blur(12)
-        .webp({ quality: 70 })
-        .toBuffer();
+        .webp({ quality: 70 });
+      return (await markPicture(shown, 'drawn')).bytes;
     },
   };
 }

@@ -3,6 +3,7 @@ import sharp from 'sharp';
 import { hashOf } from '#src/canonical.ts';
 import type { Batch } from '#src/doors/db.ts';
 import { faceFound, type Picture, pictureBytes } from '#src/generations/pictures.ts';
+import { markPicture } from '#src/marks/marks.ts';
 import { type Say, sayIn } from '#src/say.ts';
 import { type Axis, sheetAxes } from '#src/sweeps/sheet-axes.ts';
 import { altOf, drawSheet, planSheets, type SheetCell, sayDrawn } from './contact-sheet/contact-sheet.ts';
@@ -40,11 +41,13 @@ export async function sheetsOf(batch: Batch, pictures: readonly Picture[]): Prom
       numbers: placed.map(({ number }) => number).sort((a, b) => a - b),
       file: (side) => ({
         name: `${side ? 'overview' : 'contact-sheet'}-${name}.jpg`,
+        source: 'composed',
         description: altOf(say, sheet, plan),
         bytes: async () => {
           const { bytes } = await drawSheet(say, sheet, plan);
           if (!side) return bytes;
-          return sharp(bytes).resize(side, side, { fit: 'inside' }).jpeg({ quality: 85 }).toBuffer();
+          const small = sharp(bytes).resize(side, side, { fit: 'inside' }).jpeg({ quality: 85 });
+          return (await markPicture(small, 'composed')).bytes;
         },
       }),
     };

@@ -1,5 +1,5 @@
 /** A face test or sweep: its summary in the channel where it was asked for, and in its thread how far it is. */
-import { type APIComponentInContainer, ButtonStyle } from 'discord-api-types/v10';
+import { type APIButtonComponent, type APIComponentInContainer, ButtonStyle } from 'discord-api-types/v10';
 import { placeOf } from '#src/backlog/place.ts';
 import type { ToldState } from '#src/backlog/reasons.ts';
 import { type Batch, db } from '#src/doors/db.ts';
@@ -22,6 +22,7 @@ import {
   row,
   stateOf,
   text,
+  webLink,
 } from './parts.ts';
 import { axesOf, sheetsOf } from './sheet.ts';
 
@@ -37,6 +38,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
     ({ name, labels }) => `${plain(name.replaceAll('_', ' '), 40)} (${labels.length})`,
   );
   const { counts, readyAt, told } = await countsOf(say, batch, pictures);
+  const best = pictures.find((picture) => picture.index === batch.best && stateOf(picture) === 'done');
   const lines = [
     `### ${plain(batch.title, TITLE_SHOWN)}`,
     [
@@ -46,6 +48,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
       ...(axes.length ? [axes.join(' × ')] : []),
     ].join(': '),
     counts,
+    best !== undefined && say('Best: picture {number}', { number: numberOf(best) }),
     batch.threadId && say('All of it in {thread}.', { thread: `<#${batch.threadId}>` }),
   ];
   const ended = batch.endedAt !== null && pictures.some((picture) => stateOf(picture) === 'done');
@@ -56,7 +59,7 @@ export async function summaryCard(batch: Batch): Promise<Card> {
     accentOf(batch, pictures),
     [
       sheet ? beside(lines, sheet) : text(...lines),
-      endingRow(say, batch),
+      row(...endingButtons(say, batch), ...webLink(say('Open on the web'), `/sweeps/${batch.id}`)),
       factsLine(say, batch, say('Asked by {who}', { who: `<@${batch.ownerId}>` })),
     ],
     { files: sheet ? [sheet] : [], readyAt, told },
@@ -103,7 +106,7 @@ export async function statusCard(batch: Batch, wantedPage: number): Promise<Card
       batch.kind === 'sweep' && pictures.some((picture) => stateOf(picture) === 'done')
         ? row(button('sheet.use', batch.id, say('Use these settings…')))
         : null,
-      endingRow(say, batch),
+      row(...endingButtons(say, batch)),
       factsLine(say, batch, chargedWords(say, batch, refunded)),
     ],
     { files: [...drawing.files, ...files] },
@@ -176,10 +179,10 @@ function failureLines(say: Say, pictures: readonly Picture[]): string[] {
     });
 }
 
-function endingRow(say: Say, { id, state, endedAt }: Batch): APIComponentInContainer | null {
-  if (endedAt || (state !== 'open' && state !== 'stopped')) return null;
-  return row(
+function endingButtons(say: Say, { id, state, endedAt }: Batch): APIButtonComponent[] {
+  if (endedAt || (state !== 'open' && state !== 'stopped')) return [];
+  return [
     ...(state === 'open' ? [button('batch.stop', id, say('Stop'))] : []),
     button('batch.cancel', id, say('Cancel'), ButtonStyle.Danger),
-  );
+  ];
 }

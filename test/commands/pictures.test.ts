@@ -12,7 +12,7 @@ import { actor, cell, origin, request, snowflake } from '../support/requests.ts'
 const inDm = { guildId: null } as BaseInteraction;
 
 async function onePicture(me: Origin, changes: Parameters<typeof cell>[0] = {}) {
-  const { batch } = await openBatch(me, request([cell(changes, { steps: 12 })]));
+  const batch = await openBatch(me, request([cell(changes, { steps: 12 })]));
   return db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
 }
 
@@ -41,7 +41,7 @@ describe('Again', () => {
 
   it('takes the tier and production mode of who presses, not those of the picture', async () => {
     const operator = origin({ actor: actor({ managesGuild: true }) });
-    const { batch } = await openBatch(
+    const batch = await openBatch(
       operator,
       request([cell({}, { production_mode: true, tier: 'turbo' })], { production: true, tier: 'turbo' }),
     );

@@ -7,6 +7,7 @@ import { noise } from './noise.ts';
 import { photomaker } from './photomaker.ts';
 import { schedulers } from './schedulers.ts';
 import { sdxlTiny } from './sdxl-tiny.ts';
+import { watermark } from './watermark.ts';
 
 export const runners: Readonly<Record<string, GoldenRunner>> = {
   'clip-tokenizer': clipTokenizer,
@@ -16,7 +17,5 @@ export const runners: Readonly<Record<string, GoldenRunner>> = {
   photomaker,
   schedulers,
   'sdxl-tiny': sdxlTiny,
+  watermark,
 };
-
-/** Sets that are there for a part of Atelier that is not built yet. */
-export const notYet: readonly string[] = ['watermark'];

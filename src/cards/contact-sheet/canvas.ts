@@ -5,20 +5,12 @@
  * of layers does.
  */
 import sharp from 'sharp';
+import { type MarkedFile, markPicture } from '#src/marks/marks.ts';
 import { type Colour, colours } from './colours.ts';
 import type { SetText } from './lettering.ts';
 import type { Thumbnail } from './thumbnails.ts';
 
 const BYTES_MAX = 8 * 1024 * 1024;
-
-export interface Encoded {
-  /** JPEG, at most 8 MiB */
-  readonly bytes: Buffer;
-  /** px, of these bytes */
-  readonly width: number;
-  /** px */
-  readonly height: number;
-}
 
 /** Positions may be fractions: they are rounded. What lies outside is cut off. */
 export class Canvas {
@@ -72,18 +64,17 @@ export class Canvas {
     this.#blend(x, y, width, height, colour, (dx, dy) => (data[dy * width + dx] ?? 0) / 255);
   }
 
-  /** Without chroma subsampling, which would smear small coloured text. What would be too many bytes comes half as large. */
-  async encode(): Promise<Encoded> {
+  /** A JPEG of at most 8 MiB. Without chroma subsampling, which would smear small coloured text. What would be too many bytes comes half as large. */
+  async encode(): Promise<MarkedFile> {
     const { width, height } = this;
     const raw = { width, height, channels: 3 } as const;
     for (const quality of [88, 78, 65]) {
       const image = sharp(this.#pixels, { raw });
-      const bytes = await image.jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer();
-      if (bytes.length <= BYTES_MAX) return { bytes, width, height };
+      const sheet = await markPicture(image.jpeg({ quality, chromaSubsampling: '4:4:4' }), 'composed');
+      if (sheet.bytes.length <= BYTES_MAX) return sheet;
     }
     const half = sharp(this.#pixels, { raw }).resize({ width: Math.round(width / 2) });
-    const { data, info } = await half.jpeg({ quality: 70 }).toBuffer({ resolveWithObject: true });
-    return { bytes: data, width: info.width, height: info.height };
+    return markPicture(half.jpeg({ quality: 70 }), 'composed');
   }
 
   #blend(

@@ -14,9 +14,10 @@
  * Where cells go is in plan.ts and pages.ts, how large everything is in measure.ts; then frame.ts and cells.ts paint it on
  * canvas.ts.
  */
+import type { MarkedFile } from '#src/marks/marks.ts';
 import { type Say, sayIn } from '#src/say.ts';
 import type { Axis } from '#src/sweeps/sheet-axes.ts';
-import { Canvas, type Encoded } from './canvas.ts';
+import { Canvas } from './canvas.ts';
 import { paintCells } from './cells.ts';
 import { paintColumnHeaders, paintLegend, paintRowHeaders, paintTitle } from './frame.ts';
 import { measureSheet } from './measure.ts';
@@ -39,7 +40,7 @@ export function sayDrawn(say: Say): Say {
  * @param plan one of `planSheets(request)`
  * @throws {Error} when a picture's bytes are no picture
  */
-export async function drawSheet(say: Say, request: SheetRequest, plan: SheetPlan): Promise<Encoded> {
+export async function drawSheet(say: Say, request: SheetRequest, plan: SheetPlan): Promise<MarkedFile> {
   const drawn = sayDrawn(say);
   const metrics = await measureSheet(plan, request);
   const canvas = new Canvas(metrics.width, metrics.height);

@@ -4,7 +4,6 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { readComponents, walk } from '#infra/local/discord/components.ts';
 import { Faults } from '#infra/local/discord/discord-error.ts';
-import { openBatch } from '#src/batches/batches.ts';
 import { endBatch } from '#src/batches/ending.ts';
 import { renderCard } from '#src/cards/cards.ts';
 import { detailsOf } from '#src/cards/details.ts';
@@ -19,6 +18,7 @@ import { publishImage } from '#src/publishing.ts';
 import { sayIn } from '#src/say.ts';
 import { plain } from '#src/text.ts';
 import { drawAll } from '#test/src/services/courier/local.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { TRUSTED_GUILD } from '#test/support/staff.ts';
 import { startGeneration } from '#test/support/taking.ts';
@@ -32,7 +32,7 @@ async function opened(
 ) {
   const person = actor({ guildId: TRUSTED_GUILD });
   const made = cells.map((one, index) => cell({ seed: index, ...one }));
-  const { batch } = await openBatch(origin({ actor: person, channelLocale }), request(made, changes));
+  const batch = await openedBatch(origin({ actor: person, channelLocale }), request(made, changes));
   return { person, batch };
 }
 

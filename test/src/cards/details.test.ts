@@ -11,7 +11,7 @@ import { actor, cell, origin, otherValue, request } from '#test/support/requests
 const owner = actor();
 
 async function drawn(changes: Parameters<typeof cell>[0] = {}): Promise<Picture> {
-  const { batch } = await openBatch(origin({ actor: owner }), request([cell(changes)], { kind: 'sweep' }));
+  const batch = await openBatch(origin({ actor: owner }), request([cell(changes)], { kind: 'sweep' }));
   await drawAll(batch.id);
   await db.generation.updateMany({
     where: { batchId: batch.id },

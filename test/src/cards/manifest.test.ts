@@ -55,10 +55,10 @@ describe('a manifest', () => {
       ),
     );
     const opened = await openBatch(origin(), request(cells, { kind: 'sweep', title: 'Steps' }));
-    await drawAll(opened.batch.id, { most: 1 });
-    await drawAll(opened.batch.id, { most: 1, verdict: 'flagged' });
-    await drawAll(opened.batch.id, { fail: (index) => (index === 2 ? 'lora_unknown' : 'internal') });
-    batch = await db.batch.findUniqueOrThrow({ where: { id: opened.batch.id } });
+    await drawAll(opened.id, { most: 1 });
+    await drawAll(opened.id, { most: 1, verdict: 'flagged' });
+    await drawAll(opened.id, { fail: (index) => (index === 2 ? 'lora_unknown' : 'internal') });
+    batch = await db.batch.findUniqueOrThrow({ where: { id: opened.id } });
     pictures = await picturesOf(batch.id);
   });
 

@@ -7,7 +7,7 @@ import { renderCard } from '#src/cards/cards.ts';
 import type { Card } from '#src/cards/parts.ts';
 import { type Delivery, db, type Prisma } from '#src/doors/db.ts';
 import { reportImage } from '#src/moderation/reviews.ts';
-import { declineImage, publishImage, unpublishImage } from '#src/publishing.ts';
+import { curateImage, declineImage, publishImage, unpublishImage } from '#src/publishing.ts';
 import { actor, snowflake } from '#test/support/requests.ts';
 import { TRUSTED_GUILD } from '#test/support/staff.ts';
 import { makePicture } from '../services/web/pictures.ts';
@@ -58,7 +58,21 @@ describe('an offer to the gallery', () => {
     expect(await cards.card()).toContain('in the gallery');
     const decided = await cards.request();
     expect(words(decided)).toContain(`In the gallery, by <@${keeper.id}>`);
-    expect([decided.files.length, decided.last]).toEqual([0, true]);
+    expect(words(decided)).toMatch(/\nOne of the best\nTake down$/);
+    expect([decided.files.length, decided.last]).toEqual([1, true]);
+    await curateImage(keeper, image.id, true);
+    expect(words(await cards.request())).toMatch(
+      /, and one of its best\.\n+No longer one of the best\nTake down$/,
+    );
+    await unpublishImage(keeper, image.id);
+    const gone = await cards.request();
+    expect([words(gone), gone.files]).toEqual([expect.stringMatching(/It is not offered any more\.$/), []]);
+  });
+
+  it('that came into the gallery is told to its owner', async () => {
+    const { image, owner, keeper, ...cards } = await scene();
+    await publishImage(owner, image.id);
+    await publishImage(keeper, image.id);
     const notice = await cards.notice();
     expect(words(notice)).toContain('your picture is in the gallery now');
     expect([notice.mentions, notice.last]).toEqual([[owner.id], true]);

@@ -3,6 +3,10 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { Canvas } from '#src/cards/contact-sheet/canvas.ts';
 import { type Colour, colours } from '#src/cards/contact-sheet/colours.ts';
+import { takeIdentity } from '#src/marks/installation.ts';
+import { testIdentity } from '#test/support/identity.ts';
+
+takeIdentity(testIdentity);
 
 const WIDTH = 64;
 const HEIGHT = 48;
