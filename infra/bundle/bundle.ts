@@ -3,6 +3,9 @@ import type { Command } from './command.ts';
 
 const commands: Readonly<Record<string, { usage: string; run(): Promise<{ default: Command }> }>> = {
   check: { usage: 'check DIR [--quick]', run: () => import('./check.ts') },
+  fetch: { usage: 'fetch safety DIR [mobilenet|inception]', run: () => import('./fetch.ts') },
+  ages: { usage: 'ages DIR [PHOTOS]', run: () => import('./ages.ts') },
+  look: { usage: 'look DIR [PICTURES]', run: () => import('./look.ts') },
   lora: { usage: 'lora list|add|remove|merge DIR …', run: () => import('./lora.ts') },
 };
 

@@ -4,14 +4,18 @@
  * Each network is opened as a worker would, one at a time; `--quick` reads headers alone. Ends with 0 when the bundle can be
  * used, with 1 when it can't, with 2 when the arguments are wrong.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { config } from '#config/env.ts';
 import type { OnnxValue } from '#pipelines/onnx-reader.ts';
+import { classify } from '#pipelines/safety/classify.ts';
+import { testCard } from '#pipelines/safety/test-card.ts';
+import { openClassifiers } from '#src/bundles/classifiers.ts';
 import { type Inspection, inspectBundle, unusedFiles } from '#src/bundles/inspect.ts';
-import { openNetwork } from '#src/bundles/load.ts';
+import { type ClassifierEntry, classifierRole, isClassifierRole } from '#src/bundles/manifest.ts';
 import { type NetworkFile, readNetworks } from '#src/bundles/networks.ts';
+import { type Openable, openNetwork } from '#src/bundles/open-network.ts';
 import { log, messageOf } from '#src/doors/log.ts';
 import { type Provider, reasonOf, type SessionReport, surveyProviders } from '#src/doors/onnx.ts';
 import type { Command } from './command.ts';
@@ -32,6 +36,8 @@ const check: Command = async (args) => {
   }
   const { manifest, networks } = found;
   say(`${manifest.name}: ${manifest.title}. Licence: ${manifest.licence}`);
+  describeAges(manifest);
+  await describeOlder(root, manifest);
   const faults = [...found.faults];
   const open = args.includes('--quick') ? [] : await providersHere(faults);
   for (const network of networks) {
@@ -40,12 +46,33 @@ const check: Command = async (args) => {
     if (!open.length || network.faults.length) continue;
     const problem = await tryOpening(root, network, open);
     if (problem) faults.push(`${network.path} does not load: ${problem}`);
+    else if (isClassifierRole(network.role)) faults.push(...(await tryLooking(root, found, network, open)));
   }
   say('');
   await describeRest(found);
   return verdict(faults);
 };
 export default check;
+
+function describeAges({ ageError }: Inspection['manifest']): void {
+  say(
+    ageError === undefined
+      ? 'Nobody measured its age network, so every face counts as one that may be under 18: npm run bundle -- ages DIR PHOTOS'
+      : `Its age network reads up to ${ageError} years too many: a face counts as of age from ${18 + ageError} on.`,
+  );
+}
+
+/** Bundles from before there were several classifiers go on working; what they are taken for is said. */
+async function describeOlder(dir: string, { classifiers }: Inspection['manifest']): Promise<void> {
+  if (!/^ +safety:/m.test(await readFile(join(dir, 'bundle.yaml'), 'utf8'))) return;
+  say(
+    'Its bundle.yaml has files.safety, as older ones do. It is read as this, which can stand in its place:',
+  );
+  for (const line of stringify({ classifiers: classifiers.slice(0, 1) })
+    .trimEnd()
+    .split('\n'))
+    say(`  ${line}`);
+}
 
 const say = (line: string) => process.stdout.write(`${line.trimEnd()}\n`);
 
@@ -74,7 +101,7 @@ function describeNetwork({ role, path, size, data, model, weights }: NetworkFile
   const bytes = (size ?? 0) + data.reduce((sum, one) => sum + (one.size ?? 0), 0);
   const facts =
     size === null ? 'missing' : [sizeText(bytes), precisionOf(weights)].filter(Boolean).join(', ');
-  say(`${role.padEnd(ROLE)}${path}   ${facts}`);
+  say(`${`${role} `.padEnd(ROLE)}${path}   ${facts}`);
   for (const one of data)
     say(
       `${' '.repeat(ROLE)}${one.path}   ${one.size === null ? 'missing' : sizeText(one.size)}, its weights`,
@@ -156,6 +183,31 @@ async function tryOpening(
   return undefined;
 }
 
+/** A classifier may take this long for a picture, ms. */
+const LOOK_LIMIT_MS = 60_000;
+
+/** What a classifier says of the test card, as a worker asks it before the first picture. @returns what is wrong */
+async function tryLooking(
+  dir: string,
+  { manifest }: Inspection,
+  network: NetworkFile,
+  providers: readonly Provider[],
+): Promise<readonly string[]> {
+  const classifiers = manifest.classifiers.filter((one) => classifierRole(one) === network.role);
+  const openable: Openable = { ...network, bytes: network.size ?? 0 };
+  const options = { threads: config.onnxThreads, providers, classifierLimitMs: LOOK_LIMIT_MS };
+  const opened = await openClassifiers(dir, { classifiers }, [openable], options);
+  for (const classifier of opened.faults.length ? [] : opened.classifiers) {
+    const startedAt = performance.now();
+    const scores = await classify(classifier, testCard());
+    const ms = performance.now() - startedAt;
+    const said = Object.entries(scores).map(([label, score]) => `${label} ${score.toFixed(4)}`);
+    say(`  looks in ${ms.toFixed(0)} ms; of the test card it says ${said.join(', ')}`);
+  }
+  await opened.close();
+  return opened.faults;
+}
+
 async function describeRest(found: Inspection): Promise<void> {
   const { files } = found.manifest;
   const fact = (name: string, path: string, what: string) => say(`${name.padEnd(ROLE)}${path}   ${what}`);
@@ -202,9 +254,18 @@ const USUAL: readonly (readonly [role: string, end: RegExp])[] = [
   ['idFuse', /fuse\.onnx$/],
   ['idEncoder', /id_encoder(\/model)?\.onnx$/],
   ['upscaler', /(upscal|esrgan)[^/]*(\/model)?\.onnx$/i],
-  ['safety', /(safety|nsfw)[^/]*(\/model)?\.onnx$/i],
 ];
 const OPTIONAL = new Set(['idTokens', 'idFuse', 'idEncoder', 'upscaler']);
+
+const CLASSIFIER = /(safety|nsfw)[^/]*(\/model)?\.onnx$/i;
+
+/** As a ViT of Hugging Face's is fed. */
+const suggested = (path: string, i: number): ClassifierEntry => ({
+  name: i ? `safety-${i + 1}` : 'safety',
+  file: path,
+  input: { side: 224, resize: 'antialias', mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
+  labels: ['normal', 'nsfw'],
+});
 
 /** Suggests a manifest for a folder that has none. */
 async function suggest(dir: string): Promise<number> {
@@ -234,15 +295,17 @@ async function suggest(dir: string): Promise<number> {
     triggerWord: 'img',
     memoryGib: Math.max(0.1, Math.ceil(gib * 15) / 10),
     files,
+    classifiers: paths.filter((path) => CLASSIFIER.test(path)).map(suggested),
     detector: { size: 640, threshold: 0.5 },
     detailSide: 1024,
-  } as const;
-  const networks = await readNetworks(dir, { ...manifest, safetyLabels: ['normal', 'flagged'] });
+  };
+  const networks = await readNetworks(dir, manifest);
   for (const network of networks) {
     describeNetwork(network);
     say('');
   }
   const missing = USUAL.map(([role]) => role).filter((role) => !(role in files) && !OPTIONAL.has(role));
+  if (!manifest.classifiers.length) missing.push('classifiers');
   if (!(idTokens && idFuse) && !idEncoder) missing.push('idTokens and idFuse, or idEncoder');
   say(`There is no bundle.yaml in ${dir}. ${missing.length ? 'Begin with this one' : 'This one fits'}:`);
   say('');

@@ -9,6 +9,7 @@ import { join, relative } from 'node:path';
 import { loraTargets } from '#pipelines/lora/file.ts';
 import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import { messageOf } from '#src/doors/log.ts';
+import { isKnownByLabel, knownLabels } from '#src/moderation/verdicts.ts';
 import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
 import { fileHash } from './file-hash.ts';
 import { checkLora } from './loras.ts';
@@ -41,7 +42,7 @@ export async function inspectBundle(dir: string): Promise<Inspection> {
   const configs = await readConfigs(dir, manifest);
   const { scheduler, vaeEncoder } = configs;
   const first = await readTokenizer(dir, manifest.files.tokenizer);
-  const second = await readTokenizer(dir, manifest.files.tokenizer2, first.tokenizer);
+  const second = await readTokenizer(dir, manifest.files.tokenizer2);
   return {
     dir,
     manifest,
@@ -64,6 +65,7 @@ export async function inspectBundle(dir: string): Promise<Inspection> {
       ...configs.faults,
       ...[first, second].flatMap(({ faults }) => faults),
       ...disagreements(networks, configs, manifest, [first.tokenizer, second.tokenizer]),
+      ...unknownLabels(manifest),
       ...(await loraFaults(dir, manifest)),
     ],
   };
@@ -181,6 +183,16 @@ function disagreements(
     faults.push(`${files[role]} computes in float16, and float32 is needed: ${why}`);
   }
   return faults;
+}
+
+/** A classifier that nobody understands would hold every picture. */
+function unknownLabels({ classifiers }: BundleManifest): string[] {
+  return classifiers
+    .filter(({ labels }) => !isKnownByLabel(labels))
+    .map(
+      ({ file, labels }) =>
+        `${file} has the labels ${labels.join(', ')}, and config/safety.yaml has a score of none of them; it knows ${knownLabels().join(', ')}: name the classifier's labels in bundle.yaml as they are, in the order of its logits, or add one to a score`,
+    );
 }
 
 /** Faults of the bundle's own LoRAs, which are always merged in. Those that people choose from are checked when they are added. */

@@ -3,33 +3,26 @@
  *
  * A bundle is refused as a whole, with everything that is wrong with it: better at the start than in the middle of a picture.
  */
-import { join } from 'node:path';
 import type { LoraTarget } from '#pipelines/lora/file.ts';
 import type { PortraitBundle } from '#pipelines/portrait.ts';
 import type { Session } from '#pipelines/session.ts';
-import {
-  availableProviders,
-  type OpenSession,
-  openSession,
-  reasonOf,
-  type SessionOptions,
-} from '#src/doors/onnx.ts';
+import { availableProviders, type OpenSession, reasonOf, type SessionOptions } from '#src/doors/onnx.ts';
+import { openClassifiers } from './classifiers.ts';
 import { inspectBundle, unusable } from './inspect.ts';
 import type { LoraChoice } from './lora-choice.ts';
-import type { BundleManifest, Role } from './manifest.ts';
+import { type BundleManifest, type FileRole, isClassifierRole } from './manifest.ts';
 import { mergedNetworks } from './merged-networks.ts';
-import type { NetworkFile } from './networks.ts';
+import { type Openable, openNetwork } from './open-network.ts';
 
 export interface LoadOptions extends SessionOptions {
   /** merged in beside the bundle's own */
   readonly loras?: readonly LoraChoice[];
+  /**
+   * Classifiers run in a process of their own, which is ended, and begun again, where one takes longer for a picture: ms. In this thread,
+   * however long they take, when left out.
+   */
+  readonly classifierLimitMs?: number;
 }
-
-/** What it takes to open a network; everything else that was read of its file is let go. */
-type Openable = Pick<NetworkFile, 'role' | 'path' | 'renamed'> & {
-  /** of its files */
-  readonly bytes: number;
-};
 
 /** A bundle, and what `withLoras` needs to open some of its networks anew. */
 export type LoadedBundle = PortraitBundle & {
@@ -51,27 +44,35 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
   const merged = await mergedNetworks(dir, options.loras ?? []);
 
   const unopened: string[] = [];
-  const sessions: Partial<Record<Role, OpenSession>> = {};
-  for (const network of networks) {
+  const sessions: Partial<Record<FileRole, OpenSession>> = {};
+  const openable = networks.map(({ role, path, renamed, size, data }): Openable => {
+    const sizes = [size, ...data.map((file) => file.size)];
+    const bytes = sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+    return { role, path, renamed, data, bytes };
+  });
+  for (const network of openable) {
+    const { role } = network;
+    if (isClassifierRole(role)) continue;
     try {
-      const isMerged = merged?.targets.some((target) => target === network.role);
+      const isMerged = merged?.targets.some((target) => target === role);
       const from = merged && isMerged ? merged.dir : dir;
-      sessions[network.role] = await openNetwork(from, network, { ...options, providers });
+      sessions[role] = await openNetwork(from, network, { ...options, providers });
     } catch (error) {
       unopened.push(`${network.path} does not load: ${reasonOf(error)}`);
     }
   }
-  if (unopened.length) throw unusable(manifest, unopened);
+  const looking = await openClassifiers(dir, manifest, openable, { ...options, providers });
+  unopened.push(...looking.faults);
+  if (unopened.length) {
+    await looking.close();
+    throw unusable(manifest, unopened);
+  }
 
   const { idTokens, idFuse, idEncoder, upscaler = null, ...others } = sessions;
   const [tokenizer, tokenizer2] = tokenizers;
-  const openable = networks.map(({ role, path, renamed, size, data }): Openable => {
-    const sizes = [size, ...data.map((file) => file.size)];
-    return { role, path, renamed, bytes: sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0) };
-  });
   return {
     // The manifest has each of them, so each was opened.
-    ...(others as Record<Exclude<Role, 'idTokens' | 'idFuse' | 'idEncoder' | 'upscaler'>, Session>),
+    ...(others as Record<Exclude<FileRole, 'idTokens' | 'idFuse' | 'idEncoder' | 'upscaler'>, Session>),
     idEncoder: idEncoder
       ? { whole: idEncoder }
       : { idTokens: idTokens as Session, idFuse: idFuse as Session },
@@ -81,7 +82,8 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
     ...settings,
     name: manifest.name,
     triggerWord: manifest.triggerWord,
-    safetyLabels: manifest.safetyLabels,
+    classifiers: looking.classifiers,
+    ageError: manifest.ageError ?? null,
     detector: manifest.detector,
     detailSide: manifest.detailSide,
     manifest,
@@ -90,64 +92,56 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
     bytes: openable.reduce((sum, { bytes }) => sum + bytes, 0),
     async close() {
       for (const session of Object.values(sessions)) await session.close();
+      await looking.close();
     },
   };
 }
 
+/** The networks of a bundle that LoRAs change, with them. */
+export interface LoraNetworks {
+  readonly sessions: { readonly [target in LoraTarget]?: Session };
+  /** of their files */
+  readonly bytes: number;
+  close(): Promise<void>;
+}
+
 /**
- * The same bundle with LoRAs merged in: the networks that they change are opened anew, all others are shared.
+ * Merges LoRAs in, unless that was done before, and opens the networks that they change.
  *
  * @throws {UnknownLoraError}
  * @throws {Error} naming the LoRA that does not fit
  */
+export async function openLoras(
+  dir: string,
+  networks: LoadedBundle['networks'],
+  loras: readonly LoraChoice[],
+  options: SessionOptions = {},
+): Promise<LoraNetworks> {
+  const merged = await mergedNetworks(dir, loras);
+  const sessions: Partial<Record<LoraTarget, OpenSession>> = {};
+  let bytes = 0;
+  for (const target of merged?.targets ?? []) {
+    const network = networks.find(({ role }) => role === target);
+    if (!merged || !network) continue;
+    sessions[target] = await openNetwork(merged.dir, network, options);
+    bytes += network.bytes;
+  }
+  return {
+    sessions,
+    bytes,
+    async close() {
+      for (const session of Object.values(sessions)) await session.close();
+    },
+  };
+}
+
+/** The same bundle with LoRAs merged in: what they do not change is shared. @throws as `openLoras` */
 export async function withLoras(
   dir: string,
   bundle: LoadedBundle,
   loras: readonly LoraChoice[],
   options: SessionOptions = {},
 ): Promise<{ bundle: PortraitBundle; readonly bytes: number; close(): Promise<void> }> {
-  const merged = await mergedNetworks(dir, loras);
-  if (!merged) return { bundle, bytes: 0, close: async () => {} };
-  const opened: Partial<Record<LoraTarget, OpenSession>> = {};
-  let bytes = 0;
-  for (const target of merged.targets) {
-    const network = bundle.networks.find(({ role }) => role === target);
-    if (!network) continue;
-    opened[target] = await openNetwork(merged.dir, network, options);
-    bytes += network.bytes;
-  }
-  return {
-    bundle: { ...bundle, ...opened },
-    bytes,
-    async close() {
-      for (const session of Object.values(opened)) await session.close();
-    },
-  };
-}
-
-/** A network under the names that pipelines know. @throws {Error} of onnxruntime */
-export async function openNetwork(
-  dir: string,
-  { role, path, renamed }: Omit<Openable, 'bytes'>,
-  options: SessionOptions,
-): Promise<OpenSession> {
-  return underOurNames(await openSession(join(dir, path), { network: role, ...options }), renamed);
-}
-
-/** @param renamed our name of an output → the file's */
-function underOurNames(session: OpenSession, renamed: NetworkFile['renamed']): OpenSession {
-  if (!Object.keys(renamed).length) return session;
-  const ours = new Map(Object.entries(renamed).map(([our, their]) => [their, our]));
-  const our = (name: string) => ours.get(name) ?? name;
-  return {
-    ...session,
-    outputs: session.outputs.map((info) => ({ ...info, name: our(info.name) })),
-    async run(feeds, fetches) {
-      const results = await session.run(
-        feeds,
-        fetches?.map((name) => renamed[name] ?? name),
-      );
-      return Object.fromEntries(Object.entries(results).map(([name, value]) => [our(name), value]));
-    },
-  };
+  const { sessions, ...opened } = await openLoras(dir, bundle.networks, loras, options);
+  return { bundle: { ...bundle, ...sessions }, ...opened };
 }

@@ -10,7 +10,13 @@ import { dirname, join, normalize } from 'node:path';
 import { type OnnxModel, type OnnxTensor, type OnnxValue, readOnnx } from '#pipelines/onnx-reader.ts';
 import { CONTEXT_LENGTH } from '#pipelines/sdxl/tokenizer.ts';
 import { messageOf } from '#src/doors/log.ts';
-import type { BundleManifest, Role } from './manifest.ts';
+import {
+  type BundleManifest,
+  type ClassifierEntry,
+  classifierRole,
+  type FileRole,
+  type Role,
+} from './manifest.ts';
 
 /** One network of a bundle, as its header has it. */
 export interface NetworkFile {
@@ -31,18 +37,20 @@ export interface NetworkFile {
 }
 
 /** The part of a manifest that networks are held against. */
-type Named = Pick<BundleManifest, 'detector' | 'safetyLabels'> & {
-  readonly files: { readonly [role in Role]?: string | undefined };
+type Named = Pick<BundleManifest, 'detector' | 'classifiers'> & {
+  readonly files: { readonly [role in FileRole]?: string | undefined };
 };
 
 /** Each network that the manifest names; a missing or broken one comes with its faults. */
 export async function readNetworks(dir: string, manifest: Named): Promise<NetworkFile[]> {
   const contracts = contractsOf(manifest);
   const networks: NetworkFile[] = [];
-  for (const role of Object.keys(contracts) as Role[]) {
+  for (const role of Object.keys(contracts) as FileRole[]) {
     const path = manifest.files[role];
     if (path !== undefined) networks.push(await readNetwork(dir, role, path, contracts[role]));
   }
+  for (const one of manifest.classifiers)
+    networks.push(await readNetwork(dir, classifierRole(one), one.file, classifierContract(one)));
   return networks;
 }
 
@@ -73,7 +81,7 @@ const real = (...axes: readonly Axis[]): Port => ({ types: REAL, shapes: [axes] 
 const anyName = (port: Port): Port => ({ ...port, anyName: true });
 
 /** What each network must take and give. */
-function contractsOf({ detector, safetyLabels }: Named): Readonly<Record<Role, Contract>> {
+function contractsOf({ detector }: Named): Readonly<Record<FileRole, Contract>> {
   const ids: Port = { types: WHOLE, shapes: [['free', CONTEXT_LENGTH]] };
   const hidden = real('one', CONTEXT_LENGTH, 'any');
   return {
@@ -140,10 +148,13 @@ function contractsOf({ detector, safetyLabels }: Named): Readonly<Record<Role, C
       outputs: { updated_prompt_embeds: anyName(real('one', CONTEXT_LENGTH, 'any')) },
     },
     upscaler: { inputs: [real('one', 3, 'free', 'free')], outputs: [real('one', 3, 'any', 'any')] },
-    safety: {
-      inputs: { pixel_values: real('one', 3, 224, 224) },
-      outputs: { logits: anyName(real('one', safetyLabels.length)) },
-    },
+  };
+}
+
+function classifierContract({ input: { side }, labels }: ClassifierEntry): Contract {
+  return {
+    inputs: [real('one', 3, side, side)],
+    outputs: { logits: anyName(real('one', labels.length)) },
   };
 }
 

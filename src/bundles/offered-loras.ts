@@ -1,8 +1,26 @@
 /** Which LoRAs people can draw with: those that a bundle has where workers have it, as the workers' own rows say. */
 import type { ParameterJson } from '#config/parameters.ts';
-import { lorasOf } from '#src/backlog/fleet.ts';
+import { lorasOf as lorasThere } from '#src/backlog/fleet.ts';
 import { UserError } from '#src/errors.ts';
+import { checkName } from '#src/moderation/words.ts';
+import { message } from '#src/say.ts';
 import { parseLoras } from './lora-choice.ts';
+
+/** A name that the rules for prompts refuse is offered to nobody. null: there is no worker */
+async function lorasOf(bundle: string): Promise<string[] | null> {
+  const there = await lorasThere(bundle);
+  return (
+    there?.filter((name) => {
+      try {
+        checkName(name, message('A LoRA'));
+        return true;
+      } catch (error) {
+        if (error instanceof UserError) return false;
+        throw error;
+      }
+    }) ?? null
+  );
+}
 
 /**
  * Checks that every LoRA named in these values of a `loras` parameter is there. While there is no worker, nothing is

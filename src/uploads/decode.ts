@@ -2,7 +2,7 @@
  * A photo is turned upright, scaled down, and loses everything but its pixels. Pure; called in a process of its own
  * (decode-process.ts), as a picture of a kilobyte may take a gigabyte, and in tests.
  */
-import sharp, { type Metadata } from 'sharp';
+import sharp, { type Metadata, type Sharp } from 'sharp';
 import { z } from 'zod';
 
 export const Refusal = z.discriminatedUnion('why', [
@@ -18,6 +18,8 @@ export const Refusal = z.discriminatedUnion('why', [
 ]);
 export type Refusal = z.output<typeof Refusal>;
 
+export type FileFormat = 'jpeg' | 'png' | 'webp' | 'heif';
+
 /** px */
 const SIDE_MIN = 128;
 /** Stored photos are no larger: a face needs a few hundred pixels. px */
@@ -29,42 +31,52 @@ const DECODED_MAX = 160;
 const AVIF_MAX = 16;
 const BYTES_OF = { uchar: 1, char: 1, ushort: 2, short: 2 } as const;
 
-/** @returns a PNG in sRGB */
-export async function decodePhoto(bytes: Buffer): Promise<Buffer | Refusal> {
+/** What is a picture, by its header, and not too large to be decoded. */
+export interface Opened {
+  readonly header: Metadata & { readonly format: FileFormat };
+  /** nothing of it is decoded yet; of an animation the first picture. It throws when it is broken */
+  readonly picture: Sharp;
+}
+
+/** Reads the header alone: a file of 32 KB can hold 300 megapixels, a gigabyte when decoded. */
+export async function openPicture(bytes: Buffer): Promise<Opened | Refusal> {
   const notImage = { why: 'no picture' } as const;
-  const expected = formatOf(bytes);
-  if (!expected) return notImage;
-  // The header first: a file of 32 KB can hold 300 megapixels, a gigabyte when decoded.
+  const format = formatOf(bytes);
+  if (!format) return notImage;
   let header: Metadata;
   try {
     header = await sharp(bytes, { limitInputPixels: false, failOn: 'error' }).metadata();
   } catch {
     return notImage;
   }
-  const { format, compression } = header;
-  if (format !== expected || (format === 'heif' && compression !== 'av1')) return notImage;
-  const large = tooLarge(header);
-  if (large) return large;
+  if (header.format !== format || (format === 'heif' && header.compression !== 'av1')) return notImage;
+  const picture = sharp(bytes, { limitInputPixels: MEGAPIXELS_MAX * 1e6, failOn: 'error', pages: 1 });
+  return tooLarge(header) ?? { header: { ...header, format }, picture };
+}
 
+/** As a person sees it: turned as it says, on white, in sRGB. @param most px of its longer side: what is larger is made smaller */
+export function upright(picture: Sharp, most: number): Sharp {
+  return picture
+    .autoOrient()
+    .resize({ width: most, height: most, fit: 'inside', withoutEnlargement: true })
+    .flatten({ background: '#fff' })
+    .toColourspace('srgb');
+}
+
+/** @returns a PNG in sRGB */
+export async function decodePhoto(bytes: Buffer): Promise<Buffer | Refusal> {
+  const opened = await openPicture(bytes);
+  if ('why' in opened) return opened;
+  const { header, picture } = opened;
   const tooSmall = { why: 'small', min: SIDE_MIN } as const;
   if (Math.min(header.width, header.height) < SIDE_MIN) return tooSmall;
   try {
-    // sharp writes no metadata that it is not asked to keep. It takes the first picture of an animation.
-    const { data, info } = await sharp(bytes, {
-      limitInputPixels: MEGAPIXELS_MAX * 1e6,
-      failOn: 'error',
-      pages: 1,
-    })
-      .autoOrient()
-      .resize({ width: SIDE_MAX, height: SIDE_MAX, fit: 'inside', withoutEnlargement: true })
-      .flatten({ background: '#fff' })
-      .toColourspace('srgb')
-      .png()
-      .toBuffer({ resolveWithObject: true });
+    // sharp writes no metadata that it is not asked to keep.
+    const { data, info } = await upright(picture, SIDE_MAX).png().toBuffer({ resolveWithObject: true });
     // Little is left of a very long picture when it is scaled down.
     return Math.min(info.width, info.height) < SIDE_MIN ? tooSmall : data;
   } catch {
-    return notImage;
+    return { why: 'no picture' };
   }
 }
 
@@ -84,7 +96,7 @@ function tooLarge({ format, width, height, channels, depth }: Metadata): Refusal
  * What a file is by its first bytes, in sharp's words; null for anything but JPEG, PNG, WebP and AVIF. Asked before
  * sharp sees the file: its readers of SVG, GIF and the rest are then never run.
  */
-function formatOf(bytes: Buffer): 'jpeg' | 'png' | 'webp' | 'heif' | null {
+function formatOf(bytes: Buffer): FileFormat | null {
   const ascii = (from: number, to: number) => bytes.toString('latin1', from, to);
   if (ascii(0, 3) === '\xff\xd8\xff') return 'jpeg';
   if (ascii(0, 8) === '\x89PNG\r\n\x1a\n') return 'png';

@@ -1,13 +1,8 @@
-/**
- * People's photos. Each is decoded in a process of its own, with limits to its memory and time and with none of our secrets in its
- * environment; one at a time, as the bot answers everybody else beside it.
- */
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+/** People's photos. Each is decoded in a process of its own; one at a time, as the bot answers everybody else beside it. */
 import { UserError } from '#src/errors.ts';
 import { message } from '#src/say.ts';
 import { takeTurns } from '#src/turns.ts';
+import { type Limits, readApart } from './apart.ts';
 import { Refusal } from './decode.ts';
 import { fetchUpload, type Upload } from './fetch.ts';
 
@@ -20,20 +15,14 @@ export interface Photo {
   readonly height: number;
 }
 
-export interface DecodeLimits {
-  /** MiB of the whole process; Node alone takes 80 */
-  readonly memory: number;
-  readonly withinMs: number;
-}
-
 /** Photos of one `/faces add`. */
-const OF_ONE_COMMAND = 5;
-const PHOTO_BYTES_MAX = 10 * 1024 * 1024;
+export const OF_ONE_COMMAND = 5;
+export const PHOTO_BYTES_MAX = 10 * 1024 * 1024;
 /** The largest that is let through, an AVIF of 16 megapixels, takes 400 MiB and on an idle machine a second. */
-const LIMITS: DecodeLimits = { memory: 512, withinMs: 30_000 };
+const LIMITS: Limits = { memory: 512, withinMs: 30_000 };
 /** 1536 × 1536 pixels of noise. */
 const PNG_BYTES_MAX = 12 * 1024 * 1024;
-const DECODER = fileURLToPath(new URL('./decode-process.ts', import.meta.url));
+const DECODER = new URL('./decode-process.ts', import.meta.url);
 const IS_PNG = 0x89;
 
 const turns = takeTurns({
@@ -52,34 +41,23 @@ export function takePhoto(personId: string, upload: Upload): Promise<Photo> {
   return turns(personId, async () => readPhoto(await fetchUpload(upload, PHOTO_BYTES_MAX), upload.name));
 }
 
+/** The same of one that came by itself, to the web. @throws {UserError} as `readPhoto`; `turns_taken`, `busy` */
+export function takeSentPhoto(personId: string, bytes: Buffer, file: string): Promise<Photo> {
+  return turns(personId, () => readPhoto(bytes, file));
+}
+
 /** @throws {UserError} `upload_not_image`, `upload_pixels`, `upload_small`, `upload_heavy` */
 export async function readPhoto(bytes: Buffer, file: string, limits = LIMITS): Promise<Photo> {
-  const decoded = await decode(bytes, file, limits);
+  const decoded = await readApart(DECODER, [], bytes, file, limits, PNG_BYTES_MAX);
   if (decoded[0] === IS_PNG) {
     return { png: decoded, width: decoded.readUInt32BE(16), height: decoded.readUInt32BE(20) };
   }
-  const refusal = Refusal.parse(JSON.parse(decoded.toString()));
-  if (refusal.why === 'large') throw new UserError('upload_pixels', { file, ...refusal });
-  if (refusal.why === 'small') throw new UserError('upload_small', { file, ...refusal });
-  throw new UserError('upload_not_image', { file });
+  throw refused(Refusal.parse(JSON.parse(decoded.toString())), file);
 }
 
-/** @returns what the process writes */
-async function decode(bytes: Buffer, file: string, { memory, withinMs }: DecodeLimits): Promise<Buffer> {
-  const running = promisify(execFile)(process.execPath, [DECODER, String(memory)], {
-    encoding: 'buffer',
-    env: {},
-    timeout: withinMs,
-    killSignal: 'SIGKILL',
-    maxBuffer: PNG_BYTES_MAX,
-  });
-  running.child.stdin?.on('error', () => {}); // it ended before it had read all
-  running.child.stdin?.end(bytes);
-  try {
-    return (await running).stdout;
-  } catch (error) {
-    // Killed by its own limit, by ours, or by a fault of the decoder. Any other end is a fault of ours.
-    if (running.child.signalCode) throw new UserError('upload_heavy', { file }, { cause: error });
-    throw error;
-  }
+/** @param file its name */
+export function refused(refusal: Refusal, file: string): UserError {
+  if (refusal.why === 'large') return new UserError('upload_pixels', { file, ...refusal });
+  if (refusal.why === 'small') return new UserError('upload_small', { file, ...refusal });
+  return new UserError('upload_not_image', { file });
 }

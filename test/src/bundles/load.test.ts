@@ -1,5 +1,5 @@
 /** Bundles as they are loaded: whole, refused with all that is wrong, and in other exporters' forms. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
@@ -117,12 +117,16 @@ describe('a bundle', () => {
       const { model, data } = external(await readFile(join(at, 'vae_decoder/model.onnx')), 'weights.bin');
       await put('vae_decoder/model.onnx', renamedOutput(model, 'sample', 'images'));
       await put('vae_decoder/weights.bin', data);
+      await rm(join(at, 'vae_decoder/.optimised'), { recursive: true, force: true });
     });
     const [wanted, got] = [await drawWith(inject('bundleDir')), await drawWith(other)];
     expect(got.faces).toBe(1);
     const far = got.picture.rgb.map((level, i) => Math.abs(level - wanted.picture.rgb[i]!));
     // Text states went through half precision.
     expect(far.reduce((sum, d) => sum + d, 0) / far.length).toBeLessThan(0.1);
+    // Weights beside a network may be gigabytes: no copy of them is kept.
+    expect(await readdir(join(other, 'vae_decoder'))).not.toContain('.optimised');
+    expect(await readdir(join(other, 'unet'))).toContain('.optimised');
   });
 
   it('may have an upscaler, and PhotoMaker’s ID encoder in one', async () => {

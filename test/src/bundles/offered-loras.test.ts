@@ -45,6 +45,14 @@ describe('what people write', () => {
     expect(() => parseParameter('lora', text)).toThrow(says(sentence));
   });
 
+  it('is refused by a name that the rules for prompts refuse', () => {
+    expect(() => parseParameter('lora', 'film, nude-child:0.5')).toThrow(
+      says(
+        "A LoRA can't be `nude-child`: it would sexualise a child, and that is never drawn here. Take another one.",
+      ),
+    );
+  });
+
   it('is stored as one writes it, and none is null', () => {
     expect(parseParameter('lora', ' ink,film:.5')).toBe('film:0.5, ink');
     expect(parseParameter('lora', 'none')).toBeNull();
@@ -69,6 +77,13 @@ describe('what workers have', () => {
       says(expect.stringContaining('There is no LoRA `oil`')),
     );
     expect(await db.batch.count()).toBe(before);
+  });
+
+  it('is not offered by a name that the rules for prompts refuse', async () => {
+    await workers(['film', 'hentai-style']);
+    await expect(setParameter(actor(), 'lora', 'oil')).rejects.toThrow(
+      says('There is no LoRA `oil`; there is `film`.'),
+    );
   });
 
   it('is nothing on a bundle without any, in words', async () => {
