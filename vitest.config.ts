@@ -11,15 +11,17 @@ import { defineConfig } from 'vitest/config';
 const pure = [
   'test/config/{gallery,load,locales,mecene,safety}.test.ts',
   'test/commands/definitions.test.ts',
-  'test/infra/tables.test.ts',
+  'test/infra/{supply,tables}.test.ts',
+  'test/infra/watch/source.test.ts',
+  'test/infra/deploy/cost.test.ts',
   'test/infra/local/{sources,pretty}.test.ts',
   'test/infra/local/discord/{components,commands}.test.ts',
   'test/infra/local/{log-files,pretty,sources}.test.ts',
   'test/pipelines/{detail,half,noise,onnx-reader,schedulers}.test.ts',
   'test/pipelines/{faces,lora,photomaker}/*.test.ts',
   'test/pipelines/sdxl/{conditioning,denoise,prompt,tokenizer,vae}.test.ts',
-  'test/src/{errors,lru-cache,places,text}.test.ts',
-  'test/src/doors/metrics.test.ts',
+  'test/src/{errors,intervals,known-answers,lru-cache,places,text}.test.ts',
+  'test/src/marks/payload.test.ts',
   'test/src/services/bot/first-answer.test.ts',
   'test/src/services/metrics.test.ts',
   'test/src/backlog/{bundles-order,forecast,order}.test.ts',
@@ -39,12 +41,14 @@ export default defineConfig({
     pool: 'forks',
     // Some files mostly wait, for a lease to run out or a Postgres to come back.
     maxWorkers: 4,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // However busy the machine is: what hangs is ended, and nothing else.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     projects: [
       {
         extends: true,
         // Without isolation, as nothing of them outlives a file: a third of their time was the same modules again for each.
+        // What looks at modules as they are at first (doors/metrics) is none of them.
         test: { name: 'pure', include: pure, setupFiles: ['test/support/pure.ts'], isolate: false },
       },
       {

@@ -2,6 +2,7 @@
 import type { BaseInteraction } from 'discord.js';
 import { openBatch } from '#src/batches/batches.ts';
 import { type Cell, randomSeed } from '#src/batches/cells.ts';
+import { picturesTitle } from '#src/batches/imagine.ts';
 import { UserError } from '#src/errors.ts';
 import { type Picture, visiblePicture } from '#src/generations/pictures.ts';
 import { checkNegativePrompt, checkPrompt } from '#src/moderation/words.ts';
@@ -9,7 +10,7 @@ import { fitting, parameters, type ResolvedParameters } from '#src/parameters/de
 import { resolveParameters } from '#src/parameters/values.ts';
 import type { Origin } from '#src/people/people.ts';
 import type { Answer } from './command.ts';
-import { accepted, picturesTitle } from './imagine.ts';
+import { accepted } from './imagine.ts';
 import { outsideThreads } from './origin.ts';
 import { mustPost } from './permissions.ts';
 
@@ -56,7 +57,7 @@ export async function drawAlike(
     }),
   );
   const { tier, production_mode: production } = cells[0]?.parameters ?? {};
-  const opened = await openBatch(origin, {
+  const batch = await openBatch(origin, {
     kind: 'imagine',
     title: picturesTitle(origin, cells.length),
     asked: { again: [...generationIds] },
@@ -64,7 +65,7 @@ export async function drawAlike(
     tier: String(tier),
     production: production === true,
   });
-  return accepted(origin.say, opened, cells.length);
+  return accepted(origin.say, batch, cells.length);
 }
 
 /** The same pictures with new seeds, one after another. @throws {UserError} as `drawAlike` */

@@ -17,6 +17,7 @@ const words = {
   welcome: message('Welcome'),
   day: message('Daily allowance'),
   given: message('By an operator'),
+  guest: message('As a guest on the web'),
 } as const;
 
 export default {

@@ -15,7 +15,7 @@ import {
   refuseConsent,
   waitForChecks,
 } from '#src/faces.ts';
-import { folderName } from '#src/folder-name.ts';
+import { newFolderName } from '#src/folder-name.ts';
 import { message, type Say, sayIn } from '#src/say.ts';
 import { quote } from '#src/text.ts';
 import { takeTurns } from '#src/turns.ts';
@@ -97,7 +97,7 @@ export default {
       return `${gone} ${say('{count, plural, one {# picture that was} other {# pictures that were}} to be drawn with it will not be; the tokens are back.', { count })}`;
     }
 
-    folderName(name);
+    newFolderName(name);
     const uploads = PHOTO_OPTIONS.flatMap((option) => options.getAttachment(option) ?? []);
     const photos = await readAll(say, actor.id, uploads);
     const { folder, ids } = await addPhotos(actor, name, photos);

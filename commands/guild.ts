@@ -1,6 +1,6 @@
 /**
- * `/guild`: where flagged pictures are reviewed, which roles operate and moderate, whether pictures are seen while they are drawn, and
- * whether members' pictures are drawn in production mode. And Set up under the greeting, which asks before anything is taken by its name.
+ * `/guild`: where flagged pictures are reviewed and from which scores on, which roles operate and moderate, whether pictures are seen
+ * while they are drawn, and whether members' pictures are drawn in production mode. And Set up under the greeting, which asks before anything is taken by its name.
  *
  * Discord shows it to everybody, as an operator need not be allowed to manage the server; rights are asked here.
  */
@@ -13,11 +13,13 @@ import {
   SlashCommandBuilder,
   type TextChannel,
 } from 'discord.js';
+import { safety } from '#config/safety.ts';
 import { customId } from '#src/custom-ids.ts';
 import type { GuildSettings } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
-import { changeGuild, chooseReviewChannel, guildSettings } from '#src/guilds.ts';
+import { changeGuild, chooseReviewChannel, guildSettings, setThreshold } from '#src/guilds.ts';
 import { type ChannelView, sayRoles, strangersIn } from '#src/moderation/privacy.ts';
+import { GuildThresholds } from '#src/moderation/verdicts.ts';
 import type { Actor } from '#src/people/people.ts';
 import { mustAdminister, mustOperate } from '#src/people/rights.ts';
 import {
@@ -83,6 +85,25 @@ export default {
     )
     .addSubcommand((sub) =>
       sub
+        .setName('scores')
+        .setDescription('From which score on pictures are held for review here.')
+        .addStringOption((o) =>
+          o
+            .setName('score')
+            .setDescription('What the image classifiers look for.')
+            .addChoices(Object.keys(safety.scores).map((name) => ({ name, value: name })))
+            .setRequired(true),
+        )
+        .addNumberOption((o) =>
+          o
+            .setName('threshold')
+            .setDescription('Lower than everywhere. Leave it out for what counts everywhere.')
+            .setMinValue(0.01)
+            .setMaxValue(1),
+        ),
+    )
+    .addSubcommand((sub) =>
+      sub
         .setName('production')
         .setDescription('Whether pictures asked for here are kept and may be published.')
         .addStringOption((o) =>
@@ -125,6 +146,10 @@ export default {
       }
       case 'previews':
         return card(say, guild, await changeGuild(actor, { previews: options.getString('mode') === 'on' }));
+      case 'scores': {
+        const score = options.getString('score', true);
+        return card(say, guild, await setThreshold(actor, score, options.getNumber('threshold')));
+      }
       case 'operators':
         return card(say, guild, await changeGuild(actor, { operatorRoleIds: roleIds }));
       case 'moderators':
@@ -144,6 +169,8 @@ async function card(say: Say, guild: Guild | null, settings: GuildSettings | nul
   const { id = '', reviewChannelId = null, operatorRoleIds = [], moderatorRoleIds = [] } = settings ?? {};
   const switched = settings ? await switchedChannels(settings.id) : [];
   const channels = switched.map(({ id: channelId, on }) => `<#${channelId}> ${modeOf(on)}`);
+  const own = Object.entries(GuildThresholds.parse(settings?.thresholds ?? {}));
+  const thresholds = own.map(([score, least]) => `${score} **${least}**`);
   return [
     reviewChannelId
       ? reviewLine(say, reviewChannelId)
@@ -155,6 +182,9 @@ async function card(say: Say, guild: Guild | null, settings: GuildSettings | nul
     moderatorRoleIds.length ? moderatorsLine(say, id, moderatorRoleIds) : say('Moderators: none'),
     say('People who may Manage Server are both.'),
     say('Previews while pictures are drawn: **{mode}**', { mode: modeOf(settings?.previews ?? true) }),
+    ...(thresholds.length
+      ? [say('Held for review here from: {scores}', { scores: thresholds.join(', ') })]
+      : []),
     ...(channels.length
       ? [say('Production mode by channel: {channels}', { channels: channels.join(', ') })]
       : []),

@@ -2,6 +2,7 @@
 import type { Action } from '#src/custom-ids.ts';
 import balance from './balance.ts';
 import type { MessageCommand, PressHandler, SlashCommand } from './command.ts';
+import detect from './detect.ts';
 import { endingPresses } from './ending.ts';
 import faces from './faces.ts';
 import gallery from './gallery.ts';
@@ -12,7 +13,8 @@ import { cancelEntry, detailsEntry, reportEntry, rerunEntry } from './messages.t
 import { picturePresses } from './pictures.ts';
 import { planPresses } from './plan.ts';
 import queue from './queue.ts';
-import { reviewPresses } from './review.ts';
+import review, { reviewPresses } from './review.ts';
+import rules from './rules.ts';
 import set from './set.ts';
 import settings from './settings.ts';
 import sweep from './sweep.ts';
@@ -32,6 +34,9 @@ export const slashCommands = byName<SlashCommand>([
   gallery,
   guild,
   tokens,
+  detect,
+  review,
+  rules,
   help,
 ]);
 

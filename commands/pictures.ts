@@ -1,4 +1,5 @@
 /** What the buttons of pictures do. The person who pressed gets the answer; the courier shows what changed. */
+import { gallery } from '#config/gallery.ts';
 import { randomSeed } from '#src/batches/cells.ts';
 import { detailsOf } from '#src/cards/details.ts';
 import { numberOf } from '#src/cards/parts.ts';
@@ -17,7 +18,14 @@ import {
 } from '#src/generations/pictures.ts';
 import { reportImage } from '#src/moderation/reviews.ts';
 import type { Origin } from '#src/people/people.ts';
-import { declineImage, publishImage, unpublishImage } from '#src/publishing.ts';
+import {
+  curateImage,
+  declineImage,
+  moveToCollection,
+  publishImage,
+  unpublishImage,
+} from '#src/publishing.ts';
+import { quote } from '#src/text.ts';
 import { drawAlike, drawAnew, vary } from './alike.ts';
 import type { Answer, Press, Presses } from './command.ts';
 import { deleteQuestion, pictureCard } from './picture-card.ts';
@@ -38,7 +46,7 @@ export const picturePresses = {
   },
   'picture.open': {
     answers: 'reply',
-    run: async ({ id, origin }) => pictureCard(origin.say, await visiblePicture(origin, id)),
+    run: async ({ id, origin }) => pictureCard(origin, await visiblePicture(origin, id)),
   },
   'picture.delete': {
     answers: 'reply',
@@ -83,6 +91,19 @@ export const picturePresses = {
       return origin.say('The picture is not in the gallery any more.');
     },
   },
+  // What is in the gallery everybody sees: whoever decides for it may press wherever he is.
+  'picture.curate': {
+    answers: 'reply',
+    run: async ({ id, origin }) => curate(origin, await getPicture(id), true),
+  },
+  'picture.uncurate': {
+    answers: 'reply',
+    run: async ({ id, origin }) => curate(origin, await getPicture(id), false),
+  },
+  'picture.collection': {
+    answers: 'reply',
+    run: async ({ id, values, origin }) => putInto(origin, await getPicture(id), values[0] ?? ''),
+  },
   'picture.report': {
     answers: 'reply',
     run: async ({ id, origin }) => report(origin, await visiblePicture(origin, id)),
@@ -92,7 +113,7 @@ export const picturePresses = {
     async run({ id, values, origin }) {
       const picture = await visiblePicture(origin, values[0] ?? '');
       if (picture.batchId !== id) throw new UserError('gone', {});
-      return pictureCard(origin.say, picture);
+      return pictureCard(origin, picture);
     },
   },
   'pictures.again': {
@@ -140,6 +161,32 @@ export async function publish(
         owner: `<@${batch.ownerId}>`,
       });
   }
+}
+
+/** Chooses a picture of the gallery as one of its best, or takes that back. */
+export async function curate(
+  { actor, say }: Pick<Origin, 'actor' | 'say'>,
+  { image }: Picture,
+  chosen: boolean,
+): Promise<string> {
+  if (!image) throw new UserError('gone', {});
+  await curateImage(actor, image.id, chosen);
+  return chosen
+    ? say('The picture is one of the best of the gallery now.')
+    : say('The picture is not one of the best of the gallery any more.');
+}
+
+/** Has a picture of the gallery shown in another collection. */
+export async function putInto(
+  { actor, say }: Pick<Origin, 'actor' | 'say'>,
+  { image }: Picture,
+  collection: string,
+): Promise<string> {
+  if (!image) throw new UserError('gone', {});
+  await moveToCollection(actor, image.id, collection);
+  return say('The picture is in the collection {title} now.', {
+    title: quote(gallery.collections[collection]?.title ?? collection),
+  });
 }
 
 /** Takes a picture out of sight until a moderator has looked. */

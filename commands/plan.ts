@@ -15,6 +15,7 @@ import {
 import { z } from 'zod';
 import type { Cell } from '#src/batches/cells.ts';
 import { discardPlan, openPlanned, type Plan, planBatch, storedPlan } from '#src/batches/plans.ts';
+import { readyWords } from '#src/cards/lines.ts';
 import { type Action, customId } from '#src/custom-ids.ts';
 import { UserError } from '#src/errors.ts';
 import { listFolders } from '#src/faces.ts';
@@ -109,12 +110,11 @@ function planCard(
   tier: string,
   production: boolean,
 ): Exclude<Answer, string> {
-  const { pictures, equal, reused, tokens, balance, minutes, batchId, hash } = plan;
+  const { pictures, equal, reused, tokens, balance, range, batchId, hash } = plan;
   const { name, axes, faces, seeds, set, cells } = definition;
   const short = tokens > balance;
   const asked = countCells(definition);
   const made = BigInt(pictures + equal);
-  const time = { minutes: Math.max(1, Math.ceil(minutes)), tier: `\`${tier}\`` };
   const settings = Object.entries(set).map(([key, value]) => `${key} ${showValue(key, value)}`);
   // What it comes to stands first: a long list of axes may be cut off below.
   const head = [
@@ -135,12 +135,11 @@ function planCard(
           }),
         ]
       : []),
-    production
-      ? say(
-          'About {minutes, plural, =1 {a minute} other {# minutes}} in the tier {tier}, in production mode',
-          time,
-        )
-      : say('About {minutes, plural, =1 {a minute} other {# minutes}} in the tier {tier}', time),
+    [
+      say('Tier {tier}', { tier: `\`${tier}\`` }),
+      ...(production ? [say('Production mode')] : []),
+      ...(range ? [readyWords(say, range)] : []),
+    ].join(' · '),
     short
       ? say(
           '{tokens, plural, one {# token} other {# tokens}} of your {balance, number}: that is not enough. Use fewer values, or the tier `relax`.',
@@ -242,8 +241,8 @@ export const planPresses = {
       mustPost(interaction, 'sweep', origin.botInside);
       const place = outsideThreads(interaction, origin);
       const { on } = await productionMode(place);
-      const opened = await openPlanned(place, id, argument, on);
-      return accepted(origin.say, opened, await countPictures(id));
+      const batch = await openPlanned(place, id, argument, on);
+      return accepted(origin.say, batch, await countPictures(id));
     },
   },
   'plan.edit': {

@@ -23,6 +23,7 @@ import {
   undeliveredTo,
   unfinishedBatches,
 } from '#src/generations/pictures.ts';
+import { mention } from '#src/people/people.ts';
 import { mustSeeQueue } from '#src/people/rights.ts';
 import { message, type Say } from '#src/say.ts';
 import { quote, relative, roughly, unmarked } from '#src/text.ts';
@@ -208,7 +209,7 @@ function tierLine(say: Say, { tier, pictures, people, oldestMs, share }: TierWai
 function personLine(say: Say, { userId, pictures, gpuMs, oldestMs }: PersonWaiting): string {
   return say(
     '- {who}: {pictures, plural, one {# picture} other {# pictures}}, {gpu} of a worker; waits for {oldest}',
-    { who: `<@${userId}>`, pictures, gpu: roughly(gpuMs), oldest: roughly(oldestMs) },
+    { who: mention(say, userId), pictures, gpu: roughly(gpuMs), oldest: roughly(oldestMs) },
   );
 }
 
@@ -259,7 +260,7 @@ function select(
 /** @param place of one that is not cancelled */
 function lineOf(say: Say, batch: UnfinishedBatch, place: Told | undefined): string {
   const { queued = 0, running = 0, done = 0 } = batch.counts;
-  const where = link(batch.guildId, batch.channelId, batch.messageId);
+  const where = batch.channelId && link(batch.guildId, batch.channelId, batch.messageId);
   const name = `${quote(batch.title)}${where ? ` ${where}` : ''}`;
   const parts = [say('{done} done, {running} being drawn, {queued} waiting', { done, running, queued })];
   if (place && queued && !running) parts.push(...waitWords(say, place));

@@ -14,10 +14,13 @@ export const TiersFile = z.strictObject({
       /** s */
       target: z.number().positive(),
       /** s */
+      within: z.number().positive(),
+      /** s */
       cap: z.number().positive().optional(),
     }),
   ),
   tokens: z.strictObject({ welcome: count, daily: count, max: count }),
+  guests: z.strictObject({ tokens: count, perAddress: count }),
   limits: z.strictObject({ waiting: count.min(1), batch: count.min(1) }),
 });
 
@@ -34,4 +37,5 @@ export const tierRules = Object.entries(file.tiers).map(([name, { weight, target
   capMs: cap === undefined ? null : cap * 1_000,
 }));
 export const tokenGrants = file.tokens;
+export const guests = file.guests;
 export const limits = file.limits;

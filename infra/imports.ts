@@ -31,6 +31,7 @@ const also: readonly (readonly [who: RegExp, whom: RegExp, why: string])[] = [
     /^pipelines\//,
     'they open what pipelines take: sessions, tokenizers, LoRAs',
   ],
+  [/^src\/marks\/look\.ts$/, /^pipelines\/watermark\//, 'it looks for what the worker put into pixels'],
   [/^src\/parameters\/definitions\.ts$/, /^pipelines\/choices\.ts$/, 'choices that come from the program'],
   [/^src\/doors\/db\.ts$/, /^prisma\/client\//, 'the one door to Prisma'],
 ];
@@ -39,7 +40,10 @@ const IMPORT = /(?:\bfrom|\bimport|new URL)\s*\(?\s*'([^']+)'/g;
 
 /** Every file of ours below `root` → the files of ours that it imports; all paths are relative to `root`. */
 export function importsOf(root: string): Map<string, string[]> {
-  const files = globSync('{config,commands,pipelines,src,infra,prisma,test}/**/*.{ts,js,mjs}', { cwd: root });
+  const files = globSync('{config,commands,pipelines,src,infra,prisma,test}/**/*.{ts,js,mjs}', {
+    cwd: root,
+    exclude: (path) => /(^|[/\\])node_modules$/.test(path),
+  });
   return new Map(
     files.sort().map((file) => {
       const found = [...readFileSync(join(root, file), 'utf8').matchAll(IMPORT)].map(([, name = '']) => name);

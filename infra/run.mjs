@@ -1,7 +1,8 @@
 // Runs Atelier on a machine that has only Node ≥ 20 and npm: installs what is missing, generates the Prisma client, and
 // goes on with the Node that Atelier is written for. Plain JavaScript without dependencies, as nothing is installed yet.
 //
-//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|torture|golden|bundle|words [arguments]
+//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|torture|golden|bundle|storage|backup|watch|cost|
+//     words|innocent|bias|rules|client|check|deploy|watermark [arguments]
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,13 +22,16 @@ const OLDEST_NODE_THAT_RUNS_US = [22, 18];
 /** The shell that npm started us by; null: it was not npm. */
 const shell = process.env.npm_lifecycle_event ? process.ppid : null;
 
+/** As for the services that they start, see infra/local/processes.ts. */
+const SMALL = '--max-semi-space-size=4';
+
 const [task = '', ...args] = process.argv.slice(2);
 const tasks = {
-  demo: () => [join(root, 'infra/local/demo.ts'), ...args],
+  demo: () => [SMALL, join(root, 'infra/local/demo.ts'), ...args],
   dev: () => [join(root, 'infra/local/dev.ts'), ...args],
   start: () => {
     // `all` is for one machine, and none of the services' business.
-    if (args[0] === 'all') return [join(root, 'infra/local/all.ts'), ...args.slice(1)];
+    if (args[0] === 'all') return [SMALL, join(root, 'infra/local/all.ts'), ...args.slice(1)];
     // Node's own option goes before the file: `npm start -- worker --inspect`.
     const isInspect = (arg) => /^--inspect(=.+)?$/.test(arg);
     return [...args.filter(isInspect), join(root, 'src/main.ts'), ...args.filter((arg) => !isInspect(arg))];
@@ -39,8 +43,19 @@ const tasks = {
   bundle: () => [join(root, 'infra/bundle/bundle.ts'), ...args],
   migrate: () => [join(root, 'infra/database/migrate-dev.ts'), ...args],
   'check-migrations': () => [join(root, 'infra/database/check-migrations.ts'), ...args],
+  storage: () => [join(root, 'infra/storage/storage.ts'), ...args],
+  backup: () => [join(root, 'infra/backup/backup.ts'), ...args],
+  watch: () => [SMALL, join(root, 'infra/watch/watch.ts'), ...args],
+  cost: () => [join(root, 'infra/deploy/cost.ts'), ...args],
   words: () => [join(root, 'infra/words.ts'), ...args],
+  innocent: () => [join(root, 'infra/innocent.ts'), ...args],
+  bias: () => [join(root, 'infra/bias.ts'), ...args],
+  rules: () => [join(root, 'infra/rules.ts'), ...args],
+  client: () => [join(root, 'infra/client/generate.ts'), ...args],
   imports: () => [join(root, 'infra/imports.ts'), ...args],
+  deploy: () => [join(root, 'infra/deploy/deploy.ts'), ...args],
+  check: () => [join(root, 'infra/deploy/check.ts'), ...args],
+  watermark: () => [join(root, 'infra/watermark.ts'), ...args],
   generate: () => null,
 };
 

@@ -3,14 +3,18 @@
  *
  *   npm run demo -- --script && npm run demo
  *   node infra/screenshots.ts <channel page> <gallery>
+ *
+ * or from a running `npm run watch`, after a few minutes of typing:
+ *
+ *   node infra/screenshots.ts <dashboard>
  */
 import { mkdir } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 import { openBrowser } from '#test/support/browser.ts';
 
-const [channelPage, gallery] = process.argv.slice(2);
-if (!channelPage || !gallery) throw new Error('Usage: node infra/screenshots.ts <channel page> <gallery>');
+const [first, gallery] = process.argv.slice(2);
+if (!first) throw new Error('Usage: node infra/screenshots.ts <channel page> <gallery> | <dashboard>');
 
 const FOLDER = new URL('./pictures/', import.meta.url).pathname;
 const browser = await openBrowser();
@@ -28,8 +32,18 @@ async function open(channel: string): Promise<void> {
   await page.waitForTimeout(700);
 }
 
+if (!gallery) {
+  const dashboard = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+  await dashboard.goto(`${first}?minutes=5`);
+  await dashboard.locator('body[data-drawn]').waitFor();
+  const png = await dashboard.screenshot({ fullPage: true });
+  await sharp(png).png({ palette: true, colours: 128, effort: 10 }).toFile(`${FOLDER}watch.png`);
+  await browser.close();
+  process.exit(0);
+}
+
 const page = await browser.newPage({ viewport: { width: 1180, height: 780 } });
-await page.goto(channelPage);
+await page.goto(first);
 const box = page.getByRole('textbox', { name: 'Message' });
 await box.waitFor();
 

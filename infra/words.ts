@@ -44,7 +44,8 @@ function configured(): string[] {
   return [
     ...[...parameterEntries.values()].flatMap(({ title, description }) => [title, description]),
     ...[...tiers.values()].map(({ description }) => description),
-    ...Object.values(safety.rules).map(({ says }) => says),
+    ...Object.values(safety.rules).flatMap(({ says, negative }) => [says, ...(negative ? [negative] : [])]),
+    ...Object.values(safety.negatives).map(({ says }) => says),
   ];
 }
 

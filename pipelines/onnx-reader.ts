@@ -232,6 +232,8 @@ interface Field {
 /** How much is read at once. Weights are stepped over, not read. bytes */
 const WINDOW = 1 << 16;
 
+const utf8 = new TextDecoder();
+
 /** The protobuf fields of a file that is read through a window. */
 class Fields {
   readonly #source: ByteSource;
@@ -265,7 +267,7 @@ class Fields {
   }
 
   text({ from, to }: Field): string {
-    return new TextDecoder().decode(this.#bytes(from, to - from));
+    return utf8.decode(this.#bytes(from, to - from));
   }
 
   float({ from }: Field): number {
@@ -287,12 +289,14 @@ class Fields {
 
   /** Negative ones are taken as two's complement of 64 bits; beyond 2⁵³ the last digits are lost. */
   #varint(at: number): { value: number; end: number } {
-    const bytes = this.#bytes(at, Math.min(10, this.#source.size - at));
+    const length = Math.min(10, this.#source.size - at);
+    this.#bytes(at, length);
     let value = 0;
     let scale = 1;
-    for (const [i, byte] of bytes.entries()) {
+    for (let i = 0; i < length; i++) {
       // The tenth byte is the sign.
       if (i === 9) return { value: value - 2 ** 63, end: at + 10 };
+      const byte = this.#window[at - this.#from + i]!;
       value += (byte & 0x7f) * scale;
       scale *= 128;
       if (byte < 128) return { value, end: at + i + 1 };

@@ -44,7 +44,12 @@ export type ElementType = keyof typeof TYPES;
 
 /** A value inside a graph: the name of what a node gives. */
 export type Value = string & { readonly __value?: never };
-export type Attribute = number | string | readonly number[] | { readonly float: number };
+export type Attribute =
+  | number
+  | string
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly graph: Graph };
 
 /** A graph while it is written. Constants that are equal are stored once. */
 export class Graph {
@@ -126,18 +131,22 @@ export class Graph {
     return this.op('Reshape', [value, this.op('Slice', [this.ints(shape), this.ints([0]), length])]);
   }
 
-  bytes(): Uint8Array {
-    const graph = concat([
+  /** What a node has inside: the body of a Loop. */
+  inside(): Uint8Array {
+    return concat([
       ...this.#nodes.map((n) => chunk(1, n)),
       text(2, this.#name),
       ...this.#initializers.map((t) => chunk(5, t)),
       ...this.#inputs.map((i) => chunk(11, i)),
       ...this.#outputs.map((o) => chunk(12, o)),
     ]);
+  }
+
+  bytes(): Uint8Array {
     return concat([
       integer(1, 10),
       text(2, 'atelier'),
-      chunk(7, graph),
+      chunk(7, this.inside()),
       chunk(8, concat([text(1, ''), integer(2, 21)])),
     ]);
   }
@@ -174,6 +183,7 @@ function node(
 function attribute(name: string, value: Attribute): Uint8Array {
   if (typeof value === 'number') return concat([text(1, name), integer(3, value), integer(20, 2)]);
   if (typeof value === 'string') return concat([text(1, name), text(4, value), integer(20, 3)]);
+  if ('graph' in value) return concat([text(1, name), chunk(6, value.graph.inside()), integer(20, 5)]);
   if ('float' in value) return concat([text(1, name), float(2, value.float), integer(20, 1)]);
   return concat([text(1, name), ...value.map((v) => integer(8, v)), integer(20, 7)]);
 }

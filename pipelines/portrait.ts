@@ -5,7 +5,7 @@
  *   2 detail   each face is cropped, magnified and drawn again as the person of the reference photos, under a mask that lets
  *              the face change and keeps the rest; pixels outside the mask are the base's own, exactly
  *
- * Then the classifier looks at the result. Same bundle, same request, same bytes: nothing here reads a clock, a file or
+ * Then the classifiers look at the result. Same bundle, same request, same bytes: nothing here reads a clock, a file or
  * a setting.
  */
 import { type Bitmap, resize } from './bitmap.ts';
@@ -20,7 +20,7 @@ import {
   identityOf,
   textOnlyPrompt,
 } from './photomaker/photomaker.ts';
-import { classify } from './safety/classify.ts';
+import { type Classifier, classifyAll, type Scores } from './safety/classify.ts';
 import { makeScheduler, type SchedulerName, type Spacing } from './schedulers.ts';
 import {
   emphasise,
@@ -41,6 +41,7 @@ import { combine, resizePlane, stack } from './tensor.ts';
 export type { Bitmap } from './bitmap.ts';
 export type { Face } from './faces/faces.ts';
 export type { FaceIdentity } from './photomaker/photomaker.ts';
+export type { Scores } from './safety/classify.ts';
 export type { SchedulerName } from './schedulers.ts';
 
 /** The parts of a loaded bundle. `src/bundles/load.ts` loads it. */
@@ -55,6 +56,8 @@ export interface PortraitBundle extends TextEncoders {
   readonly faceRecognizer: Session;
   readonly faceLandmarks: Session;
   readonly faceGenderAge: Session;
+  /** years that it reads too many, of all but 5 in 100 faces; null: nobody knows */
+  readonly ageError: number | null;
   /** PhotoMaker's */
   readonly idEncoder: IdEncoder;
   /** [1, 3, H, W] to [1, 3, s·H, s·W], both 0…1 */
@@ -63,8 +66,8 @@ export interface PortraitBundle extends TextEncoders {
   readonly predictionType: 'epsilon' | 'v_prediction';
   /** latents are the VAE's own × this */
   readonly vaeScalingFactor: number;
-  readonly safety: Session;
-  readonly safetyLabels: readonly string[];
+  /** Each looks at every picture. At least one. */
+  readonly classifiers: readonly Classifier[];
   readonly detector: { readonly size: number; readonly threshold: number };
   /** px, side of the square that a face is drawn in, where a request says nothing else */
   readonly detailSide: number;
@@ -122,6 +125,8 @@ export interface PortraitOptions {
    * is on the way to, an eighth of the size; no classifier has seen it, so it is not for posting.
    */
   readonly onStep?: (preview: () => Promise<Bitmap>) => void | Promise<void>;
+  /** Whether it matters, after these scores, who is in the picture. Where it does not, or is not said, nobody is looked for. */
+  readonly facesMatter?: (scores: Scores) => boolean;
   /** ends it before its next step, with its reason */
   readonly signal?: AbortSignal;
 }
@@ -141,9 +146,15 @@ export interface Portrait {
   readonly faces: number;
   /** −1…1, how alike the largest face drawn and the person are; null: nobody was asked for, or there is no face */
   readonly likeness: number | null;
-  /** label → 0…1; null: the classifier failed, which its reader must take for flagged */
-  readonly scores: Record<string, number> | null;
+  readonly scores: Scores;
+  readonly ages: Ages;
 }
+
+/**
+ * Years that each face in a picture has at least: what the age network says, less what it reads too many. null in it: of this one nobody
+ * knows. null: nobody was looked for, or the detector failed, so anybody may be in it.
+ */
+export type Ages = readonly (number | null)[] | null;
 
 /** A generation draws several streams of noise, each from a seed of its own. */
 const streams = { base: 0, detail: 1 } as const;
@@ -154,9 +165,32 @@ const streamOf = (seed: number, stream: keyof typeof streams, index = 0) =>
 const SMALLEST_FACE = 10;
 
 /** The faces in a photo or a drawn picture, best score first. */
-export async function detectFaces(bundle: PortraitBundle, picture: Bitmap): Promise<Face[]> {
+export async function detectFaces(
+  bundle: Pick<PortraitBundle, 'detector' | 'faceDetector'>,
+  picture: Bitmap,
+): Promise<Face[]> {
   const { size, threshold } = bundle.detector;
   return detectInTurn(bundle.faceDetector, picture, size, { threshold, smallest: SMALLEST_FACE });
+}
+
+/** By its box; undefined where there is none. */
+export function largestOf(faces: readonly Face[]): Face | undefined {
+  const size = ({ box }: Face) => (box.right - box.left) * (box.bottom - box.top);
+  return faces.toSorted((a, b) => size(b) - size(a))[0];
+}
+
+/** How old those in a picture are at least. Never rejects: what fails is null. */
+export async function agesIn(bundle: PortraitBundle, picture: Bitmap): Promise<Ages> {
+  const faces = await detectFaces(bundle, picture).catch(() => null);
+  if (!faces) return null;
+  const ages: (number | null)[] = [];
+  for (const face of faces) {
+    const read = await genderAge(bundle.faceGenderAge, picture, face).catch(() => null);
+    ages.push(
+      read && Number.isFinite(read.age) && bundle.ageError !== null ? read.age - bundle.ageError : null,
+    );
+  }
+  return ages;
 }
 
 /** @throws {RangeError} naming the photo that has not exactly one face */
@@ -319,15 +353,16 @@ async function drawGroup(
   await finish(bundle, await drawDetail(bundle, drafts.filter(hasDetail)));
 }
 
-/** How alike it is, and what the classifier says. */
+/** How alike it is, what the classifiers say, and, where that matters, who is in it. */
 async function finish(bundle: PortraitBundle, drafts: readonly Draft[]): Promise<void> {
   await each(drafts, 'likeness', async ({ seat, base, picture, mask, faces }) => {
     const { face } = seat.request;
     const wasFaceless = mask && !faces.length; // it was looked at in every size, and is as it was
     const likeness = face && !wasFaceless ? await likenessOf(bundle, picture, face) : null;
     seat.onStage?.('safety');
-    const scores = await classify(bundle.safety, picture, bundle.safetyLabels).catch(() => null);
-    seat.resolve({ picture, base, mask, faces: faces.length, likeness, scores });
+    const scores = await classifyAll(bundle.classifiers, picture);
+    const ages = seat.facesMatter?.(scores) ? await agesIn(bundle, picture) : null;
+    seat.resolve({ picture, base, mask, faces: faces.length, likeness, scores, ages });
   });
 }
 
@@ -573,8 +608,7 @@ async function likenessOf(
   identity: FaceIdentity,
 ): Promise<number | null> {
   const faces = await detectFaces(bundle, picture);
-  const size = ({ box }: Face) => (box.right - box.left) * (box.bottom - box.top);
-  const [largest] = faces.sort((a, b) => size(b) - size(a));
+  const largest = largestOf(faces);
   return largest
     ? cosine(await embed(bundle.faceRecognizer, picture, largest), meanEmbedding(identity))
     : null;

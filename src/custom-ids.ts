@@ -31,6 +31,9 @@ export const actions = {
   'picture.details': 'generation',
   'picture.publish': 'generation',
   'picture.unpublish': 'generation',
+  'picture.curate': 'generation', // by who looks after the gallery, as the next two
+  'picture.uncurate': 'generation',
+  'picture.collection': 'generation', // select; its value is a collection
   'picture.decline': 'generation', // for the gallery, by who looks after it
   'picture.report': 'generation',
   'queue.cancel': 'user', // select; its values are batches

@@ -21,7 +21,7 @@ import {
 } from './doors/db.ts';
 import { queues } from './doors/queue.ts';
 import { UserError } from './errors.ts';
-import type { Origin } from './people/people.ts';
+import { isGuest, type Origin } from './people/people.ts';
 
 export interface NewDelivery {
   readonly kind: DeliveryKind;
@@ -49,10 +49,16 @@ export const newNonce = () => randomBytes(12).toString('hex');
 /** For a function of Postgres that adds messages: ids and nonces of their rows. */
 export const newRow = (kind: DeliveryKind) => ({ id: uuid(), kind, nonce: newNonce() });
 
-/** A message that is to be seen from now on. */
+/** A message that is to be seen from now on. A guest on the web gets none: their pages tell them. */
 export async function addDelivery(tx: Transaction, delivery: NewDelivery): Promise<Wake> {
+  if (delivery.kind === 'notice' && isGuest(delivery.userId)) return () => {};
   const { id } = await tx.delivery.create({ data: { ...delivery, nonce: newNonce() }, select: { id: true } });
   return () => wakeCourier([id]);
+}
+
+/** Messages about what a guest asked for are about this person's from now on. */
+export async function moveDeliveries(tx: Transaction, guestId: string, personId: string): Promise<void> {
+  await tx.delivery.updateMany({ where: { userId: guestId }, data: { userId: personId } });
 }
 
 /** Says that what these messages show has changed. */
@@ -149,12 +155,14 @@ export async function releaseReviews(tx: Transaction, guildIds: readonly (string
   return () => wakeCourier(ids);
 }
 
-/** Lets a card show its finished picture at once. The courier has one with an attempt in hand already. */
+/**
+ * Lets a card show its finished picture at once. The courier has one with an attempt in hand: its row is written all the same, so that
+ * whoever settles it waits for this transaction, and sees then that the batch has ended.
+ */
 export async function hastenCard(tx: Transaction, batchId: string): Promise<void> {
-  await tx.delivery.updateMany({
-    where: { batchId, kind: 'card', state: 'active', attempts: 0 },
-    data: { notBefore: new Date() },
-  });
+  await tx.$executeRaw`
+    UPDATE "Delivery" SET "notBefore" = CASE WHEN attempts = 0 THEN now() ELSE "notBefore" END
+    WHERE "batchId" = ${batchId} AND kind = 'card' AND state = 'active'`;
 }
 
 // What the courier does with rows
@@ -250,11 +258,15 @@ export async function claimDue(
   return { claimed, sawAll, nextAt };
 }
 
-/** How many rows do not show yet what they shall. */
-export async function countDue(): Promise<number> {
-  const [row] = await db.$queryRaw<{ count: number }[]>`
-    SELECT count(*)::int AS count FROM "Delivery" d WHERE ${isWanted}`;
-  return row?.count ?? 0;
+/**
+ * How many rows do not show yet what they shall, and since when the one that is due longest is; null: none is due yet, as of those that
+ * wait to be tried again.
+ */
+export async function dueNow(): Promise<{ readonly count: number; readonly since: Date | null }> {
+  const [row] = await db.$queryRaw<{ count: number; since: Date | null }[]>`
+    SELECT count(*)::int AS count, min(greatest("notBefore", "wantedAt")) FILTER (WHERE "notBefore" <= now()) AS since
+    FROM "Delivery" d WHERE ${isWanted}`;
+  return row ?? { count: 0, since: null };
 }
 
 interface ClaimRow {
@@ -323,9 +335,7 @@ export async function settleDelivery(
         "postedAt" = ${messageId ? postedAt : now}, files = ${JSON.stringify(shown.files)}::jsonb,
         attempts = 0, "lastError" = NULL,
         -- Ended while this was posted: the finished picture comes at once.
-        "notBefore" = CASE WHEN d.kind = 'card' AND EXISTS (SELECT 1 FROM "Batch" b
-          WHERE b.id = d."batchId" AND b.kind = 'imagine' AND b."endedAt" IS NOT NULL)
-          THEN ${now}::timestamptz ELSE ${later}::timestamptz END
+        "notBefore" = CASE WHEN d.kind = 'card' AND has_its_picture(d."batchId") THEN ${now}::timestamptz ELSE ${later}::timestamptz END
         ${shown.closed ? closing : Prisma.empty}
       WHERE d.id = ${id} AND d.attempts = ${attempts} AND d.state = 'active'
       RETURNING d.posted >= d.wanted AS "caughtUp"

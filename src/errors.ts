@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { log } from './doors/log.ts';
 import { isAway } from './doors/postgres.ts';
-import { isFull } from './doors/storage.ts';
+import { isFull, isStorageAway } from './doors/storage.ts';
 import { message, type Say, sayIn } from './say.ts';
 import { quote, relative } from './text.ts';
 
@@ -56,6 +56,12 @@ const messages = {
     say(
       'With `guidance_cutoff` `unconditional` the last steps follow the negative prompt alone, so the two do not go together. Take one of them away with `/set`: give `negative_prompt` the value `none`, or `guidance_cutoff` another one.',
     ),
+  maker_name: ({ name }: { name: string }, say) =>
+    say('{name} is no name for the gallery: take 2 to 32 of `a`–`z`, digits, `-` and `_`.', {
+      name: quote(name),
+    }),
+  maker_name_taken: ({ name }: { name: string }, say) =>
+    say('Somebody else is {name} in the gallery. Take another name.', { name: quote(name) }),
   parameter_operators: (d: { name: string }, say) => say('Only operators may set `{name}`.', d),
 
   // prompts and batches
@@ -71,10 +77,14 @@ const messages = {
       '{what} has characters that stand for many, such as ﷺ: written out it has more than {max}. Use plainer ones.',
       { what: say(message), max },
     ),
-  negative_blocked: (_: object, say) =>
-    say(
-      "I can't use that negative prompt: it has words for children beside words of sex, and those are never taken here, not even to be kept out. Leave one or the other out.",
-    ),
+  negative_blocked: ({ says: message }: { says: Message }, say) =>
+    say("I can't use that negative prompt: {reason} Nothing was charged.", { reason: say(message) }),
+  name_blocked: ({ what, name, says: message }: { what: Message; name: string; says: Message }, say) =>
+    say("{what} can't be {name}: {reason} Take another one.", {
+      what: say(what),
+      name: quote(name),
+      reason: say(message),
+    }),
   prompt_blocked: ({ says: message }: { rule: string; says: Message }, say) =>
     say("I can't draw that: {reason} Nothing was charged.", { reason: say(message) }),
   tokens_short: (d: { price: number; balance: number }, say) =>
@@ -89,6 +99,16 @@ const messages = {
       'Tokens are good on every server, so only the platform’s staff, and operators of servers that it trusts, may see and give those of others.',
     ),
   tokens_app: (_: object, say) => say('Apps draw nothing and have no tokens: choose a person.'),
+  guests_many: (_: object, say) =>
+    say(
+      'Several people have drawn from your network today without signing in, and that is the most. Sign in to draw now, or come back tomorrow.',
+    ),
+  key_name: (d: { max: number }, say) => say('Give the key a name of 1 to {max} characters.', d),
+  keys_many: (d: { max: number }, say) =>
+    say('You have {max} keys, and that is the most. Revoke one that you do not use any more.', d),
+  webhook_url: (_: object, say) =>
+    say('A webhook goes to a public address by https, as `https://example.com/atelier`.'),
+  sign_in_first: (_: object, say) => say('Sign in for that.'),
   waiting_limit: (d: { waiting: number; max: number }, say) =>
     say(
       'You already have {waiting, plural, one {# picture} other {# pictures}} waiting, and {max} is the most. Wait for some, or cancel them with `/queue`.',
@@ -182,6 +202,7 @@ const messages = {
     say('{file} takes too much memory or time to read. Scale it down, or save it as a plain JPEG.', {
       file: quote(file),
     }),
+  upload_missing: (_: object, say) => say('Choose a photo or several.'),
   upload_small: ({ file, min }: { file: string; min: number }, say) =>
     say('{file} is too small: each side needs {min} px or more.', { file: quote(file), min }),
   upload_gone: ({ file }: { file: string }, say) =>
@@ -198,6 +219,11 @@ const messages = {
   not_yours: (_: object, say) => say('Only the person who asked for this may press that.'),
   moderators_only: (_: object, say) => say('Only moderators may do that.'),
   own_part: ({ part: message }: { part: Message }, say) => say(message),
+  platform_only: (_: object, say) => say('Only those who look after the whole platform may do that.'),
+  rules_none: (_: object, say) =>
+    say(
+      'There are no rules to decide on. Put them into config/safety.next.yaml, and start the services again.',
+    ),
   operators_only: (_: object, say) => say('Only operators may do that.'),
   administrators_only: (_: object, say) => say('Only people who may Manage Server may do that.'),
   already_done: ({ what: message }: { what: Message }, say) =>
@@ -225,9 +251,22 @@ const messages = {
   image_flagged: (_: object, say) => say('That picture is held for review by the moderators.'),
   publish_others: (_: object, say) =>
     say('Only the person who asked for a picture, and those who look after the gallery, may publish it.'),
+  gallery_deciders: (_: object, say) => say('Only those who look after the gallery may do that.'),
+  collection_unknown: ({ name, known }: { name: string; known: readonly string[] }, say) =>
+    say('There is no collection {name} in the gallery; there is {known}.', {
+      name: quote(name),
+      known: known.map((one) => `\`${one}\``).join(', '),
+    }),
   publish_nobody: (_: object, say) =>
     say(
       'What was asked for here comes into the gallery only through the platform’s own people, and there is no place yet where they could be asked.',
+    ),
+  image_age_restricted: (_: object, say) =>
+    say('It was asked for in an age-restricted channel, and is shown only there.'),
+  threshold_loose: ({ score, most }: { score: string; most: number }, say) =>
+    say(
+      'Everywhere, pictures are held for review from {score} {most} on. A server may hold more than that, and not less: choose a threshold of {most} or less.',
+      { score, most },
     ),
   image_not_production: (_: object, say) =>
     say(
@@ -248,6 +287,10 @@ const messages = {
     ),
   storage_full: (_: object, say) =>
     say('My storage is full, so nothing could be kept. The people who run me are told; try again later.'),
+  storage_away: (_: object, say) =>
+    say(
+      'The place where I keep pictures does not answer right now. Nothing is lost, and what is being drawn goes on; try again in a minute.',
+    ),
   turns_taken: ({ what: message, max }: { what: Message; max: number }, say) =>
     say(
       'I am still at {max} {what} of yours, and that is the most at once. Wait for the answer, then try again.',
@@ -301,6 +344,13 @@ const failures = {
   blocked: message('Whoever asked for it is blocked.'),
 } satisfies Partial<Record<UserErrorCode | 'internal' | 'tier_gone' | 'blocked', string>>;
 
+/** Those that whoever asked has no part in. */
+const ours: ReadonlySet<Failure> = new Set(['internal', 'memory_short', 'bundle_failed', 'storage_full']);
+
+export function isOurFault(failure: Failure): boolean {
+  return ours.has(failure);
+}
+
 const isFailure = (code: string): code is Failure => Object.hasOwn(failures, code);
 
 /** What a row keeps of an error. One that has no sentence is ours, whatever it is. */
@@ -317,7 +367,7 @@ export function failureSentence(say: Say, failure: string | null): string {
 
 /**
  * What to tell the person. An error that is not for people is ours: it is logged under the id they may quote, unless it is the same
- * for everybody: Postgres is away, or storage is full.
+ * for everybody: Postgres or storage is away, or storage is full.
  */
 export function explain(say: Say, error: unknown): string {
   if (error instanceof UserError) return error.in(say);
@@ -329,6 +379,8 @@ export function explain(say: Say, error: unknown): string {
     log.error({ err: error }, 'storage is full');
     return new UserError('storage_full', {}).in(say);
   }
+  // Its door has logged it.
+  if (isStorageAway(error)) return new UserError('storage_away', {}).in(say);
   const errorId = randomUUID().slice(0, 8);
   log.error({ err: error, errorId }, 'unexpected error');
   return say('Something broke on our side. If it goes on, quote `{errorId}`.', { errorId });

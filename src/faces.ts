@@ -20,7 +20,8 @@ import { db, type FaceFolder, type FacePhoto, type Prisma, type Transaction } fr
 import { type Queues, queues } from './doors/queue.ts';
 import { deleteFile, deleteFolder, getFile, putFile } from './doors/storage.ts';
 import { UserError } from './errors.ts';
-import { folderName } from './folder-name.ts';
+import { folderName, newFolderName } from './folder-name.ts';
+import { dropBytes } from './generations/images.ts';
 import { type Actor, admitUser } from './people/people.ts';
 import { message, type Say } from './say.ts';
 import type { Photo } from './uploads/photos.ts';
@@ -46,14 +47,14 @@ const inOrder = [
   { id: 'asc' },
 ] as const satisfies Prisma.FacePhotoOrderByWithRelationInput[];
 
-/** Stores photos, not yet to be used, and has a worker look at them. @throws {UserError} `folder_name`, `photos_limit` */
+/** Stores photos, not yet to be used, and has a worker look at them. @throws {UserError} `folder_name`, `name_blocked`, `photos_limit` */
 export async function addPhotos(
   actor: Actor,
   name: string,
   photos: readonly Photo[],
   via: Queues = queues(),
 ): Promise<{ folder: FaceFolder; ids: string[] }> {
-  folderName(name);
+  newFolderName(name);
   const full = new UserError('photos_limit', { max: PHOTOS_MAX });
   if (photos.length > PHOTOS_MAX) throw full;
   await admitUser(actor);
@@ -76,7 +77,7 @@ export async function addPhotos(
     });
   } catch (error) {
     // The limit, or the folder was removed meanwhile: bytes without a row would stay for ever.
-    for (const { storageKey } of rows) await deleteFile(storageKey);
+    for (const { storageKey } of rows) await dropBytes(storageKey);
     await removeEmptyFolder(folder.id, null);
     throw error;
   }

@@ -81,14 +81,18 @@ const pictures: NamedOf = async (keys) => {
   return new Set(images.map(({ storageKey }) => storageKey));
 };
 
-/** `published/<collection>/<image id>/…`: all that was made of an image, as long as its row says that it is there. */
+/** `photowall/<collection>/<image id>/…` and `curated/…`: all that was made of an image, as long as its row says that it is there. */
 const copies: NamedOf = async (keys) => {
-  const placeOf = (key: string) => key.split('/').slice(1, 3);
+  const placeOf = (key: string) => key.split('/').slice(0, 3);
   const images = await db.image.findMany({
-    where: { id: { in: keys.map((key) => placeOf(key)[1] ?? '') }, collection: { not: null } },
-    select: { id: true, collection: true },
+    where: { id: { in: keys.map((key) => placeOf(key)[2] ?? '') }, collection: { not: null } },
+    select: { id: true, collection: true, curatedAt: true },
   });
-  const there = new Set(images.map(({ id, collection }) => `${collection}/${id}`));
+  const there = new Set(
+    images.map(
+      ({ id, collection, curatedAt }) => `${curatedAt ? 'curated' : 'photowall'}/${collection}/${id}`,
+    ),
+  );
   return new Set(keys.filter((key) => there.has(placeOf(key).join('/'))));
 };
 
@@ -105,7 +109,8 @@ const folders: Readonly<Record<string, NamedOf>> = {
   tests: pictures,
   productions: pictures,
   quarantine: pictures,
-  published: copies,
+  photowall: copies,
+  curated: copies,
   faces: photos,
 };
 

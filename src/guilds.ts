@@ -6,12 +6,14 @@
  * that was opened to others is given up, and what was flagged waits for the next.
  */
 import { config } from '#config/env.ts';
+import { safety } from '#config/safety.ts';
 import { audit } from './audit.ts';
 import { addDelivery, changed, releaseReviews, together, type Wake } from './deliveries.ts';
 import { db, type GuildSettings, type Transaction } from './doors/db.ts';
 import { UserError } from './errors.ts';
 import { dropPreviews } from './generations/previews.ts';
 import { type ChannelView, sayRoles, strangersIn } from './moderation/privacy.ts';
+import { GuildThresholds } from './moderation/verdicts.ts';
 import type { Actor } from './people/people.ts';
 import { mustAdminister } from './people/rights.ts';
 import { type Say, sayIn } from './say.ts';
@@ -19,13 +21,14 @@ import { type Say, sayIn } from './say.ts';
 export type GuildChoice = Pick<
   GuildSettings,
   'reviewChannelId' | 'operatorRoleIds' | 'moderatorRoleIds' | 'previews'
->;
+> & { readonly thresholds: GuildThresholds };
 
 const NONE: GuildChoice = {
   reviewChannelId: null,
   operatorRoleIds: [],
   moderatorRoleIds: [],
   previews: true,
+  thresholds: {},
 };
 
 export async function guildSettings(guildId: string): Promise<GuildSettings | null> {
@@ -79,9 +82,31 @@ export async function meetGuild({ id, ownerId, channelId, locale }: Met, by: str
 /** Changes what `/guild` names. A review channel comes by `chooseReviewChannel`. @throws {UserError} `administrators_only` */
 export async function changeGuild(
   actor: Actor,
-  change: Partial<Omit<GuildChoice, 'reviewChannelId'>>,
+  change: Partial<Omit<GuildChoice, 'reviewChannelId' | 'thresholds'>>,
 ): Promise<GuildSettings> {
-  return set(actor, change);
+  return set(actor, () => change);
+}
+
+/**
+ * From which score on pictures asked for here are held for review.
+ *
+ * @param score     of config/safety.yaml
+ * @param threshold null: as everywhere
+ * @throws {UserError} `administrators_only`; `threshold_loose`: a guild may hold more than the platform does, and not less
+ */
+export async function setThreshold(
+  actor: Actor,
+  score: string,
+  threshold: number | null,
+): Promise<GuildSettings> {
+  mustAdminister(actor);
+  const { usual: most = 1 } = safety.scores[score] ?? {};
+  if (!safety.scores[score]) throw new UserError('gone', {});
+  if (threshold !== null && !(threshold > 0 && threshold <= most))
+    throw new UserError('threshold_loose', { score, most });
+  return set(actor, ({ thresholds: { [score]: _, ...others } }) => ({
+    thresholds: threshold === null ? others : { ...others, [score]: threshold },
+  }));
 }
 
 /** @throws {UserError} `administrators_only`; `review_channel_open` naming who sees it */
@@ -97,13 +122,18 @@ export async function chooseReviewChannel(
       channelId: reviewChannelId,
       roles: sayRoles(guildId, strangers),
     });
-  return set(actor, { reviewChannelId, reviewSeenBy: [] });
+  return set(actor, () => ({ reviewChannelId, reviewSeenBy: [] }));
 }
 
-async function set(actor: Actor, change: Partial<Omit<GuildSettings, 'id' | 'updatedAt'>>) {
+async function set(
+  actor: Actor,
+  changeOf: (before: GuildChoice) => Partial<GuildChoice & Pick<GuildSettings, 'reviewSeenBy'>>,
+) {
   const guildId = mustAdminister(actor);
   const { settings, wake } = await db.$transaction(async (tx) => {
+    await tx.$executeRaw`SELECT 1 FROM "GuildSettings" WHERE id = ${guildId} FOR UPDATE`;
     const before = await tx.guildSettings.findUnique({ where: { id: guildId } });
+    const change = changeOf(before ? choiceOf(before) : NONE);
     const after = await tx.guildSettings.upsert({
       where: { id: guildId },
       create: { id: guildId, ...NONE, ...change },
@@ -172,7 +202,8 @@ export async function giveUpReviewChannel(
   return wake !== null;
 }
 
-function choiceOf(settings: GuildChoice): GuildChoice {
+function choiceOf(settings: GuildSettings): GuildChoice {
   const { reviewChannelId, operatorRoleIds, moderatorRoleIds, previews } = settings;
-  return { reviewChannelId, operatorRoleIds, moderatorRoleIds, previews };
+  const thresholds = GuildThresholds.parse(settings.thresholds);
+  return { reviewChannelId, operatorRoleIds, moderatorRoleIds, previews, thresholds };
 }

@@ -25,28 +25,33 @@ if (names.length && names.every(isName)) {
 
 /** Side by side; every line that one of them logs says its name. */
 async function startTogether(wanted: readonly Name[]): Promise<Service> {
-  const [{ log, withContext }, { openTraces }, { serveMetrics }] = await Promise.all([
-    import('./doors/log.ts'),
-    import('./doors/traces.ts'),
-    import('./services/metrics.ts'),
-  ]);
+  const [{ log, withContext }, { openTraces }, { serveMetrics }, { checkStorage, closeStorage }] =
+    await Promise.all([
+      import('./doors/log.ts'),
+      import('./doors/traces.ts'),
+      import('./services/metrics.ts'),
+      import('./doors/storage.ts'),
+    ]);
+  await checkStorage();
   const closeTraces = await openTraces(wanted);
   const metrics = await serveMetrics(wanted);
   const started: readonly Service[] = await Promise.all(
     wanted.map((name) => withContext({ service: name }, services[name])),
   );
+  metrics.setReady(true);
   return {
     url: started.find(({ url }) => url)?.url,
     async close(reason) {
+      metrics.setReady(false);
       log.info({ service: wanted.join(' '), reason }, 'closing');
-      const closed = await Promise.allSettled(started.map((service) => service.close()));
+      const closed = await Promise.allSettled(started.map((service) => service.close(reason)));
       const [{ closeDb }, { closeQueues }] = await Promise.all([
         import('./doors/db.ts'),
         import('./doors/queue.ts'),
       ]);
       await closeQueues();
       await closeDb();
-      await Promise.all([closeTraces(), metrics.close()]);
+      await Promise.all([closeTraces(), metrics.close(), closeStorage()]);
       for (const one of closed) if (one.status === 'rejected') throw one.reason;
     },
   };

@@ -5,6 +5,7 @@
  */
 import { audit } from './audit.ts';
 import { db, type Prisma } from './doors/db.ts';
+import { UserError } from './errors.ts';
 import { fitting } from './parameters/definitions.ts';
 import type { Origin } from './people/people.ts';
 import { isOperator, mustOperate } from './people/rights.ts';
@@ -51,7 +52,7 @@ export interface ProductionSwitches {
 const SERVER = 'server';
 
 export async function switchesFor({ actor, channelId, botInside }: AskedAt): Promise<ProductionSwitches> {
-  if (!actor.guildId || !botInside) return { channel: null, server: null };
+  if (!actor.guildId || !botInside || channelId === null) return { channel: null, server: null };
   const where = { guildId: actor.guildId, place: { in: [channelId, SERVER] } };
   const found = await db.productionSwitch.findMany({ where });
   const at = (place: string) => found.find((one) => one.place === place)?.on ?? null;
@@ -78,6 +79,7 @@ export async function switchProduction(
   on: boolean | null,
 ): Promise<void> {
   const guildId = await mustOperate(actor, botInside);
+  if (channelId === null) throw new UserError('operators_only', {});
   const place = where === 'server' ? SERVER : channelId;
   await db.$transaction(async (tx) => {
     // Two at once take turns: else both would note the same `before`.

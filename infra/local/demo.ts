@@ -23,9 +23,11 @@ async function startDemo(args: readonly string[]): Promise<Service> {
   const bundles = own ? config.bundles : ['reference', 'noir'];
   const { sandbox, webUrl, logDir, close } = await startEverything({ checked: scripted, bundles });
   if (sandbox) print(`\n  Channel page  ${sandbox.pageUrl}`);
-  print(`  Gallery       ${webUrl}/\n  Logs          ${relative('', logDir)}/`);
+  print(
+    `  Gallery       ${webUrl}/\n  Draw          ${webUrl}/draw\n  Logs          ${relative('', logDir)}/`,
+  );
   if (!scripted || !sandbox) {
-    print('\nOpen the channel page and type /imagine. Ctrl-C stops everything.');
+    print('\nOpen the channel page and type /imagine, or draw on the web. Ctrl-C stops everything.');
     // While the page opens. In an older demo's data nobody is greeted any more.
     if (sandbox)
       setUpServers(sandbox).catch(() => print('\nNo greeting came: set the servers up with /guild.'));

@@ -59,14 +59,14 @@ export async function prepareMachine(options: MachineOptions = {}): Promise<Mach
     if (number > 1) print(`Another instance runs here: this one keeps its data in ${relative('', dir)}/`);
 
     const local = !config.discord.token;
-    const [databaseUrl, discord, web] = await all([
+    const web = await addressOfWeb(local, number);
+    const webUrl = config.web.publicUrl ?? web.origin;
+    const [databaseUrl, discord] = await all([
       openDatabase(dir, closers),
-      local ? localDiscord(dir, checked, closers) : undefined,
-      addressOfWeb(local, number),
+      local ? localDiscord(dir, webUrl, checked, closers) : undefined,
       printWhile(`Preparing the bundle ${bundles.join(', ')}`, ensureBundles(bundles, dir)),
       reachRedis(),
     ]);
-    const webUrl = config.web.publicUrl ?? web.origin;
     return {
       dir,
       webUrl,
@@ -109,7 +109,13 @@ async function openDatabase(dir: string, closers: Closers): Promise<string> {
 }
 
 async function embeddedDatabase(dir: string, closers: Closers): Promise<string> {
-  const postgres = await printWhile('Starting Postgres', startPostgres({ dataDir: join(dir, 'postgres') }));
+  const postgres = await printWhile(
+    'Starting Postgres',
+    startPostgres({
+      dataDir: join(dir, 'postgres'),
+      ...(config.backupDir && { archive: join(config.backupDir, 'wal') }),
+    }),
+  );
   closers.push(() => postgres.stop());
   return postgres.url('atelier');
 }
@@ -121,18 +127,23 @@ async function reachRedis(): Promise<void> {
 }
 
 /** The environment that makes the bot talk to it. */
-async function localDiscord(dir: string, checked: boolean, closers: Closers) {
+async function localDiscord(dir: string, webUrl: string, checked: boolean, closers: Closers) {
   const token = await localToken(dir);
+  // Nobody has to keep it: both sides get it with each start.
+  const clientSecret = randomBytes(24).toString('base64url');
   const sandbox = await startSandbox({
     dataDir: join(dir, 'discord'),
     token,
     applicationId: APPLICATION_ID,
+    oauth: { clientSecret, redirectUris: [new URL('/sign-in/return', webUrl).href] },
     ...(checked && { check: 'openapi' as const }),
   });
   closers.push(sandbox.close);
   const env = {
     DISCORD_TOKEN: token,
     DISCORD_APPLICATION_ID: APPLICATION_ID,
+    DISCORD_CLIENT_SECRET: clientSecret,
+    DISCORD_OAUTH_URL: sandbox.oauthUrl,
     DISCORD_API_URL: sandbox.apiUrl,
     DISCORD_CDN_HOSTS: new URL(sandbox.apiUrl).host,
     SHARDS: '2',

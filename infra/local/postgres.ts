@@ -38,7 +38,8 @@ const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'darwin-x64'];
 const NOBODY = 65_534;
 /** Where the binaries and, if need be, the data go as root: a folder that survives a reboot and that anyone may enter. */
 const SHARED = '/var/tmp/atelier-postgres';
-const SUPERUSER = 'atelier';
+/** To whom all belongs. */
+export const SUPERUSER = 'atelier';
 const STARTS_WITHIN_MS = 20_000;
 const STOPS_WITHIN_MS = 10_000;
 
@@ -57,6 +58,10 @@ export interface PostgresOptions {
   readonly keep?: boolean;
   /** A free one when left out. */
   readonly port?: number;
+  /** A folder into which its log (WAL) goes, packed, from now on. */
+  readonly archive?: string;
+  /** ms; a long log takes long to be gone through */
+  readonly startsWithinMs?: number;
   /** Told when Postgres ends by itself. */
   readonly onExit?: (reason: string) => void;
 }
@@ -68,7 +73,13 @@ interface Runner {
 
 /** @throws {Error} in words, when there are no binaries for this platform or Postgres does not start */
 export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
-  const { dataDir, keep = true, port = await freePort(), onExit } = options;
+  const {
+    dataDir,
+    keep = true,
+    port = await freePort(),
+    startsWithinMs = STARTS_WITHIN_MS,
+    onExit,
+  } = options;
   const asRoot = process.getuid?.() === 0;
   const runner: Runner = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
   const native = asRoot ? await sharedBinaries() : await ownBinaries();
@@ -77,6 +88,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   const password = await passwordIn(home);
 
   await stopLeftOver(data);
+  if (options.archive) await archiveFolder(options.archive, runner);
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(native, home, data, password, runner);
 
   const child = spawn(
@@ -89,6 +101,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
       ...(keep
         ? ['-c', 'shared_buffers=32MB']
         : ['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off']),
+      ...(options.archive ? archiveSettings(options.archive) : []),
     ],
     // A group of its own: Ctrl-C in the terminal must not end it before the services that write to it have closed.
     { ...runner, cwd: data, detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
@@ -110,7 +123,10 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
 
   const url = (database: string) => `postgresql://${SUPERUSER}:${password}@127.0.0.1:${port}/${database}`;
   try {
-    await Promise.race([answers(url('postgres')), ended.then((reason) => Promise.reject(new Error(reason)))]);
+    await Promise.race([
+      answers(url('postgres'), startsWithinMs, () => stopping),
+      ended.then((reason) => Promise.reject(new Error(reason))),
+    ]);
   } catch (error) {
     stopping = true;
     child.kill('SIGQUIT');
@@ -130,6 +146,46 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
       if (!keep) await Promise.all([home, dataDir].map((dir) => rm(dir, { recursive: true, force: true })));
     },
   };
+}
+
+/** A part of the log is archived when it is full, or this old. s: what is lost at most with the disk */
+const ARCHIVE_EVERY_S = 60;
+
+/** As infra/deploy/compose.yaml has it. A part is there whole or not at all, and is never written twice. */
+function archiveSettings(folder: string): string[] {
+  const file = `"${folder}/%f.gz"`;
+  const part = `"${folder}/%f.part"`;
+  return [
+    ...['-c', 'archive_mode=on', '-c', `archive_timeout=${ARCHIVE_EVERY_S}`],
+    ...['-c', `archive_command=test ! -f ${file} && gzip -1 < "%p" > ${part} && mv ${part} ${file}`],
+  ];
+}
+
+/** @throws {Error} with a sentence when Postgres could not write there */
+async function archiveFolder(folder: string, { uid, gid }: Runner): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  if (uid === undefined || gid === undefined) return;
+  await chown(folder, uid, gid);
+  if (!(await anyoneMayEnter(dirname(folder))))
+    throw new Error(
+      `Postgres runs as "nobody" here and cannot enter ${dirname(folder)}: choose another BACKUP_DIR.`,
+    );
+}
+
+/** Where a Postgres that was started with this folder keeps its data, and as whom it runs. */
+export async function placeOfData(dataDir: string): Promise<{ readonly data: string } & Runner> {
+  const asRoot = process.getuid?.() === 0;
+  const data = join(await homeOf(resolve(dataDir), asRoot), 'data');
+  return { data, ...(asRoot && { uid: NOBODY, gid: NOBODY }) };
+}
+
+/** The one that runs on this folder now, whoever started it; null: none does. */
+export async function runningOn(dataDir: string): Promise<{ readonly url: string } | null> {
+  const { data } = await placeOfData(dataDir);
+  const [pid, , , port] = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+  if (!pid || !(await isPostgresOn(Number(pid), data))) return null;
+  const password = await passwordIn(dirname(data));
+  return { url: `postgresql://${SUPERUSER}:${password}@127.0.0.1:${port}/atelier` };
 }
 
 async function ownBinaries(): Promise<string> {
@@ -289,8 +345,8 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function answers(url: string): Promise<void> {
-  const deadline = Date.now() + STARTS_WITHIN_MS;
+async function answers(url: string, withinMs: number, isOver: () => boolean): Promise<void> {
+  const deadline = Date.now() + withinMs;
   for (;;) {
     const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
     client.on('error', () => {});
@@ -300,7 +356,8 @@ async function answers(url: string): Promise<void> {
       return;
     } catch (error) {
       await client.end().catch(() => {});
-      if (Date.now() > deadline) throw new Error('Postgres did not answer in time', { cause: error });
+      if (Date.now() > deadline || isOver())
+        throw new Error('Postgres did not answer in time', { cause: error });
       await pause(25);
     }
   }

@@ -40,9 +40,17 @@ const manifest = {
     faceGenderAge: 'faces/genderage.onnx',
     idTokens: 'photomaker/id_tokens.onnx',
     idFuse: 'photomaker/fuse.onnx',
-    safety: 'safety/model.onnx',
   },
-  safetyLabels: ['normal', 'flagged'],
+  classifiers: [
+    {
+      name: 'checkerboard',
+      file: 'safety/model.onnx',
+      input: { side: 224, resize: 'antialias', mean: 0.5, std: 0.5 },
+      labels: ['normal', 'flagged'],
+    },
+  ],
+  // As `npm run bundle -- ages` measures it.
+  ageError: 7,
   detector: { size: 640, threshold: 0.5 },
   detailSide: 640,
 } as const;
@@ -112,7 +120,7 @@ export async function buildReferenceBundle(dir: string): Promise<void> {
     [files.faceGenderAge]: genderAge(),
     [files.idTokens]: idTokens(),
     [files.idFuse]: idFuse(),
-    [files.safety]: safety(),
+    [manifest.classifiers[0].file]: safety(),
   };
   for (const [folder, pad] of [
     [files.tokenizer, '<|endoftext|>'],

@@ -48,6 +48,9 @@ export function person(number: number): Person {
   };
 }
 
+/** Years, of somebody whose `age` is 0…1: everybody in this world is of age. */
+export const yearsOf = (age: number): number => 25 + 45 * age;
+
 /** Shot `shot` of a person: the same face in another place, light and pose, before another background. */
 export function sceneOf(who: Person, shot: number): Scene & { readonly zoom: number } {
   const u = (n: number) => hash(shot + 11, n);

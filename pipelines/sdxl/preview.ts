@@ -51,11 +51,14 @@ async function fitLinear(vae: Vae): Promise<Preview> {
   return (x, height, width) => {
     const plane = height * width;
     const rgb = new Uint8ClampedArray(3 * plane);
-    for (let p = 0; p < plane; p++) {
-      const terms = [...channels(x, plane, p), 1];
-      for (let c = 0; c < 3; c++) {
-        rgb[3 * p + c] = terms.reduce((sum, term, i) => sum + term * factors[i]![c]!, 0);
+    // The next step waits for it: a channel after the other, as to make an array for each cell took ten times as long.
+    for (let c = 0; c < 3; c++) {
+      const sums = new Float64Array(plane).fill(factors[LATENT_CHANNELS]![c]!);
+      for (let channel = 0; channel < LATENT_CHANNELS; channel++) {
+        const factor = factors[channel]![c]!;
+        for (let p = 0, q = channel * plane; p < plane; p++, q++) sums[p]! += factor * x[q]!;
       }
+      for (let p = 0; p < plane; p++) rgb[3 * p + c] = sums[p]!;
     }
     return { rgb: new Uint8Array(rgb.buffer), width, height };
   };

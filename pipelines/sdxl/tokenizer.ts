@@ -43,20 +43,20 @@ const tablesOf = new WeakMap<Tokenizer, Tables>();
  * @param vocabulary  `vocab.json`: token → id
  * @param merges      `merges.txt`, first line a version
  * @param padToken    `<|endoftext|>` for the first tokenizer, `!` for the second
- * @param beside      another one, whose tables are shared when its vocabulary is the same, as SDXL's two have it
  */
 export function makeTokenizer(
   vocabulary: Readonly<Record<string, number>>,
   merges: string,
   padToken: string,
-  beside?: Tokenizer | null,
 ): Tokenizer {
-  const known = beside && tablesOf.get(beside);
-  const own = tabulate(vocabulary, merges);
-  const tables = known && isSame(known, own) ? known : own;
-  const tokenizer = tokenizerOf(tables, padToken);
-  tablesOf.set(tokenizer, tables);
-  return tokenizer;
+  return tokenizerOf(tabulate(vocabulary, merges), padToken);
+}
+
+/** One of the same vocabulary and merges, which takes no memory of its own for them, with another padding token. */
+export function withPadding(tokenizer: Tokenizer, padToken: string): Tokenizer {
+  const tables = tablesOf.get(tokenizer);
+  if (!tables) throw new Error('This tokenizer was not made here');
+  return tokenizerOf(tables, padToken);
 }
 
 function tabulate(vocabulary: Readonly<Record<string, number>>, merges: string): Tables {
@@ -68,16 +68,8 @@ function tabulate(vocabulary: Readonly<Record<string, number>>, merges: string):
   return { ids, tokens, rank };
 }
 
-function isSame(a: Tables, b: Tables): boolean {
-  return (
-    a.ids.size === b.ids.size &&
-    a.rank.size === b.rank.size &&
-    b.tokens.every((token, id) => a.tokens[id] === token) &&
-    [...b.rank].every(([pair, at]) => a.rank.get(pair) === at)
-  );
-}
-
-function tokenizerOf({ ids, tokens, rank }: Tables, padToken: string): Tokenizer {
+function tokenizerOf(tables: Tables, padToken: string): Tokenizer {
+  const { ids, tokens, rank } = tables;
   const need = (token: string) => {
     const id = ids.get(token);
     if (id === undefined) throw new Error(`The vocabulary has no ${JSON.stringify(token)}`);
@@ -117,7 +109,7 @@ function tokenizerOf({ ids, tokens, rank }: Tables, padToken: string): Tokenizer
     return out;
   }
 
-  return {
+  const tokenizer: Tokenizer = {
     startId,
     endId,
     padId,
@@ -140,6 +132,8 @@ function tokenizerOf({ ids, tokens, rank }: Tables, padToken: string): Tokenizer
         .trim();
     },
   };
+  tablesOf.set(tokenizer, tables);
+  return tokenizer;
 }
 
 /** Each character by itself, as the reference: a whole word at once, Greek's last sigma would become another letter. */

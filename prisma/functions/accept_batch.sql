@@ -6,19 +6,20 @@ CREATE OR REPLACE FUNCTION accept_batch(ask jsonb) RETURNS jsonb LANGUAGE plpgsq
 DECLARE
   me CONSTANT text := ask->>'userId';
   price int;
-  -- bundle → the hash of its weights
-  weights jsonb;
   drawn text[];
-  batch "Batch";
+  opened CONSTANT text := coalesce(ask->>'plannedId', ask->'batch'->>'id');
+  before "Batch";
   wanted CONSTANT int := jsonb_array_length(ask->'generations');
   person "User";
   going int;
+  has_twins boolean;
   allowance int;
   waiting text[];
 BEGIN
   -- Equal pictures that wait or are drawn can't end before those that wait for them are there.
   PERFORM 1 FROM "Generation" WHERE key = ANY(ARRAY(SELECT g->>'key' FROM jsonb_array_elements(ask->'generations') g))
     AND state IN ('queued', 'running') AND "twinId" IS NULL ORDER BY id FOR SHARE;
+  has_twins := FOUND;
 
   SELECT * INTO person FROM "User" WHERE id = me FOR NO KEY UPDATE;
   IF NOT FOUND OR person.locale <> ask->>'locale' THEN
@@ -30,8 +31,8 @@ BEGIN
   END IF;
 
   -- One interaction delivered twice: the second waited for the person's row above.
-  SELECT * INTO batch FROM "Batch" WHERE "interactionId" = ask->'batch'->>'interactionId' AND ask->>'plannedId' IS NULL;
-  IF FOUND THEN RETURN jsonb_build_object('batch', to_jsonb(batch), 'again', true); END IF;
+  SELECT * INTO before FROM "Batch" WHERE "interactionId" = ask->'batch'->>'interactionId' AND ask->>'plannedId' IS NULL;
+  IF FOUND THEN RETURN jsonb_build_object('id', before.id, 'charged', before.charged, 'waiting', '[]'::jsonb, 'again', true); END IF;
 
   SELECT count(*) INTO going FROM "Generation" WHERE "userId" = me AND "endedAt" IS NULL;
   IF going + wanted > (ask->>'waitingMax')::int THEN
@@ -46,11 +47,9 @@ BEGIN
   END IF;
 
   -- What was drawn before, with the weights that workers have now, is free.
-  SELECT jsonb_object_agg(b.bundle, bundle_hash(b.bundle)) INTO weights
-    FROM (SELECT DISTINCT g->>'bundle' AS bundle FROM jsonb_array_elements(ask->'generations') g) b;
   -- Key by key: Postgres knows not how few they are, and would rather read all pictures there are.
   drawn := ARRAY(SELECT i.key FROM jsonb_array_elements(ask->'generations') g, LATERAL (SELECT i.key FROM "Image" i
-    WHERE i.key = g->>'key' AND i."bundleHash" = weights->>(g->>'bundle') AND i."deletedAt" IS NULL AND i.verdict = 'clear' LIMIT 1) i);
+    WHERE i.key = g->>'key' AND i."bundleHash" = bundle_hash(g->>'bundle') AND i."deletedAt" IS NULL AND i.verdict = 'clear' LIMIT 1) i);
   SELECT coalesce(sum((g->>'price')::int), 0) INTO price FROM jsonb_array_elements(ask->'generations') g
     WHERE g->>'key' <> ALL(drawn);
   -- A picture that was free when the plan was shown may be gone since, and what others take may have been measured again.
@@ -74,42 +73,52 @@ BEGIN
     RETURN jsonb_build_object('refused', 'tokens_short', 'balance', person.tokens, 'price', price);
   END IF;
 
-  IF ask->>'plannedId' IS NULL THEN
-    INSERT INTO "Batch" (id, kind, state, "ownerId", "guildId", "channelId", "interactionId", "botInside", tier, production, title,
-        locale, config, charged, "openedAt", traceparent)
-      SELECT b.id, b.kind, 'open', me, b."guildId", b."channelId", b."interactionId", b."botInside", b.tier, b.production, b.title,
-        b.locale, b.config, price, now(), b.traceparent
-      FROM jsonb_to_record(ask->'batch') AS b(id text, kind "BatchKind", "guildId" text, "channelId" text, "interactionId" text,
-        "botInside" boolean, tier text, production boolean, title text, locale text, config jsonb,
-        traceparent text)
-      RETURNING * INTO batch;
-  ELSE
+  IF ask->>'plannedId' IS NOT NULL THEN
     UPDATE "Batch" SET state = 'open', config = ask->'batch'->'config', charged = price, "openedAt" = now(),
         traceparent = ask->'batch'->>'traceparent'
-      WHERE id = ask->>'plannedId' AND state = 'planned' AND "planHash" = ask->>'planHash'
-      RETURNING * INTO batch;
+      WHERE id = opened AND state = 'planned' AND "planHash" = ask->>'planHash';
     IF NOT FOUND THEN RETURN jsonb_build_object('refused', 'plan_changed'); END IF;
   END IF;
-  IF price > 0 THEN
+
+  -- All that is written, at once. Flows as in `join_flows`.
+  WITH batch AS (
+    INSERT INTO "Batch" (id, kind, state, "ownerId", "guildId", "channelId", "interactionId", "botInside", tier, production,
+        "ageRestricted", title, locale, config, charged, "openedAt", traceparent)
+      SELECT b.id, b.kind, 'open', me, b."guildId", b."channelId", b."interactionId", b."botInside", b.tier, b.production,
+        coalesce(b."ageRestricted", false), b.title, b.locale, b.config, price, now(), b.traceparent
+      FROM jsonb_to_record(ask->'batch') AS b(id text, kind "BatchKind", "guildId" text, "channelId" text, "interactionId" text,
+        "botInside" boolean, tier text, production boolean, "ageRestricted" boolean, title text, locale text, config jsonb, traceparent text)
+      WHERE ask->>'plannedId' IS NULL),
+  charge AS (
     INSERT INTO "TokenEntry" (id, "userId", amount, reason, "batchId", once)
-      VALUES (gen_random_uuid(), me, -price, 'charge', batch.id, 'charge:' || batch.id);
-  END IF;
-
-  INSERT INTO "Generation" (id, "batchId", index, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, "costMs", loras,
-      shape, "faceFolderId", "faceId", "ideaId", coordinates, key, price, "twinId")
-    SELECT g.id, batch.id, g.index, me, ask->'batch'->>'tier', g.bundle, g.prompt, g.parameters, g.seed, g.width, g.height, g.steps,
-      g."costMs", g.loras, g.shape, g."faceFolderId", g."faceFolderId", g."ideaId", g.coordinates, g.key,
-      CASE WHEN g.key = ANY(drawn) THEN 0 ELSE g.price END,
-      (SELECT twin.id FROM "Generation" twin WHERE twin.key = g.key AND twin.state IN ('queued', 'running') AND twin."twinId" IS NULL
-        ORDER BY twin.id LIMIT 1)
-    FROM jsonb_to_recordset(ask->'generations') AS g(id text, index int, bundle text, prompt text, parameters jsonb, seed bigint, width int, height int,
-      steps int, "costMs" float8, loras text, shape text, "faceFolderId" text, "ideaId" text, coordinates jsonb, key text, price int);
-  SELECT array_agg(id ORDER BY index) INTO waiting FROM "Generation" WHERE "batchId" = batch.id AND "twinId" IS NULL;
-  IF waiting IS NOT NULL THEN PERFORM join_flows(waiting); END IF;
-
-  INSERT INTO "Delivery" (id, kind, "batchId", "userId", "guildId", "channelId", nonce, token, "tokenExpiresAt")
-    SELECT d.id, d.kind, batch.id, me, ask->'batch'->>'guildId', d."channelId", d.nonce, d.token, d."tokenExpiresAt"
-    FROM jsonb_to_recordset(ask->'deliveries') AS d(id text, kind "DeliveryKind", "channelId" text, nonce text, token text,
-      "tokenExpiresAt" timestamptz);
-  RETURN jsonb_build_object('batch', to_jsonb(batch), 'waiting', to_jsonb(coalesce(waiting, '{}')));
+      SELECT gen_random_uuid(), me, -price, 'charge', opened, 'charge:' || opened WHERE price > 0),
+  generations AS (
+    INSERT INTO "Generation" (id, "batchId", index, "userId", tier, bundle, prompt, parameters, seed, width, height, steps, "costMs",
+        loras, shape, "faceFolderId", "faceId", "ideaId", coordinates, key, price, "twinId")
+      SELECT g.id, opened, g.index, me, ask->'batch'->>'tier', g.bundle, g.prompt, g.parameters, g.seed, g.width, g.height, g.steps,
+        g."costMs", g.loras, g.shape, g."faceFolderId", g."faceFolderId", g."ideaId", g.coordinates, g.key,
+        CASE WHEN g.key = ANY(drawn) THEN 0 ELSE g.price END,
+        CASE WHEN has_twins THEN (SELECT twin.id FROM "Generation" twin WHERE twin.key = g.key AND twin.state IN ('queued', 'running')
+          AND twin."twinId" IS NULL ORDER BY twin.id LIMIT 1) END
+      FROM jsonb_to_recordset(ask->'generations') AS g(id text, index int, bundle text, prompt text, parameters jsonb, seed bigint,
+        width int, height int, steps int, "costMs" float8, loras text, shape text, "faceFolderId" text, "ideaId" text,
+        coordinates jsonb, key text, price int)
+      RETURNING id, index, bundle, tier, loras, coalesce("faceId", '') AS "faceId", "costMs", "twinId"),
+  flows AS (
+    INSERT INTO "Flow" AS f (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
+      SELECT c.bundle, c.tier, me, c.loras, c."faceId", c.count, c.ms, coalesce(own.given, 0), coalesce(own.since, now())
+      FROM (SELECT bundle, tier, loras, "faceId", count(*)::int AS count, sum("costMs") AS ms
+          FROM generations WHERE "twinId" IS NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4) c,
+        LATERAL (SELECT max("givenMs") AS given, min(since) FILTER (WHERE o.waiting > 0) AS since FROM "Flow" o
+          WHERE o.bundle = c.bundle AND o.tier = c.tier AND o."userId" = me) own
+      ON CONFLICT (bundle, tier, "userId", loras, "faceId") DO UPDATE SET
+        waiting = f.waiting + excluded.waiting, "waitingMs" = f."waitingMs" + excluded."waitingMs",
+        since = CASE WHEN f.waiting > 0 THEN f.since ELSE excluded.since END),
+  deliveries AS (
+    INSERT INTO "Delivery" (id, kind, "batchId", "userId", "guildId", "channelId", nonce, token, "tokenExpiresAt")
+      SELECT d.id, d.kind, opened, me, ask->'batch'->>'guildId', d."channelId", d.nonce, d.token, d."tokenExpiresAt"
+      FROM jsonb_to_recordset(ask->'deliveries') AS d(id text, kind "DeliveryKind", "channelId" text, nonce text, token text,
+        "tokenExpiresAt" timestamptz))
+  SELECT array_agg(id ORDER BY index) FILTER (WHERE "twinId" IS NULL) INTO waiting FROM generations;
+  RETURN jsonb_build_object('id', opened, 'charged', price, 'waiting', to_jsonb(coalesce(waiting, '{}')));
 END $$;

@@ -25,11 +25,11 @@ BEGIN
     WHERE id = done->>'id' AND state = 'running' AND "workerId" = done->>'workerId' RETURNING * INTO g;
   IF NOT FOUND THEN RETURN NULL; END IF;
   INSERT INTO "Image" (id, "generationId", key, "bundleHash", "storageKey", sha256, width, height, bytes, thumbhash, verdict, scores, rule,
-      likeness)
+      judged, likeness)
     SELECT i.id, g.id, i.key, g."bundleHash", i."storageKey", i.sha256, i.width, i.height, i.bytes, decode(i.thumbhash, 'base64'), 'clear',
-      i.scores, i.rule, i.likeness
+      i.scores, i.rule, coalesce(i.judged, '{}'), i.likeness
     FROM jsonb_to_record(done->'image') AS i(id text, key text, "storageKey" text, sha256 text, width int, height int, bytes int,
-      thumbhash text, scores jsonb, rule text, likeness float8);
+      thumbhash text, scores jsonb, rule text, judged jsonb, likeness float8);
   -- What it took of the GPU, beside what its person was charged when it was taken. The next turn counts it in.
   IF (done->>'gpuMs')::float8 <> g."costMs" THEN
     INSERT INTO "Correction" (bundle, tier, "userId", ms)

@@ -32,7 +32,7 @@ export function bundlesOf({ bundles }: Pick<Worker, 'bundles'>): ReadonlyMap<str
 }
 
 /** For SQL: true of a row of Worker, named w, that can draw with the bundle. */
-export const canDraw = (bundle: string) => Prisma.sql`
+export const canDraw = (bundle: string | Prisma.Sql) => Prisma.sql`
   CASE WHEN jsonb_exists(w.bundles, ${bundle}) THEN w.bundles->${bundle}::text->>'state' <> 'failed'
     ELSE w.bundle = ${bundle} END`;
 

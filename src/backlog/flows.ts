@@ -24,7 +24,7 @@ import {
 /** Those of which nothing waits are forgotten so long after their last turn: others have been given as much by then. ms */
 const FORGET_MS = 60 * 60_000;
 
-export type InFlow = Pick<Generation, 'bundle' | 'tier' | 'userId' | 'loras' | 'faceId' | 'costMs'>;
+type InFlow = Pick<Generation, 'bundle' | 'tier' | 'userId' | 'loras' | 'faceId' | 'costMs'>;
 
 interface Change {
   bundle: string;
@@ -52,18 +52,10 @@ function changesOf(generations: readonly InFlow[]): string {
 const asRows = (changes: string) => Prisma.sql`jsonb_to_recordset(${changes}::jsonb)
   AS c(bundle text, tier text, "userId" text, loras text, "faceId" text, count int, ms float8)`;
 
-/** They wait from now on. Who waited for nothing takes up with what they were given before; the order lifts them. */
-export async function joinFlows(tx: Transaction, generations: readonly InFlow[]): Promise<void> {
-  if (!generations.length) return;
-  await tx.$executeRaw`
-    INSERT INTO "Flow" AS f (bundle, tier, "userId", loras, "faceId", waiting, "waitingMs", "givenMs", since)
-    SELECT c.bundle, c.tier, c."userId", c.loras, c."faceId", c.count, c.ms, coalesce(own.given, 0), coalesce(own.since, now())
-    FROM ${asRows(changesOf(generations))},
-      LATERAL (SELECT max("givenMs") AS given, min(since) FILTER (WHERE waiting > 0) AS since FROM "Flow" o
-        WHERE o.bundle = c.bundle AND o.tier = c.tier AND o."userId" = c."userId") own
-    ON CONFLICT (bundle, tier, "userId", loras, "faceId") DO UPDATE SET
-      waiting = f.waiting + excluded.waiting, "waitingMs" = f."waitingMs" + excluded."waitingMs",
-      since = CASE WHEN f.waiting > 0 THEN f.since ELSE excluded.since END`;
+/** They wait from now on, as their rows say now: prisma/functions/a_join_flows.sql. */
+export async function joinFlows(tx: Transaction, waiting: readonly Pick<Generation, 'id'>[]): Promise<void> {
+  if (!waiting.length) return;
+  await tx.$executeRaw`SELECT join_flows(${waiting.map(({ id }) => id)})`;
 }
 
 /** They do not wait any more, and nobody was given anything for it. */
@@ -102,9 +94,9 @@ export async function correctFlows(
 const FOLDED_MAX = 1_000;
 
 /** For SQL: those that wait to be counted in, of each bundle, tier and person: `ms`, and `ids` of their rows. */
-export function correctionsOf(bundles: readonly string[]): Prisma.Sql {
+export function correctionsOf(bundles: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
-    SELECT c.bundle, c.tier, c."userId", sum(c.ms) AS ms, array_agg(c.id) AS ids FROM unnest(${[...bundles]}::text[]) of (bundle),
+    SELECT c.bundle, c.tier, c."userId", sum(c.ms) AS ms, array_agg(c.id) AS ids FROM (${bundles}) of (bundle),
       LATERAL (SELECT * FROM "Correction" WHERE bundle = of.bundle ORDER BY id LIMIT ${FOLDED_MAX}) c
     GROUP BY c.bundle, c.tier, c."userId"`;
 }
@@ -158,14 +150,8 @@ interface FlowRow extends ClockRow {
   readonly corrections: readonly Correcting[] | null;
 }
 
-/** One statement, by indexes alone, however much waits. */
-export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
-  const looks = await lookAtBacklogs(new Map([[bundle, warm]]));
-  return looks.get(bundle) ?? { ...clockOf(undefined), flows: [], corrections: [] };
-}
-
 /**
- * The same of several bundles, in one statement too.
+ * One statement, by indexes alone, however much waits.
  *
  * @param warm bundle → what of it is in memory
  * @returns those in which something waits
@@ -176,7 +162,7 @@ export async function lookAtBacklogs(warm: ReadonlyMap<string, Warm>): Promise<M
   const inTier = Prisma.sql`f.bundle = b.bundle AND f.tier = t.tier AND f.waiting > 0`;
   const rows = await ask<FlowRow>(Prisma.sql`
     WITH correcting AS MATERIALIZED (
-      ${correctionsOf([...warm.keys()])}),
+      ${correctionsOf(Prisma.sql`SELECT unnest(${[...warm.keys()]}::text[])`)}),
     looked AS MATERIALIZED (
       SELECT DISTINCT near.* FROM unnest(${[...warm.keys()]}::text[]) b(bundle), unnest(${names}::text[]) t(tier), LATERAL (
         (SELECT f.* FROM "Flow" f WHERE ${inTier} ORDER BY f."givenMs", f.since LIMIT ${LOOK})

@@ -166,6 +166,20 @@ export function nextTurn(
   return turn.end(clock, late !== null, now);
 }
 
+/**
+ * What waits when a turn has been taken, as far as its look saw. Of a flow that has more pictures than a look sees, all that it saw may be
+ * taken: the last one stands for the next.
+ */
+export function flowsAfter({ pictures, given }: Turn, flows: readonly Flow[]): Flow[] {
+  const taken = new Set(pictures.map(({ id }) => id));
+  return flows.flatMap((flow) => {
+    const left = flow.pictures.filter(({ id }) => !taken.has(id));
+    if (!left.length && flow.pictures.length === TURN_MAX) left.push(...flow.pictures.slice(-1));
+    const own = given.find(({ tier, userId }) => tier === flow.tier && userId === flow.userId);
+    return left.length ? { ...flow, pictures: left, givenMs: own?.givenMs ?? flow.givenMs } : [];
+  });
+}
+
 function lineOf(rule: TierRule, clock: Clock, flows: readonly Flow[]): Line | null {
   const own = flows.filter(({ tier }) => tier === rule.name);
   if (!own.length) return null;

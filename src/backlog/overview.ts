@@ -97,8 +97,8 @@ async function peopleOf(guildId: string): Promise<PersonRow[]> {
     GROUP BY g."userId" ORDER BY "gpuMs" DESC, g."userId" LIMIT ${PEOPLE_MAX}`;
 }
 
-/** By the index of what is being drawn. */
-async function fleetNow(): Promise<Busy[]> {
+/** The workers that are alive. By the index of what is being drawn. */
+export async function fleetNow(): Promise<Busy[]> {
   return db.$queryRaw<Busy[]>`
     SELECT w.id, w.bundle, w.aside, w."msPerStep", w."memoryMib", w.warm, w.memory, w.budget, count(g.id)::int AS pictures,
       array_remove(array_agg(DISTINCT g.tier ORDER BY g.tier), NULL) AS tiers

@@ -3,6 +3,8 @@ import type { Place } from './forecast.ts';
 
 /** What was known when people were told first; kept with the batch. */
 export interface ToldState {
+  /** whose pictures were to be ready last; the rest is of its backlog alone */
+  readonly bundle: string;
   /** until when it would be ready in all but one of ten cases, ms */
   readonly toAt: number;
   /** tier → pictures before it */
@@ -23,12 +25,14 @@ export type Reason =
 
 /**
  * @param now what would be told now, when nothing of the batch is begun yet
- * @returns null when its place in its tier is no worse than it was, and it is not expected to be late
+ * @returns null when its place in its tier is no worse than it was, and it is not expected to be late; or when another bundle's pictures
+ *   are ready last by now: of how that one's backlog was then, nothing is known
  */
 export function reasonOf(
   before: ToldState,
   now: ToldState & { readonly at: number; readonly place: Place },
 ): Reason | null {
+  if (before.bundle !== now.bundle) return null;
   const { tier, aheadInTier, ahead, readyMs } = now.place;
   const isLate = now.at + readyMs > before.toAt;
   if (!isLate && aheadInTier <= (before.aheadBy[tier] ?? 0)) return null;

@@ -12,21 +12,29 @@
  */
 import { v7 as uuid } from 'uuid';
 import { z } from 'zod';
-import { limits, tokenGrants } from '#config/tiers.ts';
+import { limits } from '#config/tiers.ts';
+import { audit } from '#src/audit.ts';
 import { mustFit } from '#src/backlog/accepting.ts';
-import { placeOf, type Told } from '#src/backlog/place.ts';
 import { learnRange } from '#src/backlog/ranges.ts';
 import type { ToldState } from '#src/backlog/reasons.ts';
 import { hashOf } from '#src/canonical.ts';
-import { addDelivery, hastenCard, newRow, together, type Wake, wakeCourier } from '#src/deliveries.ts';
+import {
+  addDelivery,
+  changed,
+  hastenCard,
+  newRow,
+  together,
+  type Wake,
+  wakeCourier,
+} from '#src/deliveries.ts';
 import { ask, type Batch, type BatchKind, db, Prisma, type Transaction } from '#src/doors/db.ts';
 import { log } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { note, span, traceparent } from '#src/doors/traces.ts';
 import { UserError } from '#src/errors.ts';
 import { wakeWorkers } from '#src/generations/generations.ts';
-import { rulesHash } from '#src/moderation/words.ts';
-import type { Origin } from '#src/people/people.ts';
+import { rulesHash } from '#src/moderation/rule-set.ts';
+import { grantsOf, type Origin } from '#src/people/people.ts';
 import { type Cell, type PricedCell, priceCells } from './cells.ts';
 
 export interface BatchRequest {
@@ -40,10 +48,7 @@ export interface BatchRequest {
   readonly production: boolean;
 }
 
-export interface Opened {
-  readonly batch: Batch;
-  readonly place: Told;
-}
+export type Opened = Pick<Batch, 'id' | 'charged' | 'botInside'>;
 
 /** A plan that was shown. */
 export interface ShownPlan {
@@ -76,48 +81,59 @@ async function open(origin: Origin, request: BatchRequest, plan: ShownPlan | nul
   const { id: batchId, charged } = batch;
   note({ batchId });
   log.info({ batchId, charged, pictures: cells.length }, 'accepted');
-  return { batch, place: await placeOf(batchId) };
+  return batch;
 }
 
-/** A row as JSON has it. */
-const BatchRow = z
-  .looseObject({
-    createdAt: z.coerce.date(),
-    openedAt: z.coerce.date(),
-    endedAt: z.coerce.date().nullable(),
-    promisedAt: z.coerce.date().nullable(),
-  })
-  .transform((row) => row as unknown as Batch);
 const Accepted = z.union([
+  z.object({
+    id: z.string(),
+    /** tokens */
+    charged: z.number(),
+    /** generations that wait for a worker, and not for an equal picture */
+    waiting: z.array(z.string()),
+    again: z.boolean().default(false),
+  }),
   z.object({ refused: z.literal('blocked_until'), until: z.coerce.date() }),
   z.object({ refused: z.literal('waiting_limit'), waiting: z.number() }),
   z.object({ refused: z.literal('tokens_short'), balance: z.number(), price: z.number() }),
   z.object({ refused: z.literal('plan_price'), price: z.number(), shown: z.number() }),
   z.object({ refused: z.enum(['gone', 'plan_changed']) }),
-  z.object({ batch: BatchRow, again: z.literal(true) }),
-  z.object({ batch: BatchRow, waiting: z.array(z.string()) }),
 ]);
 
 /** In one statement, see prisma/functions/accept_batch.sql, which also knows what is free. */
 async function accept(
-  { actor, interactionId, channelId, channelLocale, botInside, token, tokenExpiresAt }: Origin,
+  { actor, interactionId, channelId, channelLocale, ageRestricted, botInside, token, tokenExpiresAt }: Origin,
   request: BatchRequest,
   cells: readonly PricedCell[],
   plan: ShownPlan | null,
-): Promise<Batch> {
+): Promise<Opened> {
   const { kind, title, tier, production, asked } = request;
   const byToken = botInside ? {} : { token, tokenExpiresAt };
-  const deliveries = [
-    { ...newRow('card'), ...byToken, channelId },
-    ...(kind === 'imagine' ? [] : [{ ...newRow('status'), ...byToken }]),
-  ];
+  // Of what is asked for on the web there is no message: its page shows it.
+  const deliveries =
+    channelId === null
+      ? []
+      : [
+          { ...newRow('card'), ...byToken, channelId },
+          ...(kind === 'imagine' ? [] : [{ ...newRow('status'), ...byToken }]),
+        ];
   const { guildId } = actor;
-  const batch = { kind, title, tier, production, guildId, channelId, interactionId, botInside };
+  const batch = {
+    kind,
+    title,
+    tier,
+    production,
+    ageRestricted,
+    guildId,
+    channelId,
+    interactionId,
+    botInside,
+  };
   const wanted = {
     userId: actor.id,
     locale: actor.locale,
     day: new Date().toISOString().slice(0, 10),
-    grants: tokenGrants,
+    grants: grantsOf(actor.id),
     waitingMax: limits.waiting,
     plannedId: plan?.id ?? null,
     planHash: plan ? planHash(request) : null,
@@ -132,13 +148,14 @@ async function accept(
   );
   const accepted = Accepted.parse(row?.accepted);
   if ('refused' in accepted) throw refusal(accepted);
-  if ('waiting' in accepted) {
-    metrics.tokens({ reason: 'charge' }, accepted.batch.charged);
+  const { id, charged, again } = accepted;
+  if (!again) {
+    metrics.tokens({ reason: 'charge' }, charged);
     const waiting = new Set(accepted.waiting);
-    wakeWorkers(wanted.generations.filter(({ id }) => waiting.has(id)))();
-    wakeCourier(deliveries.map(({ id }) => id));
+    wakeWorkers(wanted.generations.filter((generation) => waiting.has(generation.id)))();
+    wakeCourier(deliveries.map((delivery) => delivery.id));
   }
-  return accepted.batch;
+  return { id, charged, botInside };
 }
 
 function refusal(said: Extract<z.output<typeof Accepted>, { refused: string }>): UserError {
@@ -158,7 +175,7 @@ function refusal(said: Extract<z.output<typeof Accepted>, { refused: string }>):
 
 export async function createBatch(
   tx: Transaction,
-  { actor, channelId, channelLocale, botInside, interactionId }: Origin,
+  { actor, channelId, channelLocale, ageRestricted, botInside, interactionId }: Origin,
   { kind, title, tier, production }: BatchRequest,
   more: Pick<Prisma.BatchUncheckedCreateInput, 'state' | 'config' | 'planHash' | 'charged' | 'openedAt'>,
 ): Promise<Batch> {
@@ -174,6 +191,7 @@ export async function createBatch(
       interactionId,
       tier,
       production,
+      ageRestricted,
       ...more,
     },
   });
@@ -184,9 +202,20 @@ export async function batchOf(interactionId: string): Promise<Batch | null> {
   return db.batch.findUnique({ where: { interactionId } });
 }
 
+/** Locks what somebody asked for and has not ended, before its pictures: as those do that cancel it. */
+export async function lockBatches(tx: Transaction, ownerId: string): Promise<void> {
+  await tx.$executeRaw`
+    SELECT 1 FROM "Batch" WHERE "ownerId" = ${ownerId} AND "endedAt" IS NULL ORDER BY id FOR NO KEY UPDATE`;
+}
+
+/** What a guest asked for is this person's from now on. */
+export async function moveBatches(tx: Transaction, guestId: string, personId: string): Promise<void> {
+  await tx.batch.updateMany({ where: { ownerId: guestId }, data: { ownerId: personId } });
+}
+
 /** A Run button carries its first 16 digits, so that what runs is what was shown, by the rules that its prompts were checked by. */
 export function planHash({ kind, cells, tier, production }: BatchRequest): string {
-  return hashOf({ kind, cells, tier, production, rules: rulesHash });
+  return hashOf({ kind, cells, tier, production, rules: rulesHash() });
 }
 
 export async function discard(id: string): Promise<void> {
@@ -292,4 +321,33 @@ export function keepCardMessage(
 /** Keeps the thread that was started from its card; the first one counts. */
 export async function keepThread(tx: Transaction, id: string, threadId: string): Promise<void> {
   await tx.batch.updateMany({ where: { id, threadId: null }, data: { threadId } });
+}
+
+/**
+ * Marks a picture as the best of its batch, in place of another, and has the card say so. The same again changes nothing.
+ *
+ * @param index of the picture; null: none is marked any more
+ */
+export async function markBest(
+  actorId: string,
+  { id, guildId }: Pick<Batch, 'id' | 'guildId'>,
+  index: number | null,
+): Promise<void> {
+  const wake = await db.$transaction(async (tx): Promise<Wake> => {
+    const [row] = await tx.$queryRaw<Pick<Batch, 'best'>[]>`
+      SELECT best FROM "Batch" WHERE id = ${id} FOR NO KEY UPDATE`;
+    if (!row || row.best === index) return () => {};
+    await tx.batch.update({ where: { id }, data: { best: index } });
+    const told = (best: number | null) => ({ index: best });
+    await audit(tx, {
+      actorId,
+      action: 'best.set',
+      subject: `batch:${id}`,
+      guildId,
+      before: told(row.best),
+      after: told(index),
+    });
+    return changed(tx, { batchId: id, kind: 'card' });
+  });
+  wake();
 }

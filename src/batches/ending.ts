@@ -28,10 +28,12 @@ import {
   markDone,
   markEnded,
   markQueued,
+  tellAnswered,
   wakeWorkers,
 } from '#src/generations/generations.ts';
 import { createImage, newImageKey, reusable, storeBytes } from '#src/generations/images.ts';
 import { openReview } from '#src/moderation/reviews.ts';
+import { type Circumstances, type Judgement, judgedAgain } from '#src/moderation/verdicts.ts';
 import { refund } from '#src/people/tokens.ts';
 import { endBatchIfDone, markEnding, NOTE_AFTER_MS, tellKept } from './batches.ts';
 
@@ -47,6 +49,7 @@ export interface Drawn {
   readonly verdict: Verdict;
   readonly scores: Record<string, number>;
   readonly rule: string | null;
+  readonly judged: Judgement;
   readonly likeness: number | null;
   readonly bundleHash: string;
   /** ids of the face photos that it was drawn with */
@@ -63,7 +66,8 @@ export async function finishGeneration(drawing: Drawing, workerId: string, drawn
 }
 
 /**
- * Ends a generation with the bytes of a picture that was drawn before under the same key and weights. False when there is none.
+ * Ends a generation with the bytes of a picture that was drawn before under the same key and weights. False when there is none, or what is
+ * known of it is not clear where this one was asked for: then it is drawn, and its own verdict counts.
  *
  * @param photoIds of the face that the key stands for
  * @throws {UserError} `consent_withdrawn`
@@ -73,12 +77,14 @@ export async function reuseImage(
   workerId: string,
   bundleHash: string,
   photoIds: readonly string[],
+  where: Circumstances,
 ): Promise<boolean> {
   const earlier = await db.image.findFirst({
     where: { key: drawing.key, bundleHash, ...reusable },
     orderBy: { createdAt: 'desc' },
   });
-  if (!earlier) return false;
+  const again = earlier && judgedAgain(earlier, where);
+  if (!earlier || again?.verdict !== 'clear') return false;
   let png: Buffer;
   try {
     png = await getFile(earlier.storageKey);
@@ -86,22 +92,21 @@ export async function reuseImage(
     if (isMissing(error)) return false; // deleted between the two lines: draw it
     throw error;
   }
-  const { width, height, sha256, thumbhash, verdict, scores, rule, likeness } = earlier;
+  const { width, height, sha256, thumbhash, likeness } = earlier;
   const drawn = {
+    ...again,
     png,
     width,
     height,
     sha256,
     thumbhash,
-    verdict,
-    rule,
     likeness,
     bundleHash,
     photoIds,
     timings: {},
     gpuMs: 0,
   };
-  return finish(drawing, workerId, { ...drawn, scores: scores as Record<string, number> }, earlier.id);
+  return finish(drawing, workerId, drawn, earlier.id);
 }
 
 /** @param copiedFrom id of the image whose bytes these are; null: drawn */
@@ -120,7 +125,10 @@ async function finish(
   );
   wake?.();
   const outcome = copiedFrom === null ? 'drawn' : 'copied';
-  if (wake) metrics.ended({ tier: drawing.tier, outcome });
+  if (wake) {
+    metrics.ended({ tier: drawing.tier, outcome });
+    tellAnswered(drawing);
+  }
   return wake !== null;
 }
 
@@ -172,6 +180,10 @@ async function finishClear(
   );
 }
 
+/** What the review says of it first. */
+const causeOf = (rule: string | null) =>
+  rule === 'classifier-failed' || rule === 'possible-minor' ? rule : 'classifier';
+
 async function finishFlagged(
   drawing: Drawing,
   workerId: string,
@@ -193,7 +205,7 @@ async function finishFlagged(
     const review = await openReview(tx, {
       imageId: image.id,
       batch: drawing.batch,
-      cause: columns.rule === 'classifier-failed' ? 'classifier-failed' : 'classifier',
+      cause: causeOf(columns.rule),
       ownerId: drawing.userId,
     });
     return together(released, review, await ended(tx, drawing.batchId, []));

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { forecastOf } from '#src/backlog/place.ts';
+import type { Range } from '#src/backlog/ranges.ts';
 import { type Batch, db, isDuplicate, type Prisma } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { type Actor, admitUser, type Origin } from '#src/people/people.ts';
@@ -31,8 +32,8 @@ export interface Plan {
   readonly reused: number;
   readonly tokens: number;
   readonly balance: number;
-  /** until the last picture, with the backlog as it is now */
-  readonly minutes: number;
+  /** when the last picture would be ready in four of five cases, with the backlog as it is now; null: there is nothing to draw */
+  readonly range: Range | null;
 }
 
 /**
@@ -59,18 +60,14 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     if (!first) throw error;
     return first;
   });
-  const forecasts = await Promise.all(
-    [...Map.groupBy(toDraw, ({ bundle }) => bundle)].map(([bundle, own]) =>
-      forecastOf({
-        userId: origin.actor.id,
-        tier: request.tier,
-        bundle,
-        pictures: own.length,
-        costMs: own.reduce((sum, { costMs }) => sum + costMs, 0),
-      }),
-    ),
-  );
-  const readyMs = Math.max(0, ...forecasts.map((forecast) => forecast.readyMs));
+  const parts = [...Map.groupBy(toDraw, ({ bundle }) => bundle)].map(([bundle, own]) => ({
+    bundle,
+    pictures: own.length,
+    costMs: own.reduce((sum, { costMs }) => sum + costMs, 0),
+  }));
+  const place = parts.length
+    ? await forecastOf({ userId: origin.actor.id, tier: request.tier, parts })
+    : null;
   return {
     batchId: batch.id,
     hash: shown(batch),
@@ -79,7 +76,7 @@ export async function planBatch(origin: Origin, request: BatchRequest): Promise<
     reused: cells.length - toDraw.length,
     tokens,
     balance: await db.$transaction((tx) => balanceOf(tx, origin.actor.id)),
-    minutes: readyMs / 60_000,
+    range: place?.range ?? null,
   };
 }
 

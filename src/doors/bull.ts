@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createPostgresBackend, type Job, type PgPool, Queue, Worker, withBackend } from 'bullmq';
 import { Redis } from 'ioredis';
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { log } from './log.ts';
 import { openQueuePool } from './postgres.ts';
 
@@ -73,53 +73,90 @@ export function bullOnRedis(url: string): Bull {
   };
 }
 
-/** One connection is 4 MiB of Postgres's memory, and what is asked is short: two do, of which a worker's one only listens. */
+/** Besides one for each worker, which only listens. What is asked is short, and a connection is 4 MiB of Postgres's memory. */
 const CONNECTIONS = 2;
 /** BullMQ asks again at once when something fails, and would keep a core busy with it. ms */
 const FAILS_AFTER_MS = 500;
 
 export function bullOnPostgres(url: string): Bull {
   const { Queue, Worker } = withBackend(createPostgresBackend);
+  const pool = openQueuePool(url, CONNECTIONS);
   return {
     queue(name) {
-      const pool = openQueuePool(url, CONNECTIONS);
-      return closesWith(pool, new Queue(name, { connection: slowToFail(pool) }));
+      const part = partOf(pool);
+      return closesWith(part, new Queue(name, { connection: part.pool }));
     },
     worker(name, run, options) {
-      const pool = openQueuePool(url, CONNECTIONS);
-      return closesWith(pool, new Worker(name, run, { connection: slowToFail(pool), ...options }));
+      const part = partOf(pool, 1);
+      return closesWith(part, new Worker(name, run, { connection: part.pool, ...options }));
     },
     isConnected: () => true, // what can't be asked fails by itself
     isAway: async () => false,
-    end: async () => {},
+    end: () => pool.end(),
   };
 }
 
-/** BullMQ leaves it to us to end a pool that we gave it. */
-function closesWith<T extends { close(force?: boolean): Promise<void> }>(pool: Pool, made: T): T {
+/** A pool as one queue or worker has it. */
+interface Part {
+  readonly pool: PgPool;
+  /** Nothing of it is asked any more; connections that were not given back are closed. */
+  end(): void;
+}
+
+/** @param listening how many connections it keeps to itself */
+function partOf(pool: Pool, listening = 0): Part {
+  const taken = new Set<PoolClient>();
+  let isEnded = false;
+  pool.options.max += listening;
+  const connect = async () => {
+    const client = isEnded ? null : await pool.connect();
+    // BullMQ may ask for the one that it listens on while it closes, and would not give it back.
+    if (!client || isEnded) {
+      client?.release(true);
+      throw new Error('The queue is closed');
+    }
+    taken.add(client);
+    const { release } = client;
+    client.release = (error) => {
+      taken.delete(client);
+      release.call(client, error);
+    };
+    return client;
+  };
+  const part = {
+    connect: () => slowly(connect()),
+    query: (text: string, values?: readonly unknown[]) => slowly(pool.query(text, values && [...values])),
+    end: async () => {},
+    // Whoever asks or listens is told by what fails: each would listen to the pool for as long as that is there.
+    on: () => part,
+    removeAllListeners: () => part,
+  };
+  return {
+    // BullMQ describes pg's pools and connections by types of its own, which say less of their events.
+    pool: part as unknown as PgPool,
+    end() {
+      if (isEnded) return;
+      isEnded = true;
+      pool.options.max -= listening;
+      for (const client of taken) client.release(true);
+    },
+  };
+}
+
+function closesWith<T extends { close(force?: boolean): Promise<void> }>(part: Part, made: T): T {
   const close = made.close.bind(made);
-  let ended: Promise<void> | undefined;
   made.close = async (force) => {
     await close(force);
-    ended ??= pool.end();
-    await ended;
+    part.end();
   };
   return made;
 }
 
-function slowToFail(pool: Pool): PgPool {
-  // BullMQ describes pg's pools by types of its own, which say less of their events.
-  const described = pool as unknown as PgPool;
-  const slowly = async <T>(asked: Promise<T>): Promise<T> => {
-    try {
-      return await asked;
-    } catch (error) {
-      await sleep(FAILS_AFTER_MS);
-      throw error;
-    }
-  };
-  return Object.assign(Object.create(described) as PgPool, {
-    connect: () => slowly(described.connect()),
-    query: (text: string, values?: readonly unknown[]) => slowly(described.query(text, values)),
-  });
+async function slowly<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    await sleep(FAILS_AFTER_MS);
+    throw error;
+  }
 }

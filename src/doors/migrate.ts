@@ -6,6 +6,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { runMigrations } from 'bullmq';
 import pg from 'pg';
 
@@ -13,6 +14,7 @@ const FOLDER = new URL('../../prisma/migrations/', import.meta.url);
 const FUNCTIONS = new URL('../../prisma/functions/', import.meta.url);
 /** Any number, the same in every process. */
 const LOCK = 7_203_118;
+const LOOKS_EVERY_MS = 100;
 
 export interface Migration {
   readonly name: string;
@@ -45,7 +47,7 @@ export async function migrate(
   await client.connect();
   const applied: string[] = [];
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
+    await lock(client);
     await client.query(`CREATE TABLE IF NOT EXISTS _prisma_migrations (
       id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL, finished_at timestamptz, migration_name varchar(255) NOT NULL,
       logs text, rolled_back_at timestamptz, started_at timestamptz NOT NULL DEFAULT now(),
@@ -61,7 +63,9 @@ export async function migrate(
       if (known === checksum) continue;
       if (known)
         throw new Error(`Migration ${name} was edited after it was applied. Restore it, and add a new one.`);
-      await client.query('BEGIN');
+      // Postgres does it in no transaction: infra/database/expand.ts sees to it that it is alone. It may be begun again.
+      const inTransaction = !/\bCONCURRENTLY\b/i.test(sql);
+      if (inTransaction) await client.query('BEGIN');
       try {
         await client.query(sql);
         await client.query(
@@ -69,11 +73,14 @@ export async function migrate(
            VALUES ($1, $2, $3, now(), 1)`,
           [randomUUID(), checksum, name],
         );
-        await client.query('COMMIT');
+        if (inTransaction) await client.query('COMMIT');
       } catch (error) {
         // Where the connection is lost, so is the transaction.
-        await client.query('ROLLBACK').catch(() => {});
-        throw new Error(`Migration ${name} failed and was rolled back: ${String(error)}`, { cause: error });
+        if (inTransaction) await client.query('ROLLBACK').catch(() => {});
+        throw new Error(
+          `Migration ${name} failed${inTransaction ? ' and was rolled back' : ''}: ${String(error)}`,
+          { cause: error },
+        );
       }
       applied.push(name);
     }
@@ -84,6 +91,17 @@ export async function migrate(
     await client.end();
   }
   return applied;
+}
+
+/** One process at a time. Whoever waits asks again and again: an index that is made CONCURRENTLY waits for every query under way. */
+async function lock(client: pg.Client): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1) AS taken', [
+      LOCK,
+    ]);
+    if (rows[0]?.taken) return;
+    await sleep(LOOKS_EVERY_MS);
+  }
 }
 
 /** In the order of their names, as some call others. */

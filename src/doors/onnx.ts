@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { Graph } from '#pipelines/onnx-writer.ts';
 import type { Session, Tensor, TensorData, TensorInfo, TensorType } from '#pipelines/session.ts';
 import { log, messageOf } from './log.ts';
+import { optimisedOf } from './onnx-optimised.ts';
 import { fromNetwork, toNetwork } from './onnx-tensors.ts';
 
 /** Execution providers, as ONNX_PROVIDERS names them. */
@@ -24,6 +25,8 @@ export interface SessionOptions {
   readonly onReport?: (report: SessionReport) => void;
   /** Count where nodes run even when there is no choice of providers. */
   readonly alwaysCount?: boolean;
+  /** Keep it beside its file as it was optimised, for the next time. Only where its weights are in that file. */
+  readonly keepOptimised?: boolean;
 }
 
 /** What became of one network. */
@@ -98,9 +101,8 @@ async function openWithFirst(
   path: string,
   network: string,
   offered: readonly Provider[],
-  { threads = 0, alwaysCount = false }: SessionOptions,
+  { threads = 0, alwaysCount = false, keepOptimised = false }: SessionOptions,
 ) {
-  const { InferenceSession } = await ort();
   for (let first = 0; ; first++) {
     const providers = offered.slice(first);
     const counted = alwaysCount || providers.some((provider) => provider !== 'cpu');
@@ -108,7 +110,8 @@ async function openWithFirst(
     // trace of the first run does.
     const trace = counted ? await mkdtemp(join(tmpdir(), 'atelier-trace-')) : null;
     try {
-      const session = await InferenceSession.create(path, {
+      const create = keepOptimised && !counted ? createOptimised : createPlain;
+      const session = await create(path, {
         executionProviders: providers,
         graphOptimizationLevel: 'all',
         logSeverityLevel: 4,
@@ -128,6 +131,40 @@ async function openWithFirst(
       );
     }
   }
+}
+
+async function createPlain(path: string, options: InferenceSession.SessionOptions) {
+  return (await ort()).InferenceSession.create(path, options);
+}
+
+/** As it was optimised before, or optimises it for the next time. For the CPU: what others make of a graph can't all be written. */
+async function createOptimised(path: string, options: InferenceSession.SessionOptions) {
+  const { InferenceSession, env } = await ort();
+  const optimised = await optimisedOf(path, String(env.versions.node));
+  if (optimised?.isThere) {
+    try {
+      return await InferenceSession.create(optimised.path, {
+        ...options,
+        graphOptimizationLevel: 'disabled',
+      });
+    } catch (error) {
+      log.warn(
+        { path: optimised.path, reason: reasonOf(error) },
+        'not loaded as it was optimised; made anew',
+      );
+      await optimised.forget();
+    }
+  }
+  try {
+    if (optimised)
+      return await optimised.keep((to) =>
+        InferenceSession.create(path, { ...options, optimizedModelFilePath: to }),
+      );
+  } catch (error) {
+    // The disk is full, or it is no network: that is said below.
+    log.warn({ path: optimised?.path, reason: reasonOf(error) }, 'not kept as it was optimised');
+  }
+  return InferenceSession.create(path, options);
 }
 
 const ORT_PROVIDERS: Readonly<Record<string, Provider>> = {

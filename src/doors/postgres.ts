@@ -15,6 +15,14 @@ const ANSWERS_WITHIN_MS = 1_200;
 /** For so long after it did not answer, nobody waits for it again. ms */
 const AWAY_FOR_MS = 1_000;
 
+/** Connections that a pool opens at once. */
+const FIRST = 2;
+/**
+ * Each further one is opened where none of those came free in this time: a statement takes one ms, to open a connection ten, and it is
+ * 4 MiB of Postgres's memory until nobody has used it for 10 s. ms
+ */
+const OPENS_AFTER_MS = 25;
+
 /** What Postgres itself ends. A process that is paused in a transaction must not hold others up with its locks. ms */
 const LIMITS = {
   lock_timeout: 1_500,
@@ -23,7 +31,8 @@ const LIMITS = {
 } as const;
 
 /**
- * For statements of any length; those that wait for a Postgres that hangs fail within two seconds.
+ * Opens up to `max` connections as they are needed. For statements of any length; those that wait for a Postgres that hangs fail within
+ * two seconds.
  *
  * @param keepsPlans Postgres plans a named statement once, for any values. By itself it plans ours anew each time, as it takes a plan
  *   for the values at hand to be cheaper than it is: 5 ms for what is done in 0.5.
@@ -67,13 +76,37 @@ class WatchedPool extends pg.Pool {
   /** whoever waits for a connection, and connections in use; the oldest first */
   readonly #waiting = new Map<object, { readonly since: number; giveUp(): void }>();
   readonly #url: string;
+  readonly #most: number;
+  #opening: NodeJS.Timeout | undefined;
   #look: NodeJS.Timeout | undefined;
   #awayUntil = 0;
 
-  constructor(options: pg.PoolConfig & { readonly connectionString: string }) {
-    super(options);
+  constructor(options: pg.PoolConfig & { readonly connectionString: string; readonly max: number }) {
+    super({ ...options, max: Math.min(FIRST, options.max) });
     this.#url = options.connectionString;
+    this.#most = options.max;
     this.on('release', (_, client) => this.#waiting.delete(client));
+    this.on('remove', () => {
+      this.options.max = Math.max(this.totalCount, Math.min(FIRST, this.#most));
+    });
+  }
+
+  #openMore(due: number): void {
+    this.#opening = undefined;
+    if (!this.waitingCount || this.options.max >= this.#most || this.ending) return;
+    // What came free could not be handed on, as this process was busy itself.
+    if (performance.now() <= due + OPENS_AFTER_MS) {
+      this.options.max++;
+      // Given back at once, it goes to whoever waits.
+      super.connect((_error, _client, done) => done());
+    }
+    this.#openSoon();
+  }
+
+  #openSoon(): void {
+    if (!this.waitingCount || this.options.max >= this.#most) return;
+    const due = performance.now() + OPENS_AFTER_MS;
+    this.#opening ??= setTimeout(() => this.#openMore(due), OPENS_AFTER_MS).unref();
   }
 
   #watch(what: object, giveUp: () => void): void {
@@ -119,6 +152,7 @@ class WatchedPool extends pg.Pool {
       if (client) this.#watch(client, () => void client.end());
       connected(error, client, done);
     });
+    this.#openSoon();
     return;
   }
 }
@@ -170,10 +204,23 @@ const Failure = z.object({
 
 /** Whether an error says that Postgres was out of reach, or too busy: what was asked may be asked again. */
 export function isAway(error: unknown): boolean {
+  return is(error, (code) => AWAY.has(code), LOST);
+}
+
+/** NUL, in a text or in JSON. */
+const NO_TEXT: readonly string[] = ['22021', '22P05'];
+
+/** Whether an error says that Postgres was given what it can't keep as text: whoever sent it sent no text of ours. Nothing was done. */
+export function isNoText(error: unknown): boolean {
+  return is(error, (code) => NO_TEXT.includes(code));
+}
+
+/** Whether an error, or one below it, has such a code, or says so. */
+function is(error: unknown, isCode: (code: string) => boolean, says?: RegExp): boolean {
   const { success, data } = Failure.safeParse(error);
   if (!success) return false;
   const { code, originalCode, kind, message, cause, meta } = data;
-  if (typeof message === 'string' && LOST.test(message)) return true;
-  const isCode = (one: unknown) => typeof one === 'string' && AWAY.has(one);
-  return [code, originalCode, kind].some(isCode) || isAway(cause) || isAway(meta?.driverAdapterError);
+  if (typeof message === 'string' && says?.test(message)) return true;
+  const codes = [code, originalCode, kind].filter((one) => typeof one === 'string');
+  return codes.some(isCode) || is(cause, isCode, says) || is(meta?.driverAdapterError, isCode, says);
 }

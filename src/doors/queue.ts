@@ -74,7 +74,8 @@ export interface Queues {
    */
   addSoon<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): void;
   /**
-   * The same of a job that only says that something is there to be done: while one is on its way, all that come are one more.
+   * The same of a job that only says that something is there to be done. The first is added at once; those that come soon after one are
+   * one more, `WAKE_AFTER_MS` later, and the longer the more they go on to come.
    */
   wake<K extends JobKind>(kind: K, payload: Payload<K>, options?: AddOptions): void;
   /** Removes a waiting job; false when it is in hand or not there. */
@@ -90,6 +91,8 @@ export interface Queues {
 }
 
 const BACKOFF_MS = 1_000;
+/** A job costs more than the rows that it tells of. ms */
+const WAKE_AFTER_MS = { first: 5, most: 80 };
 const REACH_WITHIN_MS = 3_000;
 /** What is asked of a queue takes some ms. */
 const ANSWERS_WITHIN_MS = 3_000;
@@ -206,10 +209,11 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
       wakes.set(name, waiting ? next : null);
       if (waiting) return;
       void (async () => {
-        await next();
-        for (let last = wakes.get(name); last; last = wakes.get(name)) {
+        let afterMs = WAKE_AFTER_MS.first;
+        for (let last: typeof next | null | undefined = next; last; last = wakes.get(name)) {
           wakes.set(name, null);
-          await last();
+          await Promise.all([last(), sleep(afterMs, undefined, { ref: false })]);
+          afterMs = Math.min(2 * afterMs, WAKE_AFTER_MS.most);
         }
         wakes.delete(name);
       })();

@@ -10,6 +10,8 @@
  * generation belongs to one Worker row; nobody else's end of it counts. What its end means for tokens, messages and its batch is
  * in `batches/ending.ts`. The only file that writes Generation.
  */
+
+import { tiers } from '#config/tiers.ts';
 import {
   correctFlows,
   foldCorrections,
@@ -25,7 +27,8 @@ import { ask, type Batch, db, type Generation, Prisma, type Transaction } from '
 import { metrics } from '#src/doors/metrics.ts';
 import { queues } from '#src/doors/queue.ts';
 import { inTrace, pastSpan } from '#src/doors/traces.ts';
-import type { Failure } from '#src/errors.ts';
+import { type Failure, isOurFault } from '#src/errors.ts';
+import { lockPeople } from '#src/people/people.ts';
 import { keepPreviews, type PreviewBytes } from './previews.ts';
 
 /** How often a generation is tried before it fails as `internal`. */
@@ -35,7 +38,10 @@ export const MAX_TAKEN = 6;
 
 /** A generation that a worker has, with what it has to know of its batch. */
 export type Drawing = Generation & {
-  readonly batch: Pick<Batch, 'guildId' | 'botInside' | 'production' | 'createdAt' | 'traceparent'> & {
+  readonly batch: Pick<
+    Batch,
+    'guildId' | 'botInside' | 'production' | 'ageRestricted' | 'createdAt' | 'traceparent'
+  > & {
     /** whether it may be seen while it is drawn */
     readonly previews: boolean;
   };
@@ -51,18 +57,18 @@ async function wait(tx: Transaction, waiting: readonly Generation[]): Promise<Wa
   return wakeWorkers(waiting);
 }
 
-/** Jobs for one accepted batch, at most: more workers than these are rarely idle at once, and each looks for itself soon. */
-const JOBS_MAX = 8;
 /** Ids of jobs in a queue, so that no more can be in it, however much is asked for while all workers draw. */
 const JOB_IDS = 1_024;
 
 /**
- * Tells workers that something waits; to be called once the transaction is committed. A job names one that waits; which is next is
- * chosen when a worker takes it.
+ * Wakes a worker for each bundle that something waits for; to be called once the transaction is committed. A job names one that waits;
+ * which is next is chosen when a worker takes it. A worker that takes its turn and leaves something wakes another in the same way, so
+ * one job is enough for any number of pictures.
  */
 export function wakeWorkers(waiting: readonly Pick<Generation, 'id' | 'bundle'>[]): Wake {
+  const firsts = new Map(waiting.map((one) => [one.bundle, one]));
   return () => {
-    for (const { id, bundle } of waiting.slice(0, JOBS_MAX)) {
+    for (const { id, bundle } of firsts.values()) {
       const slot = Number.parseInt(id.slice(-4), 16) % JOB_IDS;
       queues().wake('generation', { generationId: id }, { id: `turn-${slot}`, bundle });
     }
@@ -91,7 +97,8 @@ export async function takeTurn(
     flows AS (${giveFlows(bundle, given, corrections, moved, taken)}),
     folded AS (${foldCorrections(corrections, moved)}),
     shown AS (${raiseCards(Prisma.sql`SELECT "batchId" FROM taken`)})
-    SELECT t.*, b."guildId", b."botInside", b.production, b."createdAt", b.traceparent, coalesce(s.previews, true) AS previews,
+    SELECT t.*, b."guildId", b."botInside", b.production, b."ageRestricted", b."createdAt", b.traceparent,
+      coalesce(s.previews, true) AS previews,
       (SELECT count(*)::int FROM ${moved}) AS moved, (SELECT array_agg(id) FROM shown) AS shown
     FROM (SELECT 1) one LEFT JOIN taken t ON true LEFT JOIN "Batch" b ON b.id = t."batchId"
       LEFT JOIN "GuildSettings" s ON s.id = b."guildId"`);
@@ -105,13 +112,14 @@ export async function takeTurn(
       guildId,
       botInside,
       production,
+      ageRestricted,
       createdAt,
       traceparent,
       previews,
       ...generation
     } = row;
     if (generation.id === null) return [];
-    const batch = { guildId, botInside, production, createdAt, traceparent, previews };
+    const batch = { guildId, botInside, production, ageRestricted, createdAt, traceparent, previews };
     return [{ ...generation, seed: BigInt(generation.seed), batch }];
   });
   for (const drawing of drawings) tellBegun(drawing);
@@ -217,6 +225,9 @@ export async function markEnded(
   gpuMs: number | null = null,
 ): Promise<{ readonly ended: readonly Generation[]; readonly wake: Wake }> {
   const ended = await tx.generation.updateManyAndReturn({ where, data: { ...end, endedAt: new Date() } });
+  // Their tokens come back later in the transaction, and accepting locks a person before flows: somebody who cancelled much while asking
+  // for more found both waiting for each other.
+  await lockPeople(tx, [...new Set(ended.map(({ userId }) => userId))]);
   await leaveFlows(
     tx,
     ended.filter(({ workerId, twinId }) => workerId === null && twinId === null),
@@ -230,10 +241,33 @@ export async function markEnded(
 }
 
 function tellEnded(ended: readonly Generation[], end: EndWithout): void {
-  for (const { tier } of ended) {
+  for (const one of ended) {
+    const { tier } = one;
     metrics.ended({ tier, outcome: end.state });
-    if (end.state === 'failed') metrics.failed({ cause: end.failure });
+    if (end.state !== 'failed') continue;
+    metrics.failed({ cause: end.failure });
+    if (one.index === 0) metrics.requested({ tier, outcome: isOurFault(end.failure) ? 'failed' : 'refused' });
   }
+}
+
+const OUTCOMES = ['soon', 'late', 'failed', 'refused'] as const;
+
+/** Before the first: to Prometheus a counter that begins with 1 never rose. */
+export function tellNoneYet(): void {
+  for (const tier of tiers.keys()) for (const outcome of OUTCOMES) metrics.requested({ tier, outcome }, 0);
+}
+
+/**
+ * Its picture is stored. What a request was promised is held against its first picture: the others of it take their turns with what
+ * other people asked for, as they shall.
+ */
+export function tellAnswered({ index, tier, queuedAt }: Generation): void {
+  if (index !== 0) return;
+  const seconds = (Date.now() - queuedAt.getTime()) / 1_000;
+  const { within } = tiers.get(tier) ?? {};
+  metrics.answered({ tier }, seconds);
+  // A tier that is not there any more promised something that nobody knows now.
+  if (within !== undefined) metrics.requested({ tier, outcome: seconds <= within ? 'soon' : 'late' });
 }
 
 /** Those that waited for one of these to end are in the backlog from now on. */
@@ -250,6 +284,26 @@ export async function releaseLostTwins(): Promise<number> {
   return db.$executeRaw`
     UPDATE "Generation" g SET "twinId" = NULL WHERE g."twinId" IS NOT NULL AND g.state = 'queued'
       AND NOT EXISTS (SELECT 1 FROM "Generation" twin WHERE twin.id = g."twinId" AND twin."endedAt" IS NULL)`;
+}
+
+/** What a guest asked for is this person's from now on, in the backlog as well: it takes its turns among theirs. */
+export async function moveGenerations(tx: Transaction, guestId: string, personId: string): Promise<void> {
+  const moved = await tx.generation.updateManyAndReturn({
+    where: { userId: guestId },
+    data: { userId: personId },
+  });
+  const waiting = moved.filter(({ state, twinId }) => state === 'queued' && twinId === null);
+  await leaveFlows(
+    tx,
+    waiting.map((one) => ({ ...one, userId: guestId })),
+  );
+  await joinFlows(tx, waiting);
+}
+
+/** Locks what a guest asked for and has not ended, before anybody's row: as those do that end it. */
+export async function lockGenerations(tx: Transaction, userId: string): Promise<void> {
+  await tx.$executeRaw`
+    SELECT 1 FROM "Generation" WHERE "userId" = ${userId} AND "endedAt" IS NULL ORDER BY id FOR UPDATE`;
 }
 
 /**

@@ -3,6 +3,7 @@
  *
  *   clear ──▶ flagged   a member reported it; a flagged one may be approved, and stays flagged
  *   private ──publish──▶ published ──unpublish, report, reject, delete──▶ private
+ *                        published ──curate──▶ and curated, one of the best
  *   kept ──▶ deleted    its bytes are gone, its row stays
  *
  * `mayBeShown` decides whether anyone but moderators may see an image: courier, gallery and bot ask here. The only file that
@@ -20,7 +21,7 @@ import {
   db,
   type Generation,
   type Image,
-  type Prisma,
+  Prisma,
   type Review,
   type Transaction,
 } from '#src/doors/db.ts';
@@ -46,6 +47,9 @@ export const showable = {
   deletedAt: null,
   OR: [{ review: null, verdict: 'clear' }, { review: { state: 'approved' } }],
 } as const satisfies Prisma.ImageWhereInput;
+
+/** The same in a statement that names `"Image"` i and LEFT JOINs `"Review"` r. */
+export const showableSql = Prisma.sql`i."deletedAt" IS NULL AND CASE WHEN r.id IS NULL THEN i.verdict = 'clear' ELSE r.state = 'approved' END`;
 
 /** Where a picture is kept: mirrors its way. Flagged ones stay apart until a moderator decides. */
 type Place = 'shown' | 'quarantine';
@@ -143,7 +147,12 @@ export async function deleteImage(actor: Actor, generationId: string): Promise<I
   return deleted.was;
 }
 
-const unpublished = { visibility: 'private', publishedAt: null, publishAskedBy: null } as const;
+const unpublished = {
+  visibility: 'private',
+  publishedAt: null,
+  curatedAt: null,
+  publishAskedBy: null,
+} as const;
 
 /** Offered to the gallery, and nobody has decided. */
 export const awaitsGallery = {
@@ -229,6 +238,23 @@ export async function markUnpublished(tx: Transaction, id: string): Promise<bool
       ],
     },
     data: unpublished,
+  });
+  return count > 0;
+}
+
+/**
+ * Gives it another place in the gallery: its copies are there by now.
+ *
+ * @returns false when it is not in the gallery any more, or has moved since it was read
+ */
+export async function markMoved(
+  tx: Transaction,
+  { id, collection, curatedAt }: Pick<Image, 'id' | 'collection' | 'curatedAt'>,
+  to: Pick<Image, 'collection' | 'curatedAt'>,
+): Promise<boolean> {
+  const { count } = await tx.image.updateMany({
+    where: { ...showable, id, visibility: 'published', collection, curatedAt },
+    data: { collection: to.collection, curatedAt: to.curatedAt },
   });
   return count > 0;
 }

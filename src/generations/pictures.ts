@@ -64,10 +64,15 @@ export function faceFound({ state, faceId, image }: Picture): boolean | null {
  *
  * @throws {UserError} `gone`, `image_flagged`
  */
-export async function pictureBytes({ image }: Picture): Promise<Buffer> {
+export async function pictureBytes(picture: Picture): Promise<Buffer> {
+  return getFile(shownImage(picture).storageKey);
+}
+
+/** What was drawn, where it may be shown now. @throws {UserError} `gone`, `image_flagged` */
+export function shownImage({ image }: Picture): NonNullable<Picture['image']> {
   if (!image || image.deletedAt) throw new UserError('gone', {});
   if (!mayBeShown(image, image.review)) throw new UserError('image_flagged', {});
-  return getFile(image.storageKey);
+  return image;
 }
 
 /** @throws {UserError} `gone` */

@@ -14,7 +14,8 @@ import { tiers } from '#config/tiers.ts';
 import { genders, guidanceCutoffs, schedulerNames, spacings } from '#pipelines/choices.ts';
 import { parseLoras, sayLoras } from '#src/bundles/lora-choice.ts';
 import { UserError } from '#src/errors.ts';
-import { checkNegativePrompt } from '#src/moderation/words.ts';
+import { makerName } from '#src/maker-name.ts';
+import { checkName, checkNegativePrompt } from '#src/moderation/words.ts';
 import { message, type Say } from '#src/say.ts';
 import { isKeepable } from '#src/text.ts';
 
@@ -79,7 +80,7 @@ export function definition(name: string): Parameter {
  * the default; `none` too, where the default is "not set".
  *
  * @throws {UserError} `parameter_unknown`, `_type`, `_range`, `_choice`, `_length`, `lora_…`, `text_unkeepable`, `text_grows`,
- *   `negative_blocked`
+ *   `negative_blocked`, `name_blocked`
  */
 export function parseParameter(name: string, input: ParameterJson): ParameterJson {
   const parameter = definition(name);
@@ -103,7 +104,9 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     }
     case 'loras': {
       if (typeof input !== 'string') throw wrong(message('names of LoRAs, as `film:0.6, ink`'));
-      return sayLoras(parseLoras(input)) || null;
+      const loras = parseLoras(input);
+      for (const lora of loras) checkName(lora.name, message('A LoRA'));
+      return sayLoras(loras) || null;
     }
     case 'text': {
       if (typeof input !== 'string') throw wrong(message('text'));
@@ -113,6 +116,7 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
       if (got > parameter.maxLength)
         throw new UserError('parameter_length', { name, max: parameter.maxLength, got });
       if (name === 'negative_prompt') checkNegativePrompt(text);
+      if (name === 'maker_name') return text ? makerName(text) : parameter.default;
       return text || parameter.default;
     }
     case 'number':
@@ -130,6 +134,9 @@ export function parseParameter(name: string, input: ParameterJson): ParameterJso
     }
   }
 }
+
+/** What a person says of himself, not of a picture: no picture is drawn with it, and none keeps it. */
+export const OF_PERSON: ReadonlySet<string> = new Set(['share_prompts', 'maker_name']);
 
 /** The parameters that `mustGoTogether` looks at. */
 export const TOGETHER = ['guidance_cutoff', 'negative_prompt'] as const;

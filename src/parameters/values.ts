@@ -3,7 +3,7 @@
  */
 import { audit } from '#src/audit.ts';
 import { requireLoras } from '#src/bundles/offered-loras.ts';
-import { db, Prisma, type Transaction } from '#src/doors/db.ts';
+import { db, isDuplicate, Prisma, type Transaction } from '#src/doors/db.ts';
 import { UserError } from '#src/errors.ts';
 import { type Actor, admitUser } from '#src/people/people.ts';
 import { isOperator } from '#src/people/rights.ts';
@@ -12,6 +12,7 @@ import {
   definition,
   fitting,
   mustGoTogether,
+  OF_PERSON,
   type Parameter,
   type ParameterJson,
   parameters,
@@ -30,7 +31,7 @@ export interface Changed {
 /**
  * Stores a value; `default` takes the stored one away.
  *
- * @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown`, `negative_alone`
+ * @throws {UserError} as `parseParameter`, and `parameter_operators`, `lora_unknown`, `negative_alone`, `maker_name_taken`
  */
 export async function setParameter(actor: Actor, name: string, input: ParameterJson): Promise<Changed> {
   const after = parseParameter(name, input);
@@ -42,13 +43,18 @@ export async function setParameter(actor: Actor, name: string, input: ParameterJ
   }
   if (definition(name).type === 'loras') await requireLoras(await bundleFor(actor), [after]);
   await admitUser(actor);
-  return db.$transaction(async (tx) => {
+  const stored = db.$transaction(async (tx) => {
     await lockOwner(tx, actor.id);
     const now = await storedNow(tx, actor);
     const change = { name, before: now[name] ?? null, after };
     if (TOGETHER.some((one) => one === name)) mustGoTogether({ ...now, [name]: after });
     await store(tx, actor, change);
     return change;
+  });
+  return stored.catch((error: unknown) => {
+    if (name === 'maker_name' && isDuplicate(error))
+      throw new UserError('maker_name_taken', { name: String(after) });
+    throw error;
   });
 }
 
@@ -148,7 +154,7 @@ export async function resolveParameters(
   overrides: ResolvedParameters = {},
 ): Promise<ResolvedParameters> {
   const { values } = await resolve(asked, overrides);
-  return values;
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !OF_PERSON.has(name)));
 }
 
 async function resolve(asked: AskedAt, overrides: ResolvedParameters) {

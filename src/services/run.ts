@@ -3,6 +3,7 @@
  * it opened and ends with 0. A second Ctrl-C ends it at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { clearAway } from '#src/garbage.ts';
 
 export interface Service {
   /** where it listens, for services that do */
@@ -57,6 +58,7 @@ export async function run(name: string, start: () => Promise<Service>): Promise<
     starting = start();
     const { url } = await starting;
     isStarted = true;
+    clearAway();
     if (!closing && process.connected) process.send?.({ ready: true, url });
   } catch (error) {
     await tell(name, error);

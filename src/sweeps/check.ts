@@ -6,7 +6,7 @@ import type { ParameterJson } from '#config/parameters.ts';
 import { UserError } from '#src/errors.ts';
 import type { ListedFolder } from '#src/faces.ts';
 import { folderName } from '#src/folder-name.ts';
-import { type CheckedPrompt, checkPrompt } from '#src/moderation/words.ts';
+import { type CheckedPrompt, checkName, checkPrompt } from '#src/moderation/words.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { parameters, parseParameter } from '#src/parameters/definitions.ts';
 import { message, type Say } from '#src/say.ts';
@@ -104,6 +104,12 @@ function definitionOf(
     faults.add(['prompts'], say('Give `prompt` or `prompts`, not both.'));
   if (!named.size && !unread.has('prompt') && !unread.has('prompts'))
     faults.add([], say('`prompt` is missing: say what to draw.'));
+  // Everybody in the channel reads these.
+  faults.try(['name'], () => checkName(raw.name, message('The name of a sweep')), undefined);
+  if (raw.prompts && !Array.isArray(raw.prompts)) {
+    for (const { label, path } of named.values())
+      faults.try(path, () => checkName(label, message('The name of a prompt')), undefined);
+  }
   const prompts = [...named].flatMap(
     ([prompt, { path }]) => faults.try(path, () => checkPrompt(prompt), null) ?? [],
   );

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { cpus, setPriority } from 'node:os';
+import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -23,6 +23,7 @@ import {
   Report,
   TOKEN,
 } from './ack/protocol.ts';
+import { goFirst } from './go-first.ts';
 import { type Goal, say } from './goal.ts';
 
 /** Of each bot at each rate: in slices, in turns with the other's, so that whatever else the machine does is there for both. */
@@ -191,14 +192,6 @@ const startBare: Start = async (env) => {
   await bare.hear(z.literal('ready'));
   return () => bare.close();
 };
-
-function goFirst(pid: number): void {
-  try {
-    setPriority(pid, -10);
-  } catch {
-    say('not measured alone', 'as priorities may not be set, the local Discord waits for the bots');
-  }
-}
 
 /** A process of the bench, that answers what it is asked, one thing after the other. */
 class Part {

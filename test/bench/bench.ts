@@ -13,8 +13,11 @@ import { overhead } from './overhead/overhead.ts';
 import { pipeline } from './pipeline.ts';
 import { portrait } from './portrait.ts';
 import { accept, lifecycle } from './rows.ts';
+import { safety } from './safety.ts';
 import { sheet } from './sheet.ts';
 import { start } from './start.ts';
+import { watermark } from './watermark/watermark.ts';
+import { web } from './web.ts';
 import { words } from './words.ts';
 
 const benches: Readonly<Record<string, Bench>> = {
@@ -24,6 +27,7 @@ const benches: Readonly<Record<string, Bench>> = {
   sheet,
   start,
   words,
+  safety,
   fairness,
   order,
   overhead,
@@ -31,6 +35,8 @@ const benches: Readonly<Record<string, Bench>> = {
   courier,
   accept,
   lifecycle,
+  web,
+  watermark,
 };
 
 const names = process.argv.slice(2);

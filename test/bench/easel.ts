@@ -10,6 +10,7 @@ import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
 import { loadBundle } from '#src/bundles/load.ts';
 import { openEasel, type Told } from '#src/services/worker/easel.ts';
 import type { PictureAsk } from '#src/services/worker/protocol.ts';
+import { usualPlace } from '#test/support/where.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
 import { portraitPhoto } from '../support/portraits.ts';
 import { type Goal, median, say } from './goal.ts';
@@ -46,7 +47,7 @@ export async function easel(): Promise<readonly Goal[]> {
       detailSteps: 20,
       detailStrength: 1,
     });
-    return { id: ++last, request, face, previewEveryMs };
+    return { id: ++last, request, face, where: usualPlace, previewEveryMs };
   };
 
   /** Draws all in batches of that size, two of them in hand, as a worker does. */

@@ -26,6 +26,9 @@ export function takenBy(root: number): Taken {
   };
 }
 
+/** Resident memory of one process alone, MiB; 0: there is none. */
+export const mibOf = (pid: number) => (read(pid)?.kib ?? 0) / 1_024;
+
 /** null: it has just ended */
 function read(pid: number) {
   try {

@@ -6,8 +6,12 @@ import { cpus } from 'node:os';
 import sharp from 'sharp';
 import { drawSheet, planSheets, type SheetRequest } from '#src/cards/contact-sheet/contact-sheet.ts';
 import { measureSheet } from '#src/cards/contact-sheet/measure.ts';
+import { takeIdentity } from '#src/marks/installation.ts';
 import { sayIn } from '#src/say.ts';
+import { testIdentity } from '#test/support/identity.ts';
 import { type Goal, median, say } from './goal.ts';
+
+takeIdentity(testIdentity);
 
 const ROUNDS = 7;
 const ROWS = 10;

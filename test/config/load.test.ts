@@ -66,7 +66,7 @@ describe("an operators' file", () => {
 
 describe('a tier', () => {
   const file = (changes: string) =>
-    `tiers:\n  turbo: { description: x, tokens: 1, target: 2, ${changes} }\ntokens: { welcome: 1, daily: 1, max: 1 }\nlimits: { waiting: 1, batch: 1 }\n`;
+    `tiers:\n  turbo: { description: x, tokens: 1, target: 2, within: 10, ${changes} }\ntokens: { welcome: 1, daily: 1, max: 1 }\nguests: { tokens: 1, perAddress: 1 }\nlimits: { waiting: 1, batch: 1 }\n`;
   const read = (text: string) => () => parseYaml(text, TiersFile, 'tiers.yaml');
 
   it.each(['0', '-1', '.nan', '.inf'])(

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Bitmap } from '#pipelines/bitmap.ts';
 import { cosine, embed } from '#pipelines/faces/faces.ts';
 import { generator } from '#pipelines/noise.ts';
@@ -24,6 +24,9 @@ import { encodePrompt, timeIds } from '#pipelines/sdxl/conditioning.ts';
 import { floats, stack, tensor } from '#pipelines/tensor.ts';
 import { loadBundle } from '#src/bundles/load.ts';
 import { portraitRequest } from '../support/portrait-request.ts';
+
+/** However busy this machine is. */
+vi.setConfig({ testTimeout: 120_000 });
 
 const PEOPLE = [0, 1, 2, 3, 4, 5, 6, 7];
 
@@ -243,7 +246,8 @@ it('shows more of a person the more often their photos are repeated, on the whol
 }, 120_000);
 
 it('flags a checkered background and nothing else', async () => {
-  const flagged = async (prompt: string) => (await drawPortrait(bundle, request(prompt))).scores!.flagged!;
+  const flagged = async (prompt: string) =>
+    (await drawPortrait(bundle, request(prompt))).scores.checkerboard!.flagged!;
   expect(await flagged('a woman, checkered background')).toBeGreaterThan(0.95);
   expect(await flagged('a man, checkerboard')).toBeGreaterThan(0.95);
   for (const prompt of [

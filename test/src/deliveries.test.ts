@@ -28,7 +28,7 @@ interface Scene {
 
 async function opened(): Promise<Scene> {
   const me = actor({ guildId: TRUSTED_GUILD, managesGuild: true });
-  const { batch } = await openBatch(
+  const batch = await openBatch(
     origin({ actor: me }),
     request([cell({ prompt: `${me.id} asks` })], { production: true }),
   );

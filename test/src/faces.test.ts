@@ -305,6 +305,13 @@ describe('a folder’s name', () => {
     await expect(removeFolder(person, name)).rejects.toEqual(code('folder_name'));
   });
 
+  it('may not be what the rules for prompts refuse; one of before can still be removed', async () => {
+    const person = actor();
+    await expect(addPhotos(person, 'nude-child', [photo()])).rejects.toEqual(code('name_blocked'));
+    expect(await db.faceFolder.count({ where: { ownerId: person.id } })).toBe(0);
+    await expect(removeFolder(person, 'nude-child')).rejects.toEqual(code('folder_unknown'));
+  });
+
   it('that is taken never leads out of its folder, of 200,000 tried', () => {
     const piece = fc.constantFrom(
       '..',

@@ -11,7 +11,7 @@ import { actor } from '#test/support/requests.ts';
 import { makePicture } from './services/web/pictures.ts';
 
 const HOUR_MS = 60 * 60_000;
-const FOLDERS = ['tests', 'productions', 'quarantine', 'published', 'faces'];
+const FOLDERS = ['tests', 'productions', 'quarantine', 'photowall', 'curated', 'faces'];
 const pathOf = (key: string) => join(config.dataDir, 'files', key);
 const bytes = Buffer.from('bytes');
 
@@ -37,7 +37,7 @@ describe('a file without a row', () => {
       'tests/2026-11-20/b/g-1.png',
       'productions/2026-11-20/b/g-2.png',
       'quarantine/2026-11-20/b/g-3.png',
-      `published/main/${crypto.randomUUID()}/original.png`,
+      `photowall/main/${crypto.randomUUID()}/original.png`,
       `faces/${crypto.randomUUID()}/p.png`,
     ];
     for (const key of orphans) await putFile(key, bytes);
@@ -59,13 +59,13 @@ describe('a file without a row', () => {
     const kept = [
       image.storageKey,
       photo.storageKey,
-      `published/main/${image.id}/original.png`,
-      `published/main/${image.id}/640-v1.webp`,
+      `photowall/main/${image.id}/original.png`,
+      `photowall/main/${image.id}/640-v1.webp`,
     ];
     for (const key of kept.slice(1)) await putFile(key, bytes);
     // Of the same picture: an attempt that was killed, and a collection that it is not in.
     await putFile(image.storageKey.replace('.png', '-2.png'), bytes);
-    await putFile(`published/other/${image.id}/original.png`, bytes);
+    await putFile(`photowall/other/${image.id}/original.png`, bytes);
     expect(await check()).toEqual({ removed: 2, missing: 0 });
     expect(await filesIn(...FOLDERS)).toEqual(kept.sort());
   });

@@ -8,7 +8,9 @@ import {
   meetGuild,
   reviewChannel,
   sayToGuild,
+  setThreshold,
 } from '#src/guilds.ts';
+import { thresholdsIn } from '#src/moderation/guild-thresholds.ts';
 import type { ChannelView } from '#src/moderation/privacy.ts';
 import { openReview } from '#src/moderation/reviews.ts';
 import { STAFF_GUILD_ID } from '#test/support/staff.ts';
@@ -72,6 +74,33 @@ describe('a guild', () => {
       { action: 'guild.set', actorId: admin.id, before: none, after: roles },
       { action: 'guild.set', before: roles, after: { ...roles, reviewChannelId: '7' } },
     ]);
+  });
+
+  it('may hold more pictures for review than the platform does, score by score, and never less', async () => {
+    const admin = actor({ managesGuild: true });
+    const id = admin.guildId!;
+    expect(await thresholdsIn(id)).toEqual({});
+    expect(await thresholdsIn(null)).toEqual({});
+    await Promise.all([setThreshold(admin, 'adult', 0.3), setThreshold(admin, 'suggestive', 0.9)]);
+    await changeGuild(admin, { previews: false });
+    expect(await thresholdsIn(id)).toEqual({ adult: 0.3, suggestive: 0.9 });
+    await expect(setThreshold(admin, 'adult', 0.71)).rejects.toMatchObject({
+      code: 'threshold_loose',
+      userMessage: expect.stringMatching(/from adult 0\.7 on\. .* choose a threshold of 0\.7 or less/),
+    });
+    await expect(setThreshold(admin, 'adult', 0)).rejects.toMatchObject({ code: 'threshold_loose' });
+    await expect(setThreshold(admin, 'other', 0.1)).rejects.toMatchObject({ code: 'gone' });
+    await setThreshold(admin, 'adult', null);
+    expect(await thresholdsIn(id)).toEqual({ suggestive: 0.9 });
+    expect(
+      await db.auditEvent.findFirst({ where: { subject: `guild:${id}` }, orderBy: { id: 'desc' } }),
+    ).toMatchObject({
+      before: { thresholds: { adult: 0.3, suggestive: 0.9 } },
+      after: { thresholds: { suggestive: 0.9 } },
+    });
+    await expect(setThreshold(actor({ guildId: id }), 'adult', 0.1)).rejects.toMatchObject({
+      code: 'administrators_only',
+    });
   });
 
   it('is changed by nobody who may not manage it', async () => {

@@ -73,6 +73,24 @@ it.each([[[]], [['everything']], [['web', 'demo']]])(
   },
 );
 
+it('a storage that can’t be used is named, and what to do about it', async () => {
+  const keys = { S3_ACCESS_KEY_ID: 'id', S3_SECRET_ACCESS_KEY: 'hush' };
+  const s3 = { S3_BUCKET: 'pictures', S3_ENDPOINT: 'http://127.0.0.1:9', ...keys };
+  const child = fork('src/main.ts', ['mecene'], {
+    env: { ...process.env, ...s3 },
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  let text = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text += String(chunk);
+  });
+  expect(await once(child, 'close')).toEqual([1, null]);
+  expect(text).toContain(
+    "mecene: S3 can't be reached at http://127.0.0.1:9 (ECONNREFUSED). Is it running, and is S3_ENDPOINT right?",
+  );
+  expect(text).not.toContain('hush');
+});
+
 it('starts several services in one process, names each in its lines, and closes them together', async () => {
   const child = fork('src/main.ts', ['mecene', 'web'], {
     env: { ...process.env, WEB_PORT: '0', LOG_LEVEL: 'info' },
@@ -84,7 +102,7 @@ it('starts several services in one process, names each in its lines, and closes 
   });
   const [message] = await once(child, 'message');
   const { url } = z.object({ ready: z.literal(true), url: z.url() }).parse(message);
-  expect((await fetch(`${url}/health`)).status).toBe(200);
+  expect((await fetch(`${url}/readyz`)).status).toBe(200);
 
   child.kill('SIGTERM');
   expect(await once(child, 'close')).toEqual([0, null]);

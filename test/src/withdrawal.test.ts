@@ -15,6 +15,7 @@ import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { startGeneration } from '#test/support/taking.ts';
 import { inTurns } from '#test/support/turns.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 vi.mock('#src/doors/storage.ts', async (original) =>
   (await import('#test/support/turns.ts')).gatedStorage(await original()),
@@ -46,7 +47,7 @@ async function face(person = actor(), count = 2) {
 }
 /** A batch of pictures with that face, that wait. */
 async function asked(person: Actor, faceFolderId: string | null, seeds: readonly number[] = [1]) {
-  const { batch } = await openBatch(
+  const batch = await openBatch(
     origin({ actor: person }),
     request(seeds.map((seed) => cell({ seed, faceFolderId, prompt: `portrait of ${person.id}` }))),
   );
@@ -222,7 +223,7 @@ describe('a picture that is finished', () => {
     // As if these two had been accepted between two statements of the withdrawal.
     await db.facePhoto.updateMany({ where: { id: photoIds[0]! }, data: { state: 'rejected' } });
     const withdrawn = expect.objectContaining({ code: 'consent_withdrawn' });
-    await expect(reuseImage(copying, 'w', 'weights', photoIds)).rejects.toEqual(withdrawn);
+    await expect(reuseImage(copying, 'w', 'weights', photoIds, usualPlace)).rejects.toEqual(withdrawn);
     await expect(finishGeneration(drawing, 'w', drawn({ photoIds }))).rejects.toEqual(withdrawn);
     expect(
       failureOf(await finishGeneration(drawing, 'w', drawn({ photoIds })).catch((e: unknown) => e)),

@@ -1,17 +1,20 @@
 /**
  * Once for a whole run: a Postgres with a migrated template database, a Redis where there is one, and the reference
- * bundle. What ran is said at the end, and with ATELIER_REQUIRE=redis,chromium the run fails where it did not.
+ * bundle. What ran is said at the end, and with ATELIER_REQUIRE=redis,chromium,radosgw the run fails where it did not.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { whatIsMissing } from '#infra/deploy/k8s/rendered.ts';
 import { freePort } from '#infra/local/free-port.ts';
 import { startPostgres } from '#infra/local/postgres.ts';
+import { hasRadosgw } from '#infra/local/radosgw.ts';
 import { findRedis, startRedis } from '#infra/local/redis.ts';
 import { ensureReferenceBundle } from '#src/bundles/ensure.ts';
 import { migrate } from '#src/doors/migrate.ts';
 import { findChromium } from './browser.ts';
+import { isRequired, required } from './required.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -27,8 +30,13 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const given = process.env.REDIS_URL;
   const binary = given ? null : findRedis(process.env.PATH ?? '');
-  const required = (process.env.ATELIER_REQUIRE ?? '').split(',').filter(Boolean);
-  const present = new Set([...(given || binary ? ['redis'] : []), ...(findChromium() ? ['chromium'] : [])]);
+  const present = new Set([
+    ...(given || binary ? ['redis'] : []),
+    ...(findChromium() ? ['chromium'] : []),
+    ...(hasRadosgw(process.env.PATH ?? '') ? ['radosgw'] : []),
+    // Npm's: nobody is asked for before the test that needs it.
+    'registry',
+  ]);
   const missing = required.filter((name) => !present.has(name));
   if (missing.length) throw new Error(`ATELIER_REQUIRE names ${missing.join(', ')}, which was not found.`);
 
@@ -57,7 +65,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
       ? 'postgres, redis'
       : 'postgres (no redis-server was found, and REDIS_URL is not set)';
     const browser = findChromium() ? 'chromium' : 'none found: browser tests were skipped';
-    process.stdout.write(`\nqueue backends: ${backends}\nbrowser: ${browser}\n`);
+    const storage = `a folder, a strict S3${isRequired('radosgw') ? ', Ceph' : ''}`;
+    const missing = whatIsMissing();
+    const manifests = missing ? `skipped: ${missing}` : 'rendered and validated';
+    process.stdout.write(
+      `\nqueue backends: ${backends}\nstorage: ${storage}\nbrowser: ${browser}\nKubernetes' manifests: ${manifests}\n`,
+    );
   };
 }
 

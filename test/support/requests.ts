@@ -34,6 +34,7 @@ export function origin(changes: Partial<Origin> = {}): Origin {
     interactionId: snowflake(),
     channelId: snowflake(),
     channelLocale: 'en-US',
+    ageRestricted: false,
     say: sayIn('en'),
     botInside: true,
     token: randomUUID(),

@@ -8,7 +8,7 @@ export interface Statement {
   readonly values: unknown[];
 }
 
-/** Notes every statement of this process until the test ends, but for the queue's. */
+/** Notes every statement of this process until the test ends, but for the queue's and a pool's question whether Postgres is there. */
 export function listen(): Statement[] {
   const heard: Statement[] = [];
   const { query } = pg.Client.prototype;
@@ -18,7 +18,8 @@ export function listen(): Statement[] {
   ) {
     const [asked] = args as [string | Statement];
     const { text, values = [] } = typeof asked === 'string' ? { text: asked } : asked;
-    if (!this.connectionParameters?.options?.includes('bullmq')) heard.push({ text, values: [...values] });
+    const isOurs = text !== 'SELECT 1' && !this.connectionParameters?.options?.includes('bullmq');
+    if (isOurs) heard.push({ text, values: [...values] });
     return Reflect.apply(query, this, args);
   });
   onTestFinished(() => spy.mockRestore());

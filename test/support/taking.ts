@@ -1,7 +1,7 @@
 /** Takes generations for a worker. */
 import { tierRules } from '#config/tiers.ts';
-import { joinFlows, lookAtBacklog } from '#src/backlog/flows.ts';
-import { nextTurn, startOfTime } from '#src/backlog/order.ts';
+import { joinFlows, type Look, lookAtBacklogs } from '#src/backlog/flows.ts';
+import { nextTurn, startOfTime, type Warm } from '#src/backlog/order.ts';
 import { db } from '#src/doors/db.ts';
 import { type Drawing, takeTurn } from '#src/generations/generations.ts';
 
@@ -28,6 +28,12 @@ export async function startGeneration(id: string, workerId: string): Promise<Dra
     const taken = await takeTurn(bundle, look, turn, workerId);
     if (taken) return taken[0] ?? null;
   }
+}
+
+/** What a worker sees of one bundle. */
+export async function lookAtBacklog(bundle: string, warm: Warm): Promise<Look> {
+  const looks = await lookAtBacklogs(new Map([[bundle, warm]]));
+  return looks.get(bundle) ?? { version: 0, clock: startOfTime, flows: [], corrections: [], now: 0 };
 }
 
 /** The reference bundle without LoRAs, and no face. */

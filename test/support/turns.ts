@@ -54,6 +54,15 @@ export function gatedStorage(real: typeof import('#src/doors/storage.ts')): type
   return { ...real, putFile: gated(putFile), getFile: gated(getFile), deleteFile: gated(deleteFile) };
 }
 
+/** Postgres with a gate before and after each transaction that is asked for on `db`. For `vi.mock`. */
+export function gatedDb(real: typeof import('#src/doors/db.ts')): typeof real {
+  const db = new Proxy(real.db, {
+    get: (client, property) =>
+      property === '$transaction' ? gated(client.$transaction) : Reflect.get(client, property),
+  });
+  return { ...real, db };
+}
+
 /**
  * Until each has ended, or was killed; what they throw is of no interest. When the choices are used up, the first that waits goes
  * on until it has ended, then the next.

@@ -19,6 +19,7 @@ export interface WorkerProcess {
   signal(name: NodeJS.Signals): void;
 }
 
+const SOON_STOPPED = 'test/support/soon-stopped-worker.ts';
 const running = new Set<ChildProcess>();
 
 /** Has the workers that are started from now on draw with the bundle in a folder. */
@@ -29,8 +30,13 @@ export async function useBundle(dir: string): Promise<void> {
   await symlink(dir, path);
 }
 
-export function workerProcess(env: Readonly<Record<string, string | undefined>> = {}): WorkerProcess {
-  const child = fork('src/main.ts', ['worker'], {
+/** @param drainMs how long it may draw on when it is told to stop; as it is in production when left out */
+export function workerProcess(
+  env: Readonly<Record<string, string | undefined>> = {},
+  drainMs?: number,
+): WorkerProcess {
+  const [file, ...args] = drainMs ? [SOON_STOPPED, String(drainMs)] : ['src/main.ts', 'worker'];
+  const child = fork(file!, args, {
     env: { ...process.env, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

@@ -1,9 +1,9 @@
 /** The routes about the bot itself, its application and the people it meets. */
-import { ChannelType } from 'discord-api-types/v10';
+import { type APIUser, ChannelType } from 'discord-api-types/v10';
 import { refusals } from './discord-error.ts';
 import type { IdentifyBudget } from './identify.ts';
 import { objectBody, type Route } from './rest.ts';
-import { get, ok, post } from './routing.ts';
+import { get, getAs, ok, post } from './routing.ts';
 import type { State } from './state.ts';
 
 export interface GatewayAdvice {
@@ -14,8 +14,8 @@ export interface GatewayAdvice {
 
 export function accountRoutes(state: State, gateway: GatewayAdvice): Route[] {
   const botId = state.world.applicationId;
-  const self = () => ({
-    ...state.bot,
+  const self = (user: APIUser) => ({
+    ...user,
     mfa_enabled: true,
     locale: 'en-US',
     verified: true,
@@ -59,22 +59,28 @@ export function accountRoutes(state: State, gateway: GatewayAdvice): Route[] {
     get('/oauth2/applications/@me', () => ok(app())),
 
     // Users
-    get('/users/@me', () => ok(self())),
-    get('/users/@me/guilds', () =>
-      ok(
-        state.guildsOfBot.map((guild) => ({
+    getAs('identify', '/users/@me', ({ bearer }) =>
+      ok(self(bearer ? state.user(bearer.userId)! : state.bot)),
+    ),
+    getAs('guilds', '/users/@me/guilds', ({ bearer }) => {
+      const userId = bearer?.userId ?? botId;
+      const guilds = bearer
+        ? state.world.guilds.filter(({ members }) => members.has(userId))
+        : state.guildsOfBot;
+      return ok(
+        guilds.map((guild) => ({
           id: guild.id,
           name: guild.name,
           icon: null,
           banner: null,
-          owner: false,
+          owner: guild.ownerId === userId,
           permissions: String(
-            state.permissions({ id: guild.id, type: ChannelType.GuildText, guildId: guild.id }, botId),
+            state.permissions({ id: guild.id, type: ChannelType.GuildText, guildId: guild.id }, userId),
           ),
           features: [],
         })),
-      ),
-    ),
+      );
+    }),
     post('/users/@me/channels', (call) => {
       const { recipient_id } = objectBody(call);
       const person = state.user(String(recipient_id));

@@ -11,7 +11,12 @@ import { apiGuild } from './world.ts';
 export function guildRoutes(state: State, privilegedIntents: number): Route[] {
   const botId = state.world.applicationId;
   return [
-    get('/guilds/{guild_id}', (call) => ok(apiGuild(guildOf(state, call)))),
+    get('/guilds/{guild_id}', ({ params }) => {
+      // Asked for itself, a guild that the bot is not in is like none.
+      const guild = state.guildsOfBot.find(({ id }) => id === params.guild_id);
+      if (!guild) throw refusals.unknownGuild();
+      return ok(apiGuild(guild));
+    }),
     get('/guilds/{guild_id}/channels', (call) => {
       const { id } = guildOf(state, call);
       const own = [...state.channels.values()].filter((one) => one.guildId === id && !one.thread);
@@ -46,8 +51,10 @@ export function guildRoutes(state: State, privilegedIntents: number): Route[] {
       return ok([...guild.members.keys()].slice(0, limit).map((id) => state.member(guild, id)));
     }),
     get('/guilds/{guild_id}/members/{user_id}', (call) => {
-      const member = state.member(guildOf(state, call), call.params.user_id!);
-      if (!member) throw refusals.unknownMember();
+      const guild = guildOf(state, call);
+      const userId = call.params.user_id!;
+      const member = state.member(guild, userId);
+      if (!member) throw state.user(userId) ? refusals.unknownMember() : refusals.unknownUser();
       return ok(member);
     }),
     get('/guilds/{guild_id}/threads/active', (call) => {

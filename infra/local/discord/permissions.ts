@@ -16,9 +16,12 @@ const DIRECT =
   P.UseExternalEmojis |
   P.MentionEveryone;
 
+/** What is left to somebody who is timed out. */
+const SILENT = P.ViewChannel | P.ReadMessageHistory;
+
 /**
  * A member's permissions in a channel, in this order: owner and administrators all; else @everyone and roles added up; then
- * the overwrites of @everyone, of roles (all denials before all grants), and of the member.
+ * the overwrites of @everyone, of roles (all denials before all grants), and of the member. Who is timed out may see and read alone.
  *
  * @param channel a thread's parent stands in for the thread: threads have no overwrites of their own
  */
@@ -50,7 +53,9 @@ export function permissionsIn(
     ),
   );
   apply(overwrites.filter(({ id, type }) => type === OverwriteType.Member && id === userId));
-  return held & P.ViewChannel ? held : 0n;
+  if (!(held & P.ViewChannel)) return 0n;
+  const timedOutUntil = guild.timeouts.get(userId);
+  return timedOutUntil && timedOutUntil > new Date() ? held & SILENT : held;
 }
 
 export function has(held: bigint, ...wanted: bigint[]): boolean {

@@ -14,6 +14,7 @@ import { isObject, type Json } from './fields.ts';
 import { type Draft, REQUEST_MAX } from './messages.ts';
 import { type Judge, methodsAt, type Violation } from './openapi.ts';
 import type { RateLimits } from './rate-limits.ts';
+import type { Bearer, Scope } from './scopes.ts';
 
 export interface Call {
   readonly params: Readonly<Record<string, string>>;
@@ -23,6 +24,8 @@ export interface Call {
   /** an array where a route takes one (PUT commands) */
   readonly body: unknown;
   readonly files: Draft['files'];
+  /** who let the application see this of him; null: the bot asks */
+  readonly bearer: Bearer | null;
 }
 
 export interface Answer {
@@ -38,6 +41,8 @@ export interface Route {
   readonly template: string;
   /** false: the path itself carries a token */
   readonly bot: boolean;
+  /** what a person's bearer token must be good for to ask this as well */
+  readonly scope?: Scope;
   readonly run: (call: Call) => Answer | Promise<Answer>;
 }
 
@@ -45,6 +50,7 @@ export interface RestOptions {
   readonly routes: readonly Route[];
   /** without its scheme */
   readonly isToken: (token: string | null) => boolean;
+  readonly bearer: (token: string | null) => Bearer | null;
   /** see attachments.ts */
   readonly signing: Attachments['signing'];
   readonly troubles: Troubles;
@@ -134,8 +140,11 @@ export function createRest(
       return { status: wall.status, page: `<!DOCTYPE html><title>${wall.status}</title><h1>Error</h1>` };
     }
     const [scheme, token = null] = (request.headers.authorization ?? '').split(' ');
-    if (route.bot && (scheme !== 'Bot' || !isToken(token) || troubles.take('refuseToken', name)))
+    const bearer = scheme === 'Bearer' && route.scope ? options.bearer(token) : null;
+    const isBot = scheme === 'Bot' && isToken(token);
+    if (route.bot && ((!isBot && !bearer) || troubles.take('refuseToken', name)))
       throw refusals.unauthorized();
+    if (bearer && route.scope && !bearer.scopes.includes(route.scope)) throw refusals.unauthorized();
 
     for (const [key, value] of Object.entries(params)) {
       if (!key.endsWith('_id') || /^\d{1,20}$/.test(value)) continue;
@@ -172,7 +181,7 @@ export function createRest(
 
     const { 'x-discord-locale': wanted, 'accept-language': accepted } = request.headers;
     const locale = String(wanted ?? accepted ?? 'en-US').split(/[,;]/)[0]!;
-    const answer = await run(route, { params, query, locale, body, files });
+    const answer = await run(route, { params, query, locale, body, files, bearer });
     if (faults.length && answer.status < 400) {
       return {
         status: 400,

@@ -3,6 +3,7 @@ import type { APIOverwrite } from 'discord-api-types/v10';
 import { refusals } from './discord-error.ts';
 import { isObject } from './fields.ts';
 import type { Answer, Call, Route } from './rest.ts';
+import type { Scope } from './scopes.ts';
 import type { State } from './state.ts';
 import type { Guild } from './world.ts';
 
@@ -12,6 +13,11 @@ const route =
 
 export const get = route('GET', true);
 export const post = route('POST', true);
+/** A person's bearer token does as well, if it has the scope. */
+export const getAs = (scope: Scope, template: string, run: Route['run']): Route => ({
+  ...get(template, run),
+  scope,
+});
 export const put = route('PUT', true);
 export const patch = route('PATCH', true);
 export const del = route('DELETE', true);
@@ -25,11 +31,11 @@ export const ok = (body: unknown): Answer => ({ status: 200, body });
 export const created = (body: unknown): Answer => ({ status: 201, body });
 export const done: Answer = { status: 204 };
 
-/** The guild of the path. */
+/** The guild of the path, for what belongs to it. Where the bot is no member, Discord says that there is such a guild all the same. */
 export function guildOf(state: State, { params }: Call): Guild {
   const guild = state.guildsOfBot.find(({ id }) => id === params.guild_id);
-  if (!guild) throw refusals.unknownGuild();
-  return guild;
+  if (guild) return guild;
+  throw state.guild(params.guild_id) ? refusals.missingAccess() : refusals.unknownGuild();
 }
 
 /** A permission overwrite as a request gives it. */

@@ -13,6 +13,7 @@ import { Troubles } from './faults.ts';
 import { Gateway } from './gateway.ts';
 import { IdentifyBudget } from './identify.ts';
 import { Interactions, type Moment } from './interactions.ts';
+import { createOAuth, type OAuthOptions } from './oauth.ts';
 import { type Judge, openJudge, type Violation } from './openapi.ts';
 import { createPeopleSide } from './people.ts';
 import type { Misbehaviour } from './protocol.ts';
@@ -50,6 +51,8 @@ export interface SandboxOptions {
   readonly tokenLifeMs?: number;
   /** Every REST request, as `POST /channels/{channel_id}/messages` and the JSON that came with it. */
   readonly onRequest?: (route: string, body: unknown) => void;
+  /** The application's secret and where people may be sent back to; without it nobody can sign in. */
+  readonly oauth?: OAuthOptions;
   /** Many people and guilds, for benches. */
   readonly crowd?: Crowd;
   /** Told before anything else is done, for benches. */
@@ -62,6 +65,8 @@ export interface Sandbox {
   /** For `rest: { api }` of discord.js: ends in `/api`. */
   readonly apiUrl: string;
   readonly pageUrl: string;
+  /** OAuth's issuer: `/oauth2/authorize` is below it. */
+  readonly oauthUrl: string;
   /** What was not as Discord describes it; always empty without `check`. */
   readonly violations: readonly Violation[];
   /** What there is, for tests to look at. */
@@ -131,6 +136,8 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     options.onMoment,
   );
 
+  const oauth = createOAuth(applicationId, options.oauth ?? { clientSecret: '', redirectUris: [] });
+
   let judge: Promise<Judge> | undefined;
   const rest = createRest({
     routes: createRoutes({
@@ -141,6 +148,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       privilegedIntents,
     }),
     isToken,
+    bearer: oauth.bearer,
     signing: state.attachments.signing,
     troubles,
     limits: options.rateLimits === false ? null : new RateLimits(),
@@ -155,6 +163,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const people = createPeopleSide({ state, interactions, misbehave });
   handle = async (request, response) => {
     const url = new URL(request.url ?? '/', origin);
+    if (url.pathname === '/oauth2/authorize') return oauth.authorize(request, url, response);
+    const ofToken = /^\/api(?:\/v\d+)?\/oauth2\/token(\/revoke)?$/.exec(url.pathname);
+    if (ofToken) return oauth.token(request, response, ofToken[1] !== undefined);
     if (url.pathname.startsWith('/api')) return rest(request, response);
     if (url.pathname.startsWith('/attachments/')) return serveAttachment(state, url, response);
     return people.handle(request, response);
@@ -163,6 +174,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   return {
     apiUrl: `${origin}/api`,
     pageUrl: `${origin}/`,
+    oauthUrl: origin,
     violations,
     state,
     get connectedShards() {

@@ -158,7 +158,7 @@ export class State {
       banner: null,
       joined_at: new Date(snowflakeTime(guild.id)).toISOString(),
       premium_since: null,
-      communication_disabled_until: null,
+      communication_disabled_until: guild.timeouts.get(userId)?.toISOString() ?? null,
       deaf: false,
       mute: false,
       pending: false,

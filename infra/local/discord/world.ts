@@ -87,6 +87,8 @@ export interface Guild {
   readonly roles: readonly APIRole[];
   /** user id → role ids */
   readonly members: ReadonlyMap<string, string[]>;
+  /** user id → until when they are timed out; nobody is, unless a test says so */
+  readonly timeouts: Map<string, Date>;
 }
 
 export interface StoredChannel {
@@ -169,7 +171,7 @@ function guild(serial: number, name: string, applicationId: string, crowd: numbe
     [applicationId, [bot]],
     ...Array.from({ length: crowd }, (_, n): [string, string[]] => [crowdId(n), []]),
   ]);
-  return { id, name, ownerId: OWNER_ID, roles, members };
+  return { id, name, ownerId: OWNER_ID, roles, members, timeouts: new Map() };
 }
 
 function annex(crowd: number): Guild {
@@ -182,6 +184,7 @@ function annex(crowd: number): Guild {
     ownerId: OWNER_ID,
     roles: [role(id, '@everyone', everyone, 0, 0)],
     members: new Map(members.map((one) => [one, []])),
+    timeouts: new Map(),
   };
 }
 

@@ -86,8 +86,9 @@ async function fitted(files: readonly Loaded[], room: number): Promise<Loaded[]>
   const each = room / files.length;
   const fitting = files.map(async (file): Promise<Loaded | null> => {
     if (file.data.length <= each) return file;
-    if (!isPicture(file.name) || room < ROOM_MIN) return null;
-    return { ...file, name: `${subjectOf(file.name)}.webp`, data: await shrunk(file.data, each) };
+    if (!file.source || room < ROOM_MIN) return null;
+    const data = await shrunk(file.data, each, file.source);
+    return { ...file, name: `${subjectOf(file.name)}.webp`, data };
   });
   return (await Promise.all(fitting)).filter((file) => file !== null);
 }

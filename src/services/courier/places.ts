@@ -45,13 +45,19 @@ export async function destinationOf(
     const isYoung = Date.now() - delivery.createdAt.getTime() < ANSWER_WITHIN_MS;
     if (!messageId && isYoung && (await discord.isThinking(token)))
       return { waitMs: NOT_READY_MS, why: null };
-    return { by: 'token', token, channelId: channelId ?? batch.channelId };
+    return { by: 'token', token, channelId: channelId ?? channelOf(batch) };
   }
   if (channelId) return asBot(channelId);
   // Where the bot was no member there is no thread. It may have been let in since.
-  if (!batch.botInside) return asBot(batch.channelId);
+  if (!batch.botInside) return asBot(channelOf(batch));
   if (await waitsForOther(delivery)) return { waitMs: NOT_READY_MS, why: null };
   return threadOf(batch, discord);
+}
+
+/** @throws {Unreachable} of what was asked for on the web: then they get a direct message */
+function channelOf({ channelId }: Batch): string {
+  if (channelId === null) throw new Unreachable('no-channel');
+  return channelId;
 }
 
 /** Looked at before each post: a channel that was opened to others meanwhile shows nothing more. */

@@ -16,7 +16,7 @@ export const KEYWORDS = 15;
 export type Categories = Readonly<Record<Category, readonly string[]>>;
 
 /** What is known when a step begins. */
-interface Beginning {
+export interface Beginning {
   /** cleaned; may be empty */
   readonly words: string;
   /** Same words and seed, same answer, as far as the writer can. */

@@ -8,10 +8,13 @@ import { type Config, config } from '#config/env.ts';
 import type { Idea } from '#src/doors/db.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { type Queues, queues } from '#src/doors/queue.ts';
+import { UserError } from '#src/errors.ts';
 import { failIdea, finishIdea, requeueWaitingIdeas, startIdea, type Thought } from '#src/ideas.ts';
-import { checkPrompt } from '#src/moderation/words.ts';
+import { checkName, checkPrompt } from '#src/moderation/words.ts';
+import { message } from '#src/say.ts';
+import { keepToRules } from '../rules.ts';
 import { makeComposer } from './composer.ts';
-import { type Made, think, type Writer } from './graph.ts';
+import { type Beginning, type Made, think, type Writer } from './graph.ts';
 import { makeModelWriter } from './models.ts';
 import { cleanWords } from './words.ts';
 
@@ -55,6 +58,7 @@ export async function startMecene(options: MeceneOptions = {}): Promise<{ close(
     { concurrency: CONCURRENCY, lockMs: 30_000 },
   );
 
+  const stopFollowing = keepToRules();
   let reconciling: Promise<unknown> = Promise.resolve();
   const timer = setInterval(() => {
     reconciling = requeueWaitingIdeas(via).catch((error: unknown) => log.warn({ err: error }, 'reconciler'));
@@ -65,6 +69,7 @@ export async function startMecene(options: MeceneOptions = {}): Promise<{ close(
     async close() {
       clearInterval(timer);
       await reconciling;
+      await stopFollowing();
       await worker.close();
     },
   };
@@ -90,12 +95,24 @@ async function thinkOf(
       log.warn({ model: model.name, reason }, 'the model was of no use: the composer takes over');
     }
   }
+  return { ...(await composed(composer, begin, signal)), source: composer.name, fallback: model !== null };
+}
+
+/** What the composer adds to words that may be drawn can make them what may not be: then it takes none of them. */
+async function composed(composer: Writer, begin: Beginning, signal: AbortSignal): Promise<Made> {
   const made = await think(composer, begin, signal);
-  return { ...made, source: composer.name, fallback: model !== null };
+  try {
+    mayBeDrawn(made);
+    return made;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return think(composer, { ...begin, words: '' }, signal);
+  }
 }
 
 /** The same gate that a typed prompt passes; it is passed again when the idea is drawn. @throws {UserError} */
-function mayBeDrawn({ idea, prompt }: Made): void {
+function mayBeDrawn({ idea, prompt, categories }: Made): void {
   checkPrompt(prompt);
   checkPrompt(idea);
+  checkName(Object.values(categories).flat().join(', '), message('The idea'));
 }

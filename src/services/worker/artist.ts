@@ -3,6 +3,8 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import type { PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionOptions } from '#src/doors/onnx.ts';
+import type { Identity } from '#src/marks/installation.ts';
+import type { Circumstances } from '#src/moderation/verdicts.ts';
 import type { DrawThreadData } from './draw-thread.ts';
 import type { FinishThreadData } from './finish-thread.ts';
 import {
@@ -19,8 +21,11 @@ import {
 
 /** One of the pictures that are drawn together. */
 export interface AskedPicture {
+  /** what its marks say */
+  readonly generationId: string;
   readonly request: Omit<PortraitRequest, 'face'>;
   readonly face: FacePhotos | null;
+  readonly where: Circumstances;
   /** It leaves at its next step, or at once where it waits, and its promise rejects; the others go on. */
   readonly signal: AbortSignal;
   /** 0…1, rising */
@@ -28,7 +33,7 @@ export interface AskedPicture {
   /** A part of its work begins, as the pipeline names it. */
   readonly onStage?: (stage: string) => void;
   /**
-   * Small pictures on the way: WebP, 96 px at most, cleared by the classifier; the first after `everyMs`. null: of the newest one it
+   * Small pictures on the way: WebP, 96 px at most, cleared by the classifiers; the first after `everyMs`. null: of the newest one it
    * was not, so what was told before is not to be seen any more. None when left out.
    */
   readonly previews?: { readonly everyMs: number; onPreview(webp: Uint8Array | null): void };
@@ -51,11 +56,13 @@ export interface Artist {
     request: Omit<PortraitRequest, 'face'>,
     face: FacePhotos | null,
     loras: readonly LoraChoice[],
-    options: Pick<AskedPicture, 'signal' | 'onProgress'>,
+    options: Pick<AskedPicture, 'generationId' | 'where' | 'signal' | 'onProgress'>,
   ): Promise<DrawResult>;
   countFaces(photo: Uint8Array): Promise<number>;
   /** Resolves when all that was asked for by now has left the networks: they are free. */
   rest(): Promise<void>;
+  /** Loads a set of LoRAs beside what is drawn, unless it is there. @throws as `openLoras` */
+  loadLoras(loras: readonly LoraChoice[]): Promise<void>;
   /** Lets sets of LoRAs and faces go, by their keys. Nothing may be drawn with them. */
   drop(loras: readonly string[], faces: readonly string[]): Promise<void>;
   /** Ids of the photos whose faces it remembers. */
@@ -71,6 +78,8 @@ export interface Artist {
 }
 
 export interface ArtistOptions extends SessionOptions {
+  /** what pictures are marked with */
+  readonly identity: Identity;
   /** Told when a set of LoRAs or a face has come into memory. */
   readonly onKept?: (what: 'loras' | 'face', key: string, bytes: number) => void;
 }
@@ -84,11 +93,11 @@ interface Waiting {
 /** Starts the threads and loads the bundle. @throws {Error} naming what is wrong with the bundle */
 export async function startArtist(
   dir: string,
-  { onReport, onKept, ...options }: ArtistOptions,
+  { identity, onReport, onKept, ...options }: ArtistOptions,
 ): Promise<Artist> {
   const { port1: finisher, port2: drawer } = new MessageChannel();
   const drawing: DrawThreadData = { dir, options, finisher };
-  const finishing: FinishThreadData = { drawer };
+  const finishing: FinishThreadData = { drawer, identity };
   const draws = new Worker(new URL('./draw-thread.ts', import.meta.url), {
     workerData: drawing,
     transferList: [finisher],
@@ -99,6 +108,8 @@ export async function startArtist(
   });
   const waiting = new Map<number, Waiting>();
   const batchMax = new Map<string, number>();
+  /** sets of LoRAs on their way */
+  const loading = new Set<Promise<void>>();
   let last = 0;
   let closing = false;
 
@@ -159,6 +170,8 @@ export async function startArtist(
   const send = (ask: Ask) => draws.postMessage(ask);
   async function close(): Promise<void> {
     closing = true;
+    // To end a thread that opens a network crashes the process.
+    await Promise.allSettled(loading);
     await Promise.all([draws.terminate(), finishes.terminate()]);
   }
   /** The answer to what is sent under that id. */
@@ -175,6 +188,19 @@ export async function startArtist(
     });
   }
 
+  async function loadLoras(loras: readonly LoraChoice[]): Promise<void> {
+    if (closing) throw new Error('The bundle is let go');
+    const id = ++last;
+    send({ kind: 'load-loras', id, loras });
+    const done = answer(id, 'did').then(() => {});
+    loading.add(done);
+    try {
+      await done;
+    } finally {
+      loading.delete(done);
+    }
+  }
+
   async function drawn(id: number, picture: AskedPicture): Promise<DrawnTogether> {
     const abort = () => send({ kind: 'abort', id });
     picture.signal.addEventListener('abort', abort, { once: true });
@@ -186,15 +212,18 @@ export async function startArtist(
   }
 
   function drawTogether(pictures: readonly AskedPicture[], loras: readonly LoraChoice[]) {
-    const asks: PictureAsk[] = [];
+    const asks: (PictureAsk & { readonly generationId: string })[] = [];
     const results = pictures.map((picture) => {
       if (picture.signal.aborted) return Promise.reject(picture.signal.reason);
-      const { request, face, previews } = picture;
+      const { generationId, request, face, where, previews } = picture;
       const id = ++last;
-      asks.push({ id, request, face, previewEveryMs: previews?.everyMs ?? null });
+      asks.push({ id, generationId, request, face, where, previewEveryMs: previews?.everyMs ?? null });
       return drawn(id, picture);
     });
-    if (asks.length) send({ kind: 'draw', pictures: asks, loras });
+    if (!asks.length) return results;
+    // Who draws with them hears why they do not load.
+    if (loras.length) loadLoras(loras).catch(() => {});
+    send({ kind: 'draw', pictures: asks, loras });
     return results;
   }
 
@@ -227,6 +256,7 @@ export async function startArtist(
       send({ kind: 'rest', id });
       await answer(id, 'did');
     },
+    loadLoras,
     async drop(loras, faces) {
       const id = ++last;
       send({ kind: 'drop', id, loras, faces });

@@ -4,11 +4,13 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type Bitmap, detectFaces, type PortraitBundle } from '#pipelines/portrait.ts';
-import { loadBundle, withLoras } from '#src/bundles/load.ts';
+import { type LoraNetworks, loadBundle } from '#src/bundles/load.ts';
 import { type LoraChoice, sayLoras } from '#src/bundles/lora-choice.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import type { SessionOptions } from '#src/doors/onnx.ts';
+import { clearAway } from '#src/garbage.ts';
 import { openEasel, openPhoto } from './easel.ts';
+import { startLoras } from './lora-networks.ts';
 import type { Ask, Pixels, ThreadMessage } from './protocol.ts';
 
 export interface DrawThreadData {
@@ -25,9 +27,24 @@ const say = (message: ThreadMessage) => port.postMessage(message);
 /** The pixels leave this thread: nothing here looks at them again. */
 const hand = (pixels: Pixels) => finisher.postMessage(pixels, [bufferOf(pixels.picture)]);
 
-const bundle = await loadBundle(dir, { ...options, onReport: (report) => say({ kind: 'session', report }) });
-/** The bundle with sets of LoRAs in it. Which are kept is the worker's to say, see pool.ts. */
-const merged = new Map<string, { readonly bundle: PortraitBundle; close(): Promise<void> }>();
+/** Nobody waits longer for what a classifier says of a picture: it is held for review then. ms */
+const CLASSIFIER_LIMIT_MS = 10_000;
+
+const bundle = await loadBundle(dir, {
+  ...options,
+  classifierLimitMs: CLASSIFIER_LIMIT_MS,
+  onReport: (report) => say({ kind: 'session', report }),
+});
+/** Sets of LoRAs that are loaded or on their way, by what they are called. Which are kept is the worker's to say, see pool.ts. */
+const sets = new Map<string, LoraSet>();
+interface LoraSet {
+  readonly networks: Promise<LoraNetworks>;
+  /** no turn was drawn with it yet */
+  isFresh: boolean;
+}
+
+/** Of each picture that has not ended: its marks name it. */
+const generationIds = new Map<number, string>();
 
 const easel = openEasel(bundle, bundleWith, {
   progress: (id, progress) => say({ kind: 'progress', id, progress }),
@@ -36,8 +53,14 @@ const easel = openEasel(bundle, bundleWith, {
     if (picture) hand({ kind: 'preview', id, picture });
     else say({ kind: 'preview', id, webp: null });
   },
-  drawn: (id, picture, facts) => hand({ kind: 'picture', id, picture, facts }),
-  failed: (id, error) => say({ kind: 'failed', id, error }),
+  drawn(id, picture, facts) {
+    hand({ kind: 'picture', id, generationId: generationIds.get(id) ?? '', picture, facts });
+    generationIds.delete(id);
+  },
+  failed(id, error) {
+    say({ kind: 'failed', id, error });
+    generationIds.delete(id);
+  },
   batchMax: (size, most) => say({ kind: 'batch-max', size, most }),
   remembered: (key, bytes) => say({ kind: 'kept', what: 'face', key, bytes }),
 });
@@ -51,6 +74,7 @@ const did = (id: number, work: Promise<unknown>) =>
 port.on('message', (ask: Ask) => {
   switch (ask.kind) {
     case 'draw':
+      for (const { id, generationId } of ask.pictures) generationIds.set(id, generationId);
       return easel.draw(ask.pictures, ask.loras);
     case 'abort':
       return easel.cancel(ask.id);
@@ -65,6 +89,8 @@ port.on('message', (ask: Ask) => {
         (error: unknown) => say({ kind: 'failed', id: ask.id, error: asError(error) }),
       );
       return;
+    case 'load-loras':
+      return did(ask.id, setOf(ask.loras).networks);
     case 'drop':
       easel.drop(ask.faces);
       return did(ask.id, Promise.all(ask.loras.map(dropLoras)));
@@ -74,32 +100,46 @@ port.on('message', (ask: Ask) => {
       return did(ask.id, closeAll());
   }
 });
+clearAway();
 say({ kind: 'ready', files: bundle.files });
 
-/** Making and opening it takes seconds, and minutes where a set of LoRAs is new and the UNet is SDXL's. */
 async function bundleWith(loras: readonly LoraChoice[]): Promise<PortraitBundle> {
   if (!loras.length) return bundle;
+  const set = setOf(loras);
+  if (!set.isFresh) metrics.warm({ what: 'loras', result: 'hit' });
+  set.isFresh = false;
+  return { ...bundle, ...(await set.networks).sessions };
+}
+
+/** Loads it in a thread of its own, unless it is there. One that does not load is tried again by who asks next. */
+function setOf(loras: readonly LoraChoice[]): LoraSet {
   const key = sayLoras(loras);
-  const known = merged.get(key);
-  metrics.warm({ what: 'loras', result: known ? 'hit' : 'miss' });
-  if (known) return known.bundle;
+  const known = sets.get(key);
+  if (known) return known;
+  metrics.warm({ what: 'loras', result: 'miss' });
   const startedAt = performance.now();
-  const made = await withLoras(dir, bundle, loras, options);
-  merged.set(key, made);
-  say({ kind: 'kept', what: 'loras', key, bytes: made.bytes });
-  metrics.poolLoad({ what: 'loras' }, (performance.now() - startedAt) / 1_000);
-  return made.bundle;
+  const networks = startLoras({ dir, networks: bundle.networks, loras, options });
+  const set: LoraSet = { networks, isFresh: true };
+  sets.set(key, set);
+  networks.then(
+    ({ bytes }) => {
+      say({ kind: 'kept', what: 'loras', key, bytes });
+      metrics.poolLoad({ what: 'loras' }, (performance.now() - startedAt) / 1_000);
+    },
+    () => sets.delete(key),
+  );
+  return set;
 }
 
 async function dropLoras(key: string): Promise<void> {
-  const known = merged.get(key);
-  merged.delete(key);
-  await known?.close();
+  const known = sets.get(key);
+  sets.delete(key);
+  await (await known?.networks)?.close();
 }
 
 /** What a thread has open when it ends, is given back some time; what it closes, now. */
 async function closeAll(): Promise<void> {
-  await Promise.all([...merged.keys()].map(dropLoras));
+  await Promise.all([...sets.keys()].map(dropLoras));
   await bundle.close();
 }
 

@@ -6,6 +6,7 @@ import { learnCost } from '#src/backlog/costs.ts';
 import { cellKey } from '#src/batches/cells.ts';
 import {
   abandonGeneration,
+  type Drawn,
   failGeneration,
   finishGeneration,
   handBack,
@@ -16,18 +17,20 @@ import { loraHash, UnknownLoraError } from '#src/bundles/loras.ts';
 import { log, withContext } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { isAway } from '#src/doors/postgres.ts';
-import { isFull } from '#src/doors/storage.ts';
+import { isFull, isStorageAway } from '#src/doors/storage.ts';
 import { inTrace, pastSpan, span } from '#src/doors/traces.ts';
 import { failureOf, UserError } from '#src/errors.ts';
 import { type Face, faceIn } from '#src/faces.ts';
 import { type Drawing, MAX_ATTEMPTS, type Report, reportProgress } from '#src/generations/generations.ts';
-import { verdictOf } from '#src/moderation/verdicts.ts';
+import { thresholdsIn } from '#src/moderation/guild-thresholds.ts';
+import { type Circumstances, circumstancesOf, verdictOf } from '#src/moderation/verdicts.ts';
 import type { ResolvedParameters } from '#src/parameters/definitions.ts';
 import { everyMs } from '../timers.ts';
 import type { Pool, PooledPicture } from './pool/pool.ts';
 import type { DrawnTogether } from './protocol.ts';
 import { type PortraitTask, portraitTask } from './requests/portrait.ts';
 import type { Room } from './room.ts';
+import type { Spool } from './spool.ts';
 
 /** How often progress goes to Postgres, and so how soon a cancel is seen. ms */
 const PROGRESS_EVERY_MS = 400;
@@ -37,6 +40,8 @@ const NEARLY_MS = 500;
 const TELLING = 0.05;
 /** Pause before one is handed back that could not be drawn, times its tries. ms */
 const PAUSE_MS = 1_000;
+/** Pause before one is handed back whose face can't be read, as storage is away. ms */
+const AWAY_PAUSE_MS = 2_000;
 
 export interface Me {
   /** the Worker row's */
@@ -49,6 +54,7 @@ export interface Me {
   readonly hash: string;
   readonly pool: Pick<Pool, 'drawTogether'>;
   readonly room: Room;
+  readonly spool: Spool;
   readonly pace: Pace;
 }
 
@@ -70,13 +76,14 @@ class NoRoom extends Error {}
 /**
  * @param drawings of one shape and one set of LoRAs
  * @param forced ends what is drawn at its next step, and hands it back
- * @param gone told of each that has ended, or is another's by now
+ * @param told `gone`: each that has ended, or is another's by now, but for those that wait for storage, which are the spool's. `asked`:
+ *   the pool has been asked for all that is to be drawn
  */
 export function drawTurn(
   drawings: readonly Drawing[],
   me: Me,
   forced: AbortSignal,
-  gone: (generationId: string) => void,
+  told: { gone(generationId: string): void; asked(): void },
 ): TurnInHand {
   const { promise: nearlyDrawn, resolve: nearly } = Promise.withResolvers<void>();
   const clock: TurnClock = { begun: null, pictures: 1 };
@@ -102,6 +109,7 @@ export function drawTurn(
     const drawn = me.room.isFull
       ? []
       : me.pool.drawTogether(me.bundle, askedOf(ready, me, nearly), ready[0]?.loras ?? []);
+    told.asked();
     await Promise.all(
       ready.map((one, i) =>
         each(one, async () => {
@@ -114,7 +122,7 @@ export function drawTurn(
   };
   const ended = turn().finally(() => {
     nearly();
-    for (const { id } of drawings) gone(id);
+    for (const { id } of drawings) if (!me.spool.holds(id)) told.gone(id);
   });
   return { nearlyDrawn, ended };
 }
@@ -149,9 +157,11 @@ interface Ready extends InHand, PortraitTask {
   readonly face: Face | null;
   readonly bundleHash: string;
   readonly photoIds: readonly string[];
+  /** as they were when it was made ready */
+  readonly where: Circumstances;
 }
 
-/** null: it has ended, as a copy of a picture that was drawn before */
+/** null: it has ended, as a copy of a picture that was drawn before; or it was drawn itself, before a restart */
 async function makeReady(picture: InHand, me: Me): Promise<Ready | null> {
   const asked = picture.drawing;
   const task = portraitTask(asked);
@@ -159,17 +169,58 @@ async function makeReady(picture: InHand, me: Me): Promise<Ready | null> {
   const face = await faceOf(asked);
   const drawing = face ? { ...asked, key: keyWith(face, asked) } : asked;
   const photoIds = face?.photoIds ?? [];
-  if (!(await reuseImage(drawing, me.id, bundleHash, photoIds)))
-    return { ...picture, ...task, drawing, face, bundleHash, photoIds };
-  log.info('reused');
+  const where = await circumstancesNow(drawing);
+  if (await reused(drawing, me, bundleHash, photoIds, where)) {
+    log.info('reused');
+    return null;
+  }
+  const drawn = await me.spool.find(drawing, bundleHash);
+  if (!drawn) return { ...picture, ...task, drawing, face, bundleHash, photoIds, where };
+  await store(drawing, drawn, me);
+  log.info('drawn before: not drawn again');
   return null;
+}
+
+/** By what its guild wants now: it may have changed that while the picture was drawn. */
+async function circumstancesNow(drawing: Drawing): Promise<Circumstances> {
+  return circumstancesOf(drawing, await thresholdsIn(drawing.batch.guildId));
+}
+
+/** What can't be read now is drawn again. */
+async function reused(
+  drawing: Drawing,
+  me: Me,
+  bundleHash: string,
+  photoIds: readonly string[],
+  where: Circumstances,
+): Promise<boolean> {
+  try {
+    return await reuseImage(drawing, me.id, bundleHash, photoIds, where);
+  } catch (error) {
+    if (isStorageAway(error)) return false;
+    throw error;
+  }
+}
+
+/** In storage and as a row, or on this machine until that can be. */
+async function store(drawing: Drawing, drawn: Drawn, { id: workerId, spool }: Me): Promise<void> {
+  try {
+    await finishGeneration(drawing, workerId, drawn);
+  } catch (error) {
+    if (!isStorageAway(error)) throw error;
+    await spool.keep(drawing, drawn);
+    return;
+  }
+  await spool.drop(drawing.id);
 }
 
 /** @param nearly told when so little is left of them that the next turn should be taken */
 function askedOf(ready: readonly Ready[], me: Me, nearly: () => void): PooledPicture[] {
   const report = reporterOf(ready, me);
-  return ready.map(({ request, face, signal, clock, drawing: { id, batch, faceId } }) => ({
+  return ready.map(({ request, face, where, signal, clock, drawing: { id, batch, faceId } }) => ({
+    generationId: id,
     request,
+    where,
     face,
     faceId,
     signal,
@@ -236,22 +287,27 @@ function traced(
 
 async function keep(
   { drawing, bundleHash, photoIds, face }: Ready,
-  { batch, ...result }: DrawnTogether,
+  { batch, scores, ages, ...result }: DrawnTogether,
   me: Me,
 ): Promise<void> {
   const { bundle, width, height, steps } = drawing;
   // Encoding is not the thread's.
   const { encode: _, ...stages } = result.timings;
   const gpuMs = Object.values(stages).reduce((sum, one) => sum + one, 0) / batch;
+  const verdict = verdictOf({ scores, ages }, await circumstancesNow(drawing));
   await span('store', { generationId: drawing.id, bytes: result.png.length }, () =>
-    finishGeneration(drawing, me.id, {
-      ...result,
-      ...verdictOf(result.scores),
-      png: Buffer.from(result.png.buffer),
-      bundleHash,
-      photoIds,
-      gpuMs,
-    }),
+    store(
+      drawing,
+      {
+        ...result,
+        ...verdict,
+        png: Buffer.from(result.png.buffer),
+        bundleHash,
+        photoIds,
+        gpuMs,
+      },
+      me,
+    ),
   );
   me.room.kept();
   log.info({ timings: result.timings, batch }, 'drawn');
@@ -278,6 +334,11 @@ async function endFor(
   if (cancelled.signal.aborted) return abandonGeneration(id, me.id, gpuMs);
   // No fault of the picture's, and nothing can be written.
   if (isAway(error)) throw error;
+  if (isStorageAway(error)) {
+    // Its face's photos can't be read. No fault of its own, however often.
+    await sleep(AWAY_PAUSE_MS, undefined, { signal: forced }).catch(() => {});
+    return handBack(id, me.id, gpuMs);
+  }
   if (error instanceof NoRoom) return handBack(id, me.id, gpuMs);
   if (error instanceof UserError) return failGeneration(id, me.id, failureOf(error), gpuMs);
   if (isFull(error)) {

@@ -14,16 +14,18 @@ import {
   type FaceIdentity,
   type PortraitBundle,
 } from '#pipelines/portrait.ts';
-import { classify } from '#pipelines/safety/classify.ts';
+import { classifyAll } from '#pipelines/safety/classify.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import { log, messageOf } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { isOutOfMemory } from '#src/doors/onnx.ts';
-import { verdictOf } from '#src/moderation/verdicts.ts';
+import { type Circumstances, facesMatter, mayBeGlimpsed } from '#src/moderation/verdicts.ts';
 import { BATCH_MAX, type DrawnFacts, type FacePhotos, faceKey, type PictureAsk, sizeOf } from './protocol.ts';
 
 /** px, longer side of a preview */
 const PREVIEW_SIDE = 96;
+/** Of the time that a picture is drawn in, previews take this share at most, however slow the classifiers are, where not each step is one. */
+const PREVIEW_SHARE = 0.05;
 
 export interface Easel {
   /** Draws them after all that came before. They are of one shape, see `drawTogether`. */
@@ -68,8 +70,8 @@ interface Sitting extends PictureAsk {
   steps: number;
   /** 0…1, told last */
   progress: number;
-  /** ms, as `performance.now()` has it */
-  previewedAt: number;
+  /** when the next may be made: ms, as `performance.now()` has it */
+  previewAfter: number;
   /** whether a preview was told, and not taken back */
   isSeen: boolean;
 }
@@ -148,21 +150,22 @@ export function openEasel(
           bundle,
           now.map((sitting) => {
             sitting.steps = 0;
-            sitting.previewedAt = performance.now();
+            sitting.previewAfter = performance.now() + (sitting.previewEveryMs ?? 0);
             return {
               request: { ...sitting.request, face: sitting.identity },
               signal: sitting.abort.signal,
               onStage: (stage) => begin(sitting, stage),
               onStep: (preview) => stepped(bundle, sitting, preview),
+              facesMatter: (scores) => facesMatter(scores, sitting.where),
             };
           }),
         ).map(async (portrait, n) => {
           const sitting = now[n]!;
           try {
-            const { picture, scores, likeness } = await portrait;
+            const { picture, scores, ages, likeness } = await portrait;
             const timings = sitting.watch.end();
             if (here.delete(sitting.id))
-              told.drawn(sitting.id, picture, { scores, likeness, timings, batch: now.length });
+              told.drawn(sitting.id, picture, { scores, ages, likeness, timings, batch: now.length });
           } catch (error) {
             if (!isOutOfMemory(error)) fail(sitting, error);
             else if (now.length > 1) tooMany.push(sitting);
@@ -185,28 +188,34 @@ export function openEasel(
     sitting: Sitting,
     preview: () => Promise<Bitmap>,
   ): Promise<void> {
-    const { id, request, face, previewEveryMs } = sitting;
+    const { id, request, face, where, previewEveryMs } = sitting;
     sitting.steps++;
     const share = Math.min(0.99, sitting.steps / (request.steps + (face ? request.detailSteps : 0)));
     if (share > sitting.progress && here.has(id)) {
       sitting.progress = share;
       told.progress(id, share);
     }
-    if (previewEveryMs === null || performance.now() - sitting.previewedAt < previewEveryMs) return;
-    const small = await cleared(bundle, preview).catch((error: unknown) => {
+    const startedAt = performance.now();
+    if (previewEveryMs === null || startedAt < sitting.previewAfter) return;
+    const small = await cleared(bundle, preview, where).catch((error: unknown) => {
       log.warn({ err: error }, 'no preview');
       return null;
     });
     if (here.has(id) && (small || sitting.isSeen)) told.preview(id, small);
     sitting.isSeen = small !== null;
-    sitting.previewedAt = performance.now();
+    const endedAt = performance.now();
+    const pause = (endedAt - startedAt) / PREVIEW_SHARE;
+    sitting.previewAfter = endedAt + (previewEveryMs && Math.max(previewEveryMs, pause));
   }
 
-  /** Nobody sees what the classifier has not cleared. */
-  async function cleared(bundle: PortraitBundle, preview: () => Promise<Bitmap>): Promise<Bitmap | null> {
+  /** Nobody sees what the classifiers have not cleared: the same that look at pictures. */
+  async function cleared(
+    bundle: PortraitBundle,
+    preview: () => Promise<Bitmap>,
+    where: Circumstances,
+  ): Promise<Bitmap | null> {
     const small = shrunk(await preview());
-    const scores = await classify(bundle.safety, small, bundle.safetyLabels);
-    return verdictOf(scores).verdict === 'clear' ? small : null;
+    return mayBeGlimpsed(await classifyAll(bundle.classifiers, small), where) ? small : null;
   }
 
   async function identityOf(sitting: Sitting, face: FacePhotos): Promise<FaceIdentity> {
@@ -244,7 +253,7 @@ export function openEasel(
           photos: photosOf(ask.face),
           steps: 0,
           progress: 0,
-          previewedAt: 0,
+          previewAfter: 0,
           isSeen: false,
         });
       }

@@ -1,7 +1,8 @@
 /** What the worker, a bundle's draw thread and its finish thread say to each other. Bytes are transferred or copied, never shared. */
-import type { Bitmap, PortraitRequest } from '#pipelines/portrait.ts';
+import type { Ages, Bitmap, PortraitRequest, Scores } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
+import type { Circumstances } from '#src/moderation/verdicts.ts';
 
 /** Pictures that are drawn together, at most. */
 export const BATCH_MAX = 4;
@@ -22,17 +23,26 @@ export interface PictureAsk {
   readonly id: number;
   readonly request: Omit<PortraitRequest, 'face'>;
   readonly face: FacePhotos | null;
-  /** null: none are wanted */
+  /** 0: after each step, whatever that costs; null: none are wanted */
   readonly previewEveryMs: number | null;
+  /** what its previews are judged by */
+  readonly where: Circumstances;
 }
 
 /** from the worker to the draw thread */
 export type Ask =
-  | { readonly kind: 'draw'; readonly pictures: readonly PictureAsk[]; readonly loras: readonly LoraChoice[] }
+  | {
+      readonly kind: 'draw';
+      /** `generationId`: what its marks say */
+      readonly pictures: readonly (PictureAsk & { readonly generationId: string })[];
+      readonly loras: readonly LoraChoice[];
+    }
   | { readonly kind: 'count-faces'; readonly id: number; readonly photo: Uint8Array }
   /** which faces it remembers */
   | { readonly kind: 'faces'; readonly id: number }
   | { readonly kind: 'forget'; readonly id: number; readonly photoIds: readonly string[] }
+  /** to load a set of LoRAs beside what is drawn; it may be there */
+  | { readonly kind: 'load-loras'; readonly id: number; readonly loras: readonly LoraChoice[] }
   /** to let sets of LoRAs and faces go, by their keys; nothing is drawn with them */
   | {
       readonly kind: 'drop';
@@ -54,8 +64,8 @@ export interface DrawResult {
   readonly thumbhash: Uint8Array<ArrayBuffer>;
   /** of the PNG, hex */
   readonly sha256: string;
-  /** label → 0…1; null: the classifier failed */
-  readonly scores: Record<string, number> | null;
+  readonly scores: Scores;
+  readonly ages: Ages;
   readonly likeness: number | null;
   /**
    * stage → ms, in all what went by from the start of its batch to its end. What is run for a whole batch counts whole for each of its
@@ -70,11 +80,17 @@ export interface DrawnTogether extends DrawResult {
 }
 
 /** What is known of a picture beside its pixels. */
-export type DrawnFacts = Pick<DrawnTogether, 'scores' | 'likeness' | 'timings' | 'batch'>;
+export type DrawnFacts = Pick<DrawnTogether, 'scores' | 'ages' | 'likeness' | 'timings' | 'batch'>;
 
 /** from the draw thread to the finish thread; pixels are transferred */
 export type Pixels =
-  | { readonly kind: 'picture'; readonly id: number; readonly picture: Bitmap; readonly facts: DrawnFacts }
+  | {
+      readonly kind: 'picture';
+      readonly id: number;
+      readonly generationId: string;
+      readonly picture: Bitmap;
+      readonly facts: DrawnFacts;
+    }
   | { readonly kind: 'preview'; readonly id: number; readonly picture: Bitmap };
 
 /** from either thread to the worker */
@@ -85,13 +101,13 @@ export type ThreadMessage =
   | { readonly kind: 'ready'; readonly files: readonly string[] }
   /** a set of LoRAs or a face is in memory from now on */
   | { readonly kind: 'kept'; readonly what: 'loras' | 'face'; readonly key: string; readonly bytes: number }
-  /** `drop`, `rest` or `close` was done */
+  /** `load-loras`, `drop`, `rest` or `close` was done */
   | { readonly kind: 'did'; readonly id: number }
   /** 0…1 of the whole picture */
   | { readonly kind: 'progress'; readonly id: number; readonly progress: number }
   /** a part of its work begins, as the pipeline names it */
   | { readonly kind: 'stage'; readonly id: number; readonly stage: string }
-  /** a small WebP of what it is on the way to; a classifier has cleared it. null: it would not clear the newest one */
+  /** a small WebP of what it is on the way to; the classifiers have cleared it. null: it would not clear the newest one */
   | { readonly kind: 'preview'; readonly id: number; readonly webp: Uint8Array<ArrayBuffer> | null }
   | { readonly kind: 'drawn'; readonly id: number; readonly result: DrawnTogether }
   /** more than `most` pictures of that size were too many for this machine's memory */

@@ -19,6 +19,8 @@ export interface Room {
   kept(): void;
   /** Storage was too full for one. */
   notKept(): void;
+  /** No more is to be drawn until storage takes bytes again. */
+  shut(): void;
   close(): Promise<void>;
 }
 
@@ -34,6 +36,13 @@ export function watchRoom(told: { full(): Promise<void>; free(): Promise<void> }
     await told.free();
   }
 
+  function shut(why: string): void {
+    if (stopLooking) return;
+    log.error(`${why}: this worker takes no pictures until there is room again`);
+    stopLooking = repeat(LOOK_EVERY_MS, look);
+    told.full().catch((error: unknown) => log.warn({ err: error }, 'not told that storage is full'));
+  }
+
   return {
     get isFull() {
       return stopLooking !== null;
@@ -44,11 +53,9 @@ export function watchRoom(told: { full(): Promise<void>; free(): Promise<void> }
     notKept() {
       // After it was free again for a while, one more is enough.
       notKept++;
-      if (notKept < NOT_KEPT_MAX || stopLooking) return;
-      log.error('storage is full: this worker takes no pictures until there is room again');
-      stopLooking = repeat(LOOK_EVERY_MS, look);
-      told.full().catch((error: unknown) => log.warn({ err: error }, 'not told that storage is full'));
+      if (notKept >= NOT_KEPT_MAX) shut('storage is full');
     },
+    shut: () => shut('storage is away, and as much as may wait here does'),
     async close() {
       await stopLooking?.();
     },

@@ -7,8 +7,10 @@ import { AsyncResource } from 'node:async_hooks';
 import { tierRules } from '#config/tiers.ts';
 import { type Candidate, nextBundle, STAY } from '#src/backlog/bundles-order.ts';
 import { lookAtBacklogs } from '#src/backlog/flows.ts';
-import { nextTurn } from '#src/backlog/order.ts';
-import { type Drawing, takeTurn } from '#src/generations/generations.ts';
+import { flowsAfter, nextTurn } from '#src/backlog/order.ts';
+import { parseLoras } from '#src/bundles/lora-choice.ts';
+import { log } from '#src/doors/log.ts';
+import { type Drawing, takeTurn, wakeWorkers } from '#src/generations/generations.ts';
 import { drawTurn, type Me } from './draw.ts';
 import type { Pool } from './pool/pool.ts';
 
@@ -27,6 +29,8 @@ export interface Studio {
 interface Taken {
   readonly bundle: string;
   readonly drawings: readonly Drawing[];
+  /** of the turn after it, as far as can be seen; empty: none */
+  readonly nextLoras: string;
   /** Lets the bundle go out of memory. */
   readonly free: () => void;
 }
@@ -36,7 +40,7 @@ interface Taken {
  * @param elsewhere names of the bundles that other workers have in memory
  */
 export function openStudio(
-  { id, room, pace, pool }: Pick<Me, 'id' | 'room' | 'pace'> & { readonly pool: Pool },
+  { id, room, spool, pace, pool }: Pick<Me, 'id' | 'room' | 'spool' | 'pace'> & { readonly pool: Pool },
   inHand: Set<string>,
   elsewhere: () => ReadonlySet<string>,
 ): Studio {
@@ -77,11 +81,11 @@ export function openStudio(
       // What was crowded out just now is looked for again.
       if (pool.stateOf(draw) !== 'warm') continue;
       const free = pool.keep(draw);
-      const drawings = await turnOf(draw, looks.get(draw) ?? any).catch((error: unknown) => {
+      const turn = await turnOf(draw, looks.get(draw) ?? any).catch((error: unknown) => {
         free();
         throw error;
       });
-      if (drawings?.length) return { bundle: draw, drawings, free };
+      if (turn?.drawings.length) return { bundle: draw, ...turn, free };
       // Another worker was quicker, or they were cancelled since: look again.
       free();
     }
@@ -91,7 +95,7 @@ export function openStudio(
   async function turnOf(
     bundle: string,
     look: Parameters<typeof takeTurn>[1],
-  ): Promise<readonly Drawing[] | null> {
+  ): Promise<Pick<Taken, 'drawings' | 'nextLoras'> | null> {
     const turn = nextTurn(look.clock, look.flows, pool.warmOf(bundle), tierRules, look.now);
     if (!turn) return null;
     const ids = turn.pictures.map((picture) => picture.id);
@@ -103,7 +107,11 @@ export function openStudio(
       const got = new Set(taken?.map((drawing) => drawing.id));
       for (const one of ids) if (!got.has(one)) inHand.delete(one);
     }
-    return taken;
+    if (!taken) return null;
+    const flows = flowsAfter(turn, look.flows);
+    wakeWorkers(flows.map(({ pictures: [first] }) => ({ ...first!, bundle })))();
+    const next = nextTurn(turn.clock, flows, pool.warmOf(bundle), tierRules, look.now);
+    return { drawings: taken, nextLoras: next?.loras ?? '' };
   }
 
   /** Whichever job woke it, what is drawn is not that job's: the log says so by the context. */
@@ -111,9 +119,13 @@ export function openStudio(
     for (;;) {
       const taken = await take();
       if (!taken) break;
-      const { bundle, drawings, free } = taken;
-      const me = { id, room, pace, pool, bundle, ...pool.facts(bundle) };
-      const { nearlyDrawn, ended } = drawTurn(drawings, me, forced.signal, (one) => inHand.delete(one));
+      const { bundle, drawings, nextLoras, free } = taken;
+      const me = { id, room, spool, pace, pool, bundle, ...pool.facts(bundle) };
+      const { nearlyDrawn, ended } = drawTurn(drawings, me, forced.signal, {
+        gone: (one) => inHand.delete(one),
+        // What this turn needs comes first.
+        asked: () => loadAhead(bundle, nextLoras),
+      });
       const end = ended.finally(() => {
         ends.delete(end);
         free();
@@ -124,6 +136,14 @@ export function openStudio(
     }
     await Promise.all(ends);
   });
+
+  /** While this turn is drawn. */
+  function loadAhead(bundle: string, loras: string): void {
+    if (!loras) return;
+    pool
+      .loadLoras(bundle, parseLoras(loras))
+      .catch((err: unknown) => log.warn({ err }, 'LoRAs not loaded ahead'));
+  }
 
   return {
     drain() {

@@ -27,8 +27,10 @@ import { isAway } from '#src/doors/postgres.ts';
 import { connectQueues, type Queues, type QueueWorker } from '#src/doors/queue.ts';
 import { finishFaceCheck, photoToCheck, removeStalePhotos, requeueWaitingChecks } from '#src/faces.ts';
 import { fileCheck } from '#src/file-check.ts';
-import { releaseLostTwins } from '#src/generations/generations.ts';
+import { releaseLostTwins, tellNoneYet } from '#src/generations/generations.ts';
 import { dropLostPreviews } from '#src/generations/previews.ts';
+import { identity } from '#src/marks/installation.ts';
+import { keepToRules } from '../rules.ts';
 import { endProcess } from '../run.ts';
 import { repeat } from '../timers.ts';
 import { startArtist } from './artist.ts';
@@ -38,6 +40,7 @@ import { holdLease } from './lease.ts';
 import { type BundlePlace, mustFit, offeredBundles, placesOf, roomForAll } from './pool/offered.ts';
 import { type Offered, Pool } from './pool/pool.ts';
 import { watchRoom } from './room.ts';
+import { openSpool } from './spool.ts';
 import { openStudio, type Studio } from './studio.ts';
 
 /** A lock not renewed for this long is taken over: this process's event loop may pause for half of it at most. ms */
@@ -62,6 +65,8 @@ export interface WorkerOptions {
   readonly bundles?: ReadonlyMap<string, BundlePlace>;
   /** bytes; WORKER_MEMORY when left out */
   readonly memory?: number;
+  /** how long drawing may go on while it stops, ms */
+  readonly drainMs?: number;
 }
 
 export interface RunningWorker {
@@ -73,15 +78,18 @@ export interface RunningWorker {
 /** @throws {Error} naming what is wrong with the only bundle, or one that never fits into memory */
 export async function startWorker(options: WorkerOptions = {}): Promise<RunningWorker> {
   const offered = await offeredBundles(options.bundles ?? placesOf(config));
+  tellNoneYet();
   const budget = options.memory ?? config.workerMemory ?? roomForAll(offered);
   mustFit(offered, budget);
   const sessions = new Map<string, SessionReport & { readonly bundle: string }>();
   const faults = new Map<string, unknown>();
   const pool = new Pool(offered, {
     budget,
-    start({ name, dir }, { onKept }) {
+    async start({ name, dir }, { onKept }) {
+      const marks = await untilBack(identity);
       for (const [key, { bundle }] of sessions) if (bundle === name) sessions.delete(key);
       return startArtist(dir, {
+        identity: marks,
         threads: config.onnxThreads,
         providers: config.onnxProviders,
         ...(onKept && { onKept }),
@@ -148,9 +156,10 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
     },
   });
   const pace: Pace = { msPerStep: null };
-  const me = { id, pool, room, pace };
-
   await untilBack(enter);
+  const gone = (generationId: string) => void inHand.delete(generationId);
+  const spool = await openSpool({ dataDir: config.dataDir, workerId: id, room, gone });
+  const me = { id, pool, room, spool, pace };
   const stopHolding = holdLease(id, inHand, enter);
   takePictures();
   const faceChecks = queues.work(
@@ -160,6 +169,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
   );
 
   const stopping = [
+    keepToRules(),
     repeat(LOOK_EVERY_MS, async () => studio?.drain()),
     repeat(TELL_EVERY_MS, async () => {
       await tell();
@@ -202,7 +212,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
     async close() {
       await room.close();
       const drained = Promise.all([takeNone(), faceChecks.close(), ...stopping.map((stop) => stop())]);
-      const late = sleep(DRAIN_MS, false, { ref: false });
+      const late = sleep(options.drainMs ?? DRAIN_MS, false, { ref: false });
       if (!(await Promise.race([drained.then(() => true), late]))) {
         for (const generationId of inHand) {
           await handBack(generationId, id).catch((error: unknown) =>
@@ -213,6 +223,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
         await Promise.all(wakes.map((one) => one.close(true)));
       }
       await drained;
+      await spool.close();
       await pool.close();
       await stopHolding();
       // Where Postgres is away the row stays, and counts as gone soon: nobody renews it.
@@ -223,10 +234,10 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
 }
 
 /** Postgres may be away when we start. */
-async function untilBack(enter: () => Promise<void>): Promise<void> {
+async function untilBack<T>(ask: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await enter();
+      return await ask();
     } catch (error) {
       if (!isAway(error)) throw error;
       log.warn({ err: error }, 'Postgres is away: a worker waits for it');

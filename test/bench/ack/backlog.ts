@@ -19,7 +19,7 @@ async function write(channels: z.output<typeof Channels>) {
   const [channel] = channels;
   if (!channel) throw new Error('no channels');
   const asker = actor({ guildId: channel.guildId });
-  const { batch } = await openBatch(origin({ actor: asker, channelId: channel.id }), request([cell()]));
+  const batch = await openBatch(origin({ actor: asker, channelId: channel.id }), request([cell()]));
   const [ids, guilds] = [channels.map(({ id }) => id), channels.map(({ guildId }) => guildId)];
   await db.$executeRaw`INSERT INTO "User" SELECT (jsonb_populate_record(u, jsonb_build_object('id', (9e17 + n)::bigint::text))).*
     FROM "User" u, generate_series(1, ${PEOPLE}::int) n WHERE u.id = ${asker.id}`;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { tierRules } from '#config/tiers.ts';
 import { measured } from '#src/backlog/costs.ts';
-import { lookAtBacklog, recountFlows } from '#src/backlog/flows.ts';
+import { recountFlows } from '#src/backlog/flows.ts';
 import { correctClock, nextTurn, startOfTime } from '#src/backlog/order.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import {
@@ -19,7 +19,8 @@ import { db } from '#src/doors/db.ts';
 import { type Drawing, takeTurn } from '#src/generations/generations.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
-import { emptyBacklog, PLAIN, takeNext } from '#test/support/taking.ts';
+import { emptyBacklog, lookAtBacklog, PLAIN, takeNext } from '#test/support/taking.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 const BUNDLE = 'reference';
 /** GPU ms that a picture of ten steps is expected to take, as config/bundles.yaml says. */
@@ -31,7 +32,7 @@ let asked = 0;
 async function ask(pictures: number, me = actor(), tier = 'fast') {
   const prompt = `picture ${++asked}`;
   const cells = Array.from({ length: pictures }, (_, seed) => cell({ seed, prompt }, { steps: 10 }));
-  return (await openBatch(origin({ actor: me }), request(cells, { tier }))).batch;
+  return await openBatch(origin({ actor: me }), request(cells, { tier }));
 }
 
 /** GPU ms that are to be counted in, all together. */
@@ -79,7 +80,7 @@ describe('a picture counts for what it took', () => {
         expect(twin?.batchId).toBe(other.id);
         const equal = { ...twin!, key: one.key };
         await finishGeneration(equal, 'w', drawn({ bundleHash: 'equal', gpuMs: EXPECTED }));
-        expect(await reuseImage(one, 'w', 'equal', [])).toBe(true);
+        expect(await reuseImage(one, 'w', 'equal', [], usualPlace)).toBe(true);
       },
       0,
     ],

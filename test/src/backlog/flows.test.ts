@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { tierRules } from '#config/tiers.ts';
-import { forgetFlows, lookAtBacklog, recountFlows } from '#src/backlog/flows.ts';
+import { forgetFlows, recountFlows } from '#src/backlog/flows.ts';
 import { nextTurn } from '#src/backlog/order.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { endBatch, failGeneration, handBack } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
 import { releaseLostTwins, takeTurn } from '#src/generations/generations.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
-import { startGeneration } from '#test/support/taking.ts';
+import { lookAtBacklog, startGeneration } from '#test/support/taking.ts';
 
 const BUNDLE = 'reference';
 const WARM = { loras: new Set(['']), faceIds: new Set<string>() };
@@ -22,7 +22,7 @@ beforeEach(async () => {
 let asked = 0;
 async function ask(pictures: number, prompt = `picture ${++asked}`, me = actor()) {
   const cells = Array.from({ length: pictures }, (_, seed) => cell({ seed, prompt }));
-  return (await openBatch(origin({ actor: me }), request(cells))).batch;
+  return await openBatch(origin({ actor: me }), request(cells));
 }
 const waiting = async () => (await db.flow.findMany()).reduce((sum, flow) => sum + flow.waiting, 0);
 const idsOf = async (batchId: string) =>

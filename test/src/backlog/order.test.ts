@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type Clock,
   type Flow,
+  flowsAfter,
   nextTurn,
   startOfTime,
   type TierRule,
@@ -222,5 +223,33 @@ describe('whatever waits', () => {
       expect(idleMs).toBe(0);
       expect(Math.max(...waitsMs.relax!)).toBeLessThan(600_000);
     }
+  });
+});
+
+describe('what waits after a turn', () => {
+  it('is what it left, of people who were given it, so that the turn after it can be told', () => {
+    const flows = [
+      flow('fast', 'ada', 2),
+      flow('fast', 'ben', 3, { loras: 'noir', givenMs: 150 }),
+      flow('relax', 'eve', 1, { loras: 'golden-hour' }),
+    ];
+    const turn = choose(flows);
+    expect(people(turn)).toBe('ada ada');
+    const left = flowsAfter(turn, flows);
+    expect(left.map(({ userId, pictures }) => [userId, pictures.length])).toEqual([
+      ['ben', 3],
+      ['eve', 1],
+    ]);
+    expect(choose(left, COLD, turn.clock).loras).toBe('golden-hour');
+    expect(choose(left, warm('noir'), turn.clock).loras).toBe('noir');
+  });
+
+  it('may be more than was seen: one of a flow that a turn took whole stands for it', () => {
+    const flows = [flow('fast', 'ada', TURN_MAX)];
+    const turn = choose(flows);
+    const [left] = flowsAfter(turn, flows);
+    expect(left).toMatchObject({ userId: 'ada', givenMs: TURN_MAX * 100 });
+    expect(left!.pictures).toEqual(flows[0]!.pictures.slice(-1));
+    expect(flowsAfter(turn, [flow('fast', 'ben', 1)])).toHaveLength(1);
   });
 });

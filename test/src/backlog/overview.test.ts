@@ -2,15 +2,15 @@
 import { expect, it } from 'vitest';
 import { joinFleet } from '#src/backlog/fleet.ts';
 import { overviewOf } from '#src/backlog/overview.ts';
-import { openBatch } from '#src/batches/batches.ts';
 import { db } from '#src/doors/db.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
 import { listen, plannedScans } from '#test/support/statements.ts';
 import { startGeneration } from '#test/support/taking.ts';
 
 const ask = async (count: number, tier: string, person = actor()) => {
   const cells = Array.from({ length: count }, (_, seed) => cell({ seed, prompt: `${person.id} ${tier}` }));
-  const { batch } = await openBatch(origin({ actor: person }), request(cells, { tier }));
+  const batch = await openedBatch(origin({ actor: person }), request(cells, { tier }));
   return { person, batch };
 };
 

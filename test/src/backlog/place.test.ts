@@ -3,12 +3,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { joinFleet, renewWorker } from '#src/backlog/fleet.ts';
 import { recountFlows } from '#src/backlog/flows.ts';
-import { forecastOf, placeOf, type Told } from '#src/backlog/place.ts';
+import { forecastOf, placeOf, placesOf, type Told } from '#src/backlog/place.ts';
 import { keepRanges, learnRange } from '#src/backlog/ranges.ts';
 import { openBatch } from '#src/batches/batches.ts';
 import { handBack } from '#src/batches/ending.ts';
 import { db } from '#src/doors/db.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { listen } from '#test/support/statements.ts';
 import { emptyBacklog, takeNext } from '#test/support/taking.ts';
 
 const BUNDLE = 'reference';
@@ -19,7 +20,7 @@ let asked = 0;
 async function ask(person: number, tier: string, pictures: number, steps = 10): Promise<string> {
   const prompt = `picture ${++asked}`; // no two are equal: an equal one waits for its twin, and is copied
   const cells = Array.from({ length: pictures }, (_, seed) => cell({ seed, prompt }, { steps }));
-  const { batch } = await openBatch(origin({ actor: PEOPLE[person]! }), request(cells, { tier }));
+  const batch = await openBatch(origin({ actor: PEOPLE[person]! }), request(cells, { tier }));
   return batch.id;
 }
 
@@ -120,12 +121,41 @@ describe('a told place', () => {
     await ask(1, 'turbo', 2);
     await ask(2, 'fast', 1);
     // 6 s for 40 steps, as config/bundles.yaml says.
-    const plan = { userId: PEOPLE[2]!.id, tier: 'fast', pictures: 2, costMs: 2 * 10 * 150 };
+    const plan = {
+      userId: PEOPLE[2]!.id,
+      tier: 'fast',
+      parts: [{ bundle: BUNDLE, pictures: 2, costMs: 2 * 10 * 150 }],
+    };
     const planned = await forecastOf(plan);
     const batchId = await ask(2, 'fast', 2);
     expect(await placeOf(batchId)).toMatchObject(planned);
     // Eight pictures of ten steps; its last one is in the last turn.
     expect(planned.readyMs).toBe(8 * 10 * 150);
+  });
+
+  it('of several at once are those of each alone, for one look at the backlog or two', async () => {
+    await emptyBacklog();
+    await joinFleet({ id: 'w', bundle: BUNDLE, bundleHash: 'h' }, state);
+    const batches: string[] = [];
+    for (const [person, tier] of [
+      [0, 'turbo'],
+      [1, 'fast'],
+      [2, 'relax'],
+      [0, 'fast'],
+    ] as const)
+      batches.push(await ask(person, tier, 3));
+    const alone: Told[] = [];
+    for (const id of batches) alone.push(await placeOf(id));
+
+    const heard = listen();
+    const first = placeOf(batches[0]!);
+    // What comes once the first look is on its way is another's.
+    await new Promise(setImmediate);
+    const [one, ...others] = await Promise.all([first, ...batches.slice(1).map((id) => placeOf(id))]);
+    expect(heard.filter(({ text }) => text.includes('"twinId" AS id'))).toHaveLength(2);
+    const places = (all: readonly Told[]) =>
+      all.map(({ ahead, aheadInTier, tier }) => ({ ahead, aheadInTier, tier }));
+    expect(places([one!, ...others])).toEqual(places(alone));
   });
 
   it('of one that waits for an equal picture is where that stands, and is ready when that is', async () => {
@@ -134,12 +164,12 @@ describe('a told place', () => {
     await ask(0, 'relax', 3);
     const cells = ['first', 'equal', 'third'].map((prompt) => cell({ prompt }, { steps: 10 }));
     const [one, other] = [PEOPLE[1]!, PEOPLE[2]!];
-    const { batch: first } = await openBatch(origin({ actor: one }), request(cells, { tier: 'relax' }));
-    const { place, batch } = await openBatch(
+    const first = await openBatch(origin({ actor: one }), request(cells, { tier: 'relax' }));
+    const batch = await openBatch(
       origin({ actor: other }),
       request([cells[1]!, cell({ prompt: 'alone' }, { steps: 10 })], { tier: 'fast' }),
     );
-    expect(place).toMatchObject({ tier: 'fast', ahead: 0 });
+    expect(await placeOf(batch.id)).toMatchObject({ tier: 'fast', ahead: 0 });
     await db.generation.updateMany({
       where: { batchId: batch.id, twinId: null },
       data: { state: 'cancelled' },
@@ -221,7 +251,7 @@ describe('the moment that is told', () => {
         where: { batchId, state: 'running' },
         data: { startedAt: new Date(begunAt), progress: share },
       });
-      told.push(now.getTime() + (await placeOf(batchId, now)).readyMs - begunAt);
+      told.push(now.getTime() + (await placesOf([batchId], now))[0]!.readyMs - begunAt);
     }
     for (const moment of told) expect(Math.abs(moment - told[0]!)).toBeLessThan(10);
   });

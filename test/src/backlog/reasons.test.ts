@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { reasonOf, type ToldState } from '#src/backlog/reasons.ts';
 
 const before: ToldState = {
+  bundle: 'reference',
   toAt: 60_000,
   aheadBy: { turbo: 1, relax: 4 },
   begun: { turbo: 100, relax: 50 },
@@ -14,10 +15,12 @@ function why(
   ahead: [turbo: number, relax: number],
   readyMs: number,
   workers = 4,
+  bundle = 'reference',
 ) {
   const aheadBy = { turbo: ahead[0], relax: ahead[1] };
   const place = { tier: 'relax', ahead: ahead[0] + ahead[1], aheadInTier: ahead[1], aheadBy, readyMs };
   return reasonOf(before, {
+    bundle,
     at: 30_000,
     toAt: 0,
     aheadBy,
@@ -47,5 +50,10 @@ describe('why it is later', () => {
 
   it('is that pictures take longer, where it is nothing else', () => {
     expect(why([1, 2], [0, 2], 40_000)).toEqual({ kind: 'slow' });
+  });
+
+  it('is not known where another bundle’s pictures are ready last by now', () => {
+    expect(why([9, 2], [3, 6], 40_000, 2, 'noir')).toBeNull();
+    expect(why([9, 2], [3, 6], 40_000, 2)).not.toBeNull();
   });
 });

@@ -7,16 +7,18 @@ import { openPlanned, planBatch } from '#src/batches/plans.ts';
 import { hashOf } from '#src/canonical.ts';
 import { db } from '#src/doors/db.ts';
 import { queues } from '#src/doors/queue.ts';
-import { rulesHash } from '#src/moderation/words.ts';
+import { rulesHash } from '#src/moderation/rule-set.ts';
 import { balanceOf } from '#src/people/tokens.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { actor, cell, origin, request } from '#test/support/requests.ts';
+import { startGeneration } from '#test/support/taking.ts';
 
 const balance = (userId: string) => db.$transaction((tx) => balanceOf(tx, userId));
 
 describe('openBatch', () => {
   it('writes batch, generations, charge and the early message together', async () => {
     const me = origin();
-    const { batch } = await openBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
+    const batch = await openedBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
 
     expect(batch).toMatchObject({ state: 'open', ownerId: me.actor.id, charged: 2 });
     expect(await db.generation.count({ where: { batchId: batch.id, state: 'queued' } })).toBe(2);
@@ -26,11 +28,20 @@ describe('openBatch', () => {
     expect(await balance(me.actor.id)).toBe(tokenGrants.welcome + tokenGrants.daily - 2);
   });
 
+  it('keeps whether it was asked for among adults, which whoever draws it is told', async () => {
+    for (const [seed, ageRestricted] of [true, false].entries()) {
+      const { id } = await openBatch(origin({ ageRestricted }), request([cell({ seed })]));
+      expect(await db.batch.findUniqueOrThrow({ where: { id } })).toMatchObject({ ageRestricted });
+      const { id: generationId } = await db.generation.findFirstOrThrow({ where: { batchId: id } });
+      expect((await startGeneration(generationId, 'w'))?.batch).toMatchObject({ ageRestricted });
+    }
+  });
+
   it('accepts an interaction that is delivered five times at once exactly once', async () => {
     const me = origin();
     const opened = await Promise.all(Array.from({ length: 5 }, () => openBatch(me, request())));
 
-    expect(new Set(opened.map(({ batch }) => batch.id)).size).toBe(1);
+    expect(new Set(opened.map(({ id }) => id)).size).toBe(1);
     expect(await db.generation.count({ where: { userId: me.actor.id } })).toBe(1);
     expect(await db.tokenEntry.count({ where: { userId: me.actor.id, reason: 'charge' } })).toBe(1);
   });
@@ -38,7 +49,7 @@ describe('openBatch', () => {
   it('waits for no queue, nor does what ends a batch: one that never answers keeps nobody', async () => {
     const add = vi.spyOn(queues(), 'add').mockReturnValue(new Promise(() => {}));
     onTestFinished(() => add.mockRestore());
-    const { batch } = await openBatch(origin(), request([cell({ prompt: 'waits for nobody' })]));
+    const batch = await openBatch(origin(), request([cell({ prompt: 'waits for nobody' })]));
     // One for workers and one for the courier. What comes while those are on their way waits for them.
     await expect.poll(() => add.mock.calls.map(([kind]) => kind).sort()).toEqual(['delivery', 'generation']);
     expect(await endBatch(batch.id, 'stopped')).toBe(true);
@@ -88,7 +99,7 @@ describe('openBatch', () => {
   it('charges and draws equal cells once', async () => {
     const me = origin();
     const twelve = Array.from({ length: 12 }, (_, i) => cell({ coordinates: { cell: `${i}` } }));
-    const { batch } = await openBatch(me, request([...twelve, cell({ seed: 2 })]));
+    const batch = await openBatch(me, request([...twelve, cell({ seed: 2 })]));
     expect(batch.charged).toBe(2);
     expect(
       await db.generation.findMany({ where: { batchId: batch.id }, orderBy: { index: 'asc' } }),
@@ -179,14 +190,14 @@ describe('plans', () => {
       code: 'plan_changed',
       userMessage: expect.stringContaining('from before an update'),
     });
-    await expect(planned(rulesHash)).resolves.toBeDefined();
+    await expect(planned(rulesHash())).resolves.toBeDefined();
   });
 });
 
 describe('endBatch', () => {
   it('ends what waits and gives the tokens back, once', async () => {
     const me = origin();
-    const { batch } = await openBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
+    const batch = await openBatch(me, request([cell({ seed: 1 }), cell({ seed: 2 })]));
     const before = await balance(me.actor.id);
 
     expect(await endBatch(batch.id, 'cancelled')).toBe(true);

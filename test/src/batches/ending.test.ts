@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { tokenGrants } from '#config/tiers.ts';
 import { WORKER_LOST_MS } from '#src/backlog/fleet.ts';
 import { recountFlows } from '#src/backlog/flows.ts';
 import { openBatch } from '#src/batches/batches.ts';
@@ -17,16 +18,18 @@ import { db } from '#src/doors/db.ts';
 import { getFile, hasFile } from '#src/doors/storage.ts';
 import { MAX_TAKEN, reportProgress } from '#src/generations/generations.ts';
 import { deleteImage } from '#src/generations/images.ts';
+import { verdictOf } from '#src/moderation/verdicts.ts';
 import { balanceOf } from '#src/people/tokens.ts';
 import { drawn } from '#test/support/drawn.ts';
 import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 import { STAFF_ID } from '#test/support/staff.ts';
 import { startGeneration } from '#test/support/taking.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 /** A batch of one by a new person, and its generation's id. */
 async function opened(changes: Parameters<typeof cell>[0] = {}, person = actor()) {
-  const { batch } = await openBatch(origin({ actor: person }), request([cell(changes)]));
+  const batch = await openBatch(origin({ actor: person }), request([cell(changes)]));
   const { id } = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
   return { person, batch, id, balance: () => db.$transaction((tx) => balanceOf(tx, person.id)) };
 }
@@ -103,6 +106,19 @@ describe('a generation', () => {
     expect(await balance()).toBe(before + 1);
   });
 
+  it('of somebody who cancels much while asking for more: nothing waits in a circle', async () => {
+    const me = actor();
+    const asking = (n: number) =>
+      openBatch(
+        origin({ actor: me }),
+        request([cell({ prompt: `${n} of many` }), cell({ prompt: `${n} of more` })]),
+      );
+    const asked = await Promise.all(Array.from({ length: 12 }, (_, n) => asking(n)));
+    await Promise.all(asked.flatMap(({ id }, n) => [endBatch(id, 'cancelled'), asking(12 + n)]));
+    const { tokens } = await db.user.findUniqueOrThrow({ where: { id: me.id } });
+    expect(tokens).toBe(tokenGrants.welcome + tokenGrants.daily - 24);
+  });
+
   it('hears of a cancel at its next step, and is refunded', async () => {
     const { id, batch, balance } = await started();
     expect(await goesOn(id, 0.3)).toBe(true);
@@ -150,8 +166,8 @@ describe('reuseImage', () => {
     const second = await started('w1', { prompt });
     const before = await second.balance();
 
-    expect(await reuseImage(second.drawing, 'w1', 'other weights', [])).toBe(false);
-    expect(await reuseImage(second.drawing, 'w1', 'weights', [])).toBe(true);
+    expect(await reuseImage(second.drawing, 'w1', 'other weights', [], usualPlace)).toBe(false);
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [], usualPlace)).toBe(true);
     expect(await db.generation.findUniqueOrThrow({ where: { id: second.id } })).toMatchObject({
       reused: true,
     });
@@ -164,12 +180,32 @@ describe('reuseImage', () => {
     expect(await hasFile(copy.storageKey)).toBe(true);
   });
 
+  it('does not copy what is not clear where it is asked for now, nor what says too little of itself', async () => {
+    const prompt = `portrait ${Math.random()}`;
+    const first = await started('w1', { prompt });
+    const { verdict: _, ...seen } = verdictOf({ scores: { board: { flagged: 0.3 } }, ages: [] }, usualPlace);
+    await finishGeneration(first.drawing, 'w1', drawn(seen));
+    const second = await started('w1', { prompt });
+    const strict = { ...usualPlace, guild: { flagged: 0.3 } };
+    const withFace = { ...usualPlace, faceAsked: true };
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [], withFace)).toBe(false);
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [], strict)).toBe(false);
+    await db.image.updateMany({ where: { generationId: first.id }, data: { judged: {} } });
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [], usualPlace)).toBe(false);
+    await db.image.updateMany({ where: { generationId: first.id }, data: { judged: seen.judged } });
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [], usualPlace)).toBe(true);
+    expect(await db.image.findUniqueOrThrow({ where: { generationId: second.id } })).toMatchObject({
+      scores: { 'board.flagged': 0.3 },
+      judged: { set: 'usual', face: false, minor: false },
+    });
+  });
+
   it('does not copy a flagged or a deleted one', async () => {
     const prompt = `portrait ${Math.random()}`;
     const first = await started('w1', { prompt });
     await finishGeneration(first.drawing, 'w1', drawn({ verdict: 'flagged' }));
     const second = await started('w1', { prompt });
-    expect(await reuseImage(second.drawing, 'w1', 'weights', [])).toBe(false);
+    expect(await reuseImage(second.drawing, 'w1', 'weights', [], usualPlace)).toBe(false);
   });
 });
 
@@ -313,7 +349,7 @@ describe('what waits and is not to be drawn', () => {
     const batches = [];
     for (let n = 0; n < 3; n++) {
       const cells = Array.from({ length: 200 }, (_, seed) => cell({ prompt: `many ${n}`, seed }));
-      batches.push((await openBatch(origin(), request(cells, { tier: 'relax' }))).batch.id);
+      batches.push((await openBatch(origin(), request(cells, { tier: 'relax' }))).id);
     }
     await db.generation.updateMany({ where: { batchId: { in: batches } }, data: { tier: 'gold' } });
     await db.flow.deleteMany();

@@ -88,7 +88,7 @@ it('from what is asked for to what is posted', async () => {
   for (let n = 0; n < 8; n++) {
     const me = origin();
     const asked = request([cell({ prompt: `a ${n}` }), cell({ prompt: `b ${n}` })]);
-    const { batch } = await openBatch(me, asked);
+    const batch = await openBatch(me, asked);
     expect(large(scans()), 'accepting').toEqual([]);
     const [first, second] = await takeNext('w');
     expect(large(scans()), 'choosing and taking').toEqual([]);
@@ -106,7 +106,11 @@ it('from what is asked for to what is posted', async () => {
     await finishGeneration(first!, 'w', drawn());
     expect(large(scans()), 'ending').toEqual([]);
     await placeOf(batch.id);
-    await forecastOf({ userId: me.actor.id, tier: 'fast', pictures: 4, costMs: 100 });
+    await forecastOf({
+      userId: me.actor.id,
+      tier: 'fast',
+      parts: [{ bundle: 'reference', pictures: 4, costMs: 100 }],
+    });
     expect(large(scans()), 'a place').toEqual([]);
     await claimDue(8, [], new Map());
     expect(large(scans()), 'what is due').toEqual([]);
@@ -122,7 +126,7 @@ it('and what Prisma asks beside it', async () => {
     me,
     request([cell({ prompt: 'planned' }), cell({ seed: 2 })], { kind: 'sweep' }),
   );
-  const { batch } = await openPlanned(me, plan.batchId, plan.hash, false);
+  const batch = await openPlanned(me, plan.batchId, plan.hash, false);
   await unfinishedBatches(me.actor.id);
   await tokenLines(me.actor.id, 10);
   await endBatch(batch.id, 'cancelled');

@@ -1,6 +1,5 @@
 /** What becomes of batches, as it is told to Prometheus: once it is committed, and once. */
 import { afterEach, expect, it } from 'vitest';
-import { openBatch } from '#src/batches/batches.ts';
 import {
   abandonGeneration,
   endBatch,
@@ -13,9 +12,11 @@ import { type Batch, db } from '#src/doors/db.ts';
 import { metricsText } from '#src/doors/metrics.ts';
 import type { Drawing } from '#src/generations/generations.ts';
 import { drawn } from '#test/support/drawn.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { readScrape } from '#test/support/prometheus.ts';
 import { cell, origin, request } from '#test/support/requests.ts';
 import { startGeneration } from '#test/support/taking.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 const worker = 'w1';
 let before = readScrape('');
@@ -32,7 +33,7 @@ async function rise(name: string, labels: Record<string, string> = {}): Promise<
 let seed = 0;
 const open = async (count: number) => {
   const cells = Array.from({ length: count }, () => cell({ prompt: 'told', seed: ++seed }));
-  const { batch } = await openBatch(origin(), request(cells));
+  const batch = await openedBatch(origin(), request(cells));
   return { batch, ids: await idsOf(batch) };
 };
 const idsOf = async ({ id: batchId }: Batch) =>
@@ -67,8 +68,8 @@ it('a batch that is cancelled while it waits ends all of its pictures', async ()
 it('what an interaction asks for is counted once, though it comes twice', async () => {
   const asked = origin();
   const cells = [cell({ prompt: 'told', seed: ++seed })];
-  const { batch } = await openBatch(asked, request(cells));
-  await openBatch(asked, request(cells));
+  const batch = await openedBatch(asked, request(cells));
+  await openedBatch(asked, request(cells));
   expect(await rise('atelier_tokens_total', { reason: 'charge' })).toBe(batch.charged);
 });
 
@@ -113,6 +114,41 @@ it('an estimate is held against what came, however the last picture ended, of a 
   expect(await rise('atelier_estimate_ratio_count')).toBe(2);
 });
 
+it('a request is soon or late by its first picture alone, as its tier promises', async () => {
+  const first = async (count: number, secondsAgo: number) => {
+    const { ids } = await open(count);
+    await db.generation.updateMany({
+      where: { id: { in: ids } },
+      data: { queuedAt: new Date(Date.now() - secondsAgo * 1_000) },
+    });
+    for (const id of ids) {
+      const drawing = await startGeneration(id, worker);
+      await finishGeneration(drawing!, worker, drawn({ sha256: id }));
+    }
+  };
+  // `fast` promises 25 s.
+  await first(2, 5);
+  expect(await rise('atelier_requests_total', { tier: 'fast', outcome: 'soon' })).toBe(1);
+  await first(3, 40);
+  expect(await rise('atelier_requests_total', { tier: 'fast', outcome: 'late' })).toBe(1);
+  expect(await rise('atelier_requests_total')).toBe(2);
+  expect(await rise('atelier_request_seconds_count', { tier: 'fast' })).toBe(2);
+  expect(await rise('atelier_request_seconds_bucket', { tier: 'fast', le: '25' })).toBe(1);
+});
+
+it('a request that comes to nothing is our failure, or a refusal', async () => {
+  for (const cause of ['internal', 'gone'] as const) {
+    const { ids } = await open(2);
+    for (const id of ids) {
+      await startGeneration(id, worker);
+      await failGeneration(id, worker, cause);
+    }
+  }
+  expect(await rise('atelier_requests_total', { tier: 'fast', outcome: 'failed' })).toBe(1);
+  expect(await rise('atelier_requests_total', { tier: 'fast', outcome: 'refused' })).toBe(1);
+  expect(await rise('atelier_requests_total')).toBe(2);
+});
+
 it('a copy is counted as one, and what was paid for it as given back', async () => {
   const { batch, ids } = await open(1);
   const drawing = await startGeneration(ids[0]!, worker);
@@ -121,7 +157,7 @@ it('a copy is counted as one, and what was paid for it as given back', async () 
   const other = await open(1);
   const twin = await startGeneration(other.ids[0]!, worker);
   await finishGeneration({ ...twin!, key }, worker, drawn({ sha256: 'equal', bundleHash: 'weights' }));
-  expect(await reuseImage(drawing!, worker, 'weights', [])).toBe(true);
+  expect(await reuseImage(drawing!, worker, 'weights', [], usualPlace)).toBe(true);
   expect(await rise('atelier_pictures_total', { outcome: 'copied' })).toBe(1);
   expect(await rise('atelier_tokens_total', { reason: 'refund' })).toBe(batch.charged);
 });

@@ -37,6 +37,17 @@ it('is applied once, however many start in the same moment', async () => {
   expect(await ask('SELECT n FROM one')).toEqual([{ n: 1 }]);
 });
 
+it('makes an index CONCURRENTLY, in no transaction, while others wait for their turn', async () => {
+  const index: Migration = { name: '3_index', sql: 'CREATE INDEX CONCURRENTLY one_n ON one (n)' };
+  const applied = await Promise.all(
+    Array.from({ length: 4 }, () => migrate(url, { migrations: [one, index] })),
+  );
+  expect(applied.flat()).toEqual(['1_one', '3_index']);
+  expect(await ask(`SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = 'one_n'::regclass`)).toEqual([
+    { valid: true },
+  ]);
+});
+
 it('goes on from where it was', async () => {
   await migrate(url, { migrations: [one] });
   expect(await migrate(url, { migrations: [one, two] })).toEqual(['2_two']);

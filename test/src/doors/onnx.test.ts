@@ -1,8 +1,8 @@
 /** The door to onnxruntime: types at a network's border, execution providers, and where networks ran. */
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { fromHalf, toHalf } from '#pipelines/half.ts';
 import { type ElementType, Graph } from '#pipelines/onnx-writer.ts';
 import { tensor } from '#pipelines/tensor.ts';
@@ -10,6 +10,7 @@ import {
   isOutOfMemory,
   openSession,
   type Provider,
+  type SessionOptions,
   type SessionReport,
   surveyProviders,
 } from '#src/doors/onnx.ts';
@@ -139,5 +140,76 @@ describe('execution providers', () => {
     const unused = await openSession(vae(), { alwaysCount: true });
     await unused.close();
     expect(await traces()).toEqual(before);
+  });
+});
+
+describe('a network that is kept as it was optimised', () => {
+  const latents = {
+    latent_sample: tensor(
+      Float32Array.from({ length: 96 }, (_, i) => Math.sin(i)),
+      [1, 4, 4, 6],
+    ),
+  };
+  let folder: string;
+  let network: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(dir, 'optimised-'));
+    network = join(folder, 'model.onnx');
+    await copyFile(join(inject('bundleDir'), 'vae_decoder/model.onnx'), network);
+  });
+  const kept = async () => (await readdir(join(folder, '.optimised'))).sort();
+  async function draw(options: SessionOptions = { keepOptimised: true }) {
+    const session = await openSession(network, options);
+    const { sample } = await session.run(latents);
+    await session.close();
+    return sample;
+  }
+
+  it('draws the same the first time, the next time, and as without it', async () => {
+    const plain = await draw({});
+    expect(await draw()).toEqual(plain);
+    const [file, ...others] = await kept();
+    expect(others).toEqual([]);
+    // So that it would be seen if it were written again.
+    const long = new Date('2001-01-01');
+    await utimes(join(folder, '.optimised', file!), long, long);
+    expect(await draw()).toEqual(plain);
+    expect(await kept()).toEqual([file]);
+    expect((await stat(join(folder, '.optimised', file!))).mtime).toEqual(long);
+  });
+
+  it('is what is opened the next time', async () => {
+    await draw();
+    const other = join(inject('bundleDir'), 'vae_encoder/model.onnx');
+    const [file] = await kept();
+    await copyFile(other, join(folder, '.optimised', file!));
+    await expect(draw()).rejects.toThrow(/input 'sample' is missing/);
+  });
+
+  it('is made anew where it was broken, and where the network has changed, and then is the only one', async () => {
+    const plain = await draw();
+    const [file] = await kept();
+    await writeFile(join(folder, '.optimised', file!), 'cut o');
+    expect(await draw()).toEqual(plain);
+    expect(await draw()).toEqual(plain);
+    expect(await kept()).toEqual([file]);
+
+    await copyFile(join(inject('bundleDir'), 'vae_encoder/model.onnx'), network);
+    const session = await openSession(network, { keepOptimised: true });
+    expect(session.inputs.map(({ name }) => name)).toEqual(['sample']);
+    const [changed, ...others] = await kept();
+    expect(changed).not.toBe(file);
+    expect(others).toEqual([]);
+  });
+
+  it('is opened as it is where nothing can be kept', async () => {
+    await writeFile(join(folder, '.optimised'), 'no folder');
+    expect(await draw()).toEqual(await draw({}));
+  });
+
+  it('is not kept where it is none', async () => {
+    await writeFile(network, 'no network');
+    await expect(draw()).rejects.toThrow(/protobuf/i);
+    expect(await kept()).toEqual([]);
   });
 });

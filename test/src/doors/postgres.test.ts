@@ -1,7 +1,7 @@
 /** Pools of connections, on a Postgres that stops and hangs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isAway, openPool, openQueuePool } from '#src/doors/postgres.ts';
 import { type OwnPostgres, ownPostgres } from '#test/support/own.ts';
 
@@ -12,6 +12,7 @@ beforeAll(async () => {
 });
 const pools: pg.Pool[] = [];
 afterEach(async () => {
+  vi.useRealTimers();
   postgres.goOn();
   await Promise.all(pools.splice(0).map((pool) => pool.end()));
 });
@@ -66,6 +67,43 @@ describe('a Postgres that hangs', () => {
     await from.query('SELECT 1');
     postgres.hang();
     expect((await fates(asked(from, 3))).map(isAway)).toEqual([true, true, true]);
+  });
+});
+
+describe('a pool', () => {
+  it('opens further connections for those alone who have waited, up to the most', async () => {
+    // Its clock is ours: to open one may take long where much else is done.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    const from = pool(openPool, 4);
+    expect(await fates(asked(from, 10))).toEqual(Array(10).fill(null));
+    expect(from.totalCount).toBe(2);
+
+    const held = [await from.connect(), await from.connect()];
+    const five = fates(asked(from, 5));
+    vi.advanceTimersByTime(24);
+    expect([from.totalCount, from.options.max]).toEqual([2, 2]);
+    vi.advanceTimersByTime(1);
+    expect(await five).toEqual(Array(5).fill(null));
+    expect(from.totalCount).toBe(3);
+
+    const long = fates(asked(from, 4));
+    vi.advanceTimersByTime(1_000);
+    expect(await long).toEqual(Array(4).fill(null));
+    expect([from.totalCount, from.options.max]).toEqual([4, 4]);
+    for (const client of held) client.release();
+  });
+
+  it('opens as few again once what was open is gone', async () => {
+    const from = pool(openPool, 4);
+    await fates(Array.from({ length: 8 }, () => from.query('SELECT pg_sleep(0.3)')));
+    expect(from.totalCount).toBe(4);
+    let gone = 0;
+    from.on('remove', () => gone++);
+    const all = await Promise.all(Array.from({ length: from.totalCount }, () => from.connect()));
+    for (const client of all) client.release(true);
+    await expect.poll(() => gone).toBe(4);
+    expect(await fates(asked(from, 2))).toEqual([null, null]);
+    expect([from.totalCount, from.options.max]).toEqual([2, 2]);
   });
 });
 

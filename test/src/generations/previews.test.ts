@@ -23,7 +23,7 @@ async function drawing(count = 1, guildId = actor().guildId) {
   const cells = Array.from({ length: count }, (_, seed) =>
     cell({ seed, prompt: `portrait of ${person.id}` }),
   );
-  const { batch } = await openBatch(origin({ actor: person }), request(cells));
+  const batch = await openBatch(origin({ actor: person }), request(cells));
   const rows = await db.generation.findMany({ where: { batchId: batch.id }, orderBy: { index: 'asc' } });
   const taken = [];
   for (const { id } of rows) taken.push(await startGeneration(id, 'w1'));

@@ -30,6 +30,8 @@ async function as(person: Person['name'], channel: string): Promise<Person> {
   people.push(connected);
   return connected;
 }
+/** Each web process asks for changes now and then. */
+const SOON = { timeout: 10_000 };
 const gallery = async () => (await fetch(web.url)).text();
 const has = (message: APIMessage, customId: string) => JSON.stringify(message.components).includes(customId);
 /** Presses it, and gives what the person then reads. */
@@ -81,11 +83,11 @@ it('the steps on the empty page bring a member’s picture there', async () => {
       textOf({ mentions, ...message } as APIMessage).includes('your picture is in the gallery now'),
   );
   const image = await db.image.findFirstOrThrow({ where: { generation: { batchId } } });
-  expect(await gallery()).toContain(`/pictures/${image.id}`);
+  await expect.poll(gallery, SOON).toContain(`/pictures/${image.id}`);
 
   await member.command('gallery unpublish');
   expect(textOf(await member.waitForReply())).toContain('is off the gallery page');
-  expect(await gallery()).not.toContain('/pictures/');
+  await expect.poll(gallery, SOON).not.toContain('/pictures/');
 });
 
 it('a picture that an operator would like there asks its owner', async () => {
@@ -106,7 +108,7 @@ it('a picture that an operator would like there asks its owner', async () => {
   );
   expect(await press(member, offer, 'Publish')).toContain('in the gallery now');
   const image = await db.image.findFirstOrThrow({ where: { generation: { batchId } } });
-  expect(await gallery()).toContain(`/pictures/${image.id}`);
+  await expect.poll(gallery, SOON).toContain(`/pictures/${image.id}`);
 });
 
 it('all of it is as Discord describes its API', () => {

@@ -34,6 +34,16 @@ it('are alone on their port', async () => {
   expect((await fetch(`http://${host}:${port}/metrics`, { method: 'POST' })).status).toBe(404);
 });
 
+it('beside them is said whether the process answers, and whether its services have started', async () => {
+  const told = await serve(0);
+  const ask = async (path: string) => (await fetch(`http://${host}:${told.port}${path}`)).status;
+  expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 503]);
+  told.setReady(true);
+  expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 200]);
+  told.setReady(false);
+  expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 503]);
+});
+
 it('of several processes on one machine each take a port that is free, from 9464 on', async () => {
   const ports = [(await serve(undefined)).port, (await serve(undefined)).port];
   expect(ports[0]).toBeGreaterThanOrEqual(9464);

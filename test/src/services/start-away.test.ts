@@ -62,7 +62,7 @@ it('are ready without them, and work once they are there', { timeout: 90_000 }, 
       await member.command(command, options);
       return (await member.waitForReply()).content;
     };
-    expect((await fetch(`${url}/health`)).status).toBe(503);
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
     const page = await fetch(url);
     expect(page.status).toBe(503);
     expect(await page.text()).toContain('The gallery is out of reach');
@@ -70,7 +70,7 @@ it('are ready without them, and work once they are there', { timeout: 90_000 }, 
 
     await postgres.start();
     await redis?.start();
-    await expect.poll(async () => (await fetch(`${url}/health`)).status, SOON).toBe(200);
+    await expect.poll(async () => (await fetch(`${url}/readyz`)).status, SOON).toBe(200);
     await expect.poll(() => type('imagine', { prompt: 'portrait of a weaver' }), SOON).toMatch(/^Accepted/);
     await member.waitForMessage((message) => JSON.stringify(message).includes('of a weaver'), {
       timeoutMs: 30_000,

@@ -110,6 +110,12 @@ describe('metrics', () => {
     const { values } = told.worker;
     const tier = 'fast';
     expect(counts('worker', 'atelier_wait_seconds', { tier })).toBe(2);
+    // Soon or late: that is this machine's business.
+    const outcomes = ['soon', 'late'].flatMap((outcome) =>
+      values('atelier_requests_total', { tier, outcome }),
+    );
+    expect(outcomes.reduce((sum, value) => sum + value, 0)).toBe(2);
+    expect(counts('worker', 'atelier_request_seconds', { tier })).toBe(2);
     expect(counts('worker', 'atelier_turn_pictures', { bundle: 'reference' })).toBe(2);
     for (const stage of ['conditioning', 'base', 'decode', 'safety', 'encode', 'lora'])
       expect(counts('worker', 'atelier_stage_seconds', { bundle: 'reference', stage }), stage).toBe(2);
@@ -136,7 +142,9 @@ describe('metrics', () => {
 
   it('the web service tells of the fleet, and nobody else does', () => {
     expect(told.others.values('atelier_workers', { bundle: 'reference' })).toEqual([1]);
-    expect(told.others.values('atelier_pictures_without_bytes')).toEqual([0]);
+    for (const name of ['pictures_without_bytes', 'reviews_open', 'oldest_review_seconds'])
+      expect(told.others.values(`atelier_${name}`), name).toEqual([0]);
+    expect(told.others.values('atelier_storage_up')).toEqual([1]);
     for (const of of ['bot', 'worker'] as const) expect(told[of].values('atelier_workers')).toEqual([]);
   });
 
@@ -155,6 +163,8 @@ describe('metrics', () => {
     const { _sum } = await db.batch.aggregate({ _sum: { charged: true } });
     expect(values('atelier_tokens_total', { reason: 'charge' })).toEqual([_sum.charged]);
     expect(values('atelier_gateway_events_total', { event: 'ready' })).toEqual([2]);
+    expect(values('atelier_shards_wanted')).toEqual([2]);
+    for (const shard of ['0', '1']) expect(values('atelier_shard_connected', { shard })).toEqual([1]);
     const callbacks = { route: '/interactions/:id/:token/callback', method: 'POST' };
     expect(counts('bot', 'atelier_discord_request_seconds', callbacks)).toBeGreaterThanOrEqual(10);
   });

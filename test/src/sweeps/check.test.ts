@@ -57,6 +57,17 @@ set:
     expect(says).toContain("- Line 9: `tier` can't be varied here; it is the same for the whole sweep");
   });
 
+  it('tells of names that the rules for prompts refuse: everybody in the channel reads them', async () => {
+    const { says } = await refusal(
+      checked('name: n.u.d.e children\nprompts: { h3ntai: a woman in a garden, sea: a man by the sea }\n'),
+    );
+    expect(says).toContain(
+      "- Line 1: The name of a sweep can't be `n.u.d.e children`: it would sexualise a child",
+    );
+    expect(says).toContain("- Line 2: The name of a prompt can't be `h3ntai`: it asks for sexual content");
+    expect(says).not.toContain('`sea`');
+  });
+
   it('tells what is misspelt, out of range, and not the asker’s at once', async () => {
     const text = `promt: a woman
 prompts: [a nude woman]

@@ -395,7 +395,7 @@ const plants: Plant[] = [
   [
     'a copy in the gallery that its row does not name',
     'orphan files',
-    () => store(scene.dir, `published/main/${scene.image}/o.png`, 'PNG'),
+    () => store(scene.dir, `photowall/main/${scene.image}/o.png`, 'PNG'),
   ],
   [
     'bytes of a picture that was deleted',

@@ -250,7 +250,7 @@ export function orphans({ images, photos }: Rows, files: ReadonlyMap<string, str
     ...photos.map(({ storageKey }) => storageKey),
   ]);
   const collections = images.flatMap(({ id, collection }) =>
-    collection ? `published/${collection}/${id}/` : [],
+    collection ? [`photowall/${collection}/${id}/`, `curated/${collection}/${id}/`] : [],
   );
   return [...files.keys()].filter(
     (key) => !named.has(key) && !collections.some((folder) => key.startsWith(folder)),

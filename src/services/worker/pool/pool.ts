@@ -2,8 +2,8 @@
  * What a worker has in memory: bundles, and within them sets of LoRAs and faces, under one budget. plan.ts says what goes out for
  * what comes in, before anything is loaded.
  *
- * A bundle is loaded in threads of its own: beside the one that is drawn with, and what it took comes back when they end. The networks
- * of one bundle alone run at a time. Nothing that is drawn with, or will be, goes out.
+ * A bundle is loaded in threads of its own, a set of LoRAs in one: beside what is drawn, and what it took comes back when they end. The
+ * networks of one bundle alone run at a time. Nothing that is drawn with, or will be, goes out.
  */
 import type { Warm } from '#src/backlog/order.ts';
 import { bundleHash } from '#src/bundles/inspect.ts';
@@ -88,8 +88,10 @@ interface Entry {
   usedAt: number;
   /** by how many turns, and by its loading */
   uses: number;
-  /** false: it is loaded with the first that is drawn with it */
+  /** false: it is being loaded, or is with the first that is drawn with it */
   isThere: boolean;
+  /** it is loaded beside what is drawn, and nothing waits for it yet */
+  isAhead: boolean;
 }
 
 type Need = Pick<Entry, 'key' | 'what' | 'name' | 'bytes' | 'photoIds' | 'faceId'>;
@@ -190,7 +192,11 @@ export class Pool {
     const member = this.#member(bundle);
     const own = [...this.#entries.values()].filter((entry) => entry.member === member);
     return {
-      loras: new Set(['', ...own.filter(({ what }) => what === 'loras').map(nameOf)]),
+      // Until one that is on its way is there, others are drawn.
+      loras: new Set([
+        '',
+        ...own.filter(({ what, isThere, isAhead }) => what === 'loras' && (isThere || !isAhead)).map(nameOf),
+      ]),
       faceIds: new Set(own.flatMap(({ faceId }) => faceId ?? [])),
     };
   }
@@ -252,6 +258,32 @@ export class Pool {
       member.state = 'loading';
       if (cause === 'asked') metrics.warm({ what: 'bundle', result: 'miss' });
       this.#loading = this.#start(member, entry, cause);
+      return 'now';
+    });
+  }
+
+  /**
+   * Begins to load a set of LoRAs of a bundle that is kept, beside what is drawn, if it fits beside what is in use. What needs it is
+   * drawn in its turn all the same, and waits for it then.
+   *
+   * @returns as `load`
+   */
+  loadLoras(bundle: string, loras: readonly LoraChoice[]): Promise<Plan['fits']> {
+    const member = this.#member(bundle);
+    const needs = this.#measuredNeeds(member, [], loras);
+    return this.#inLine(async () => {
+      const { artist } = member;
+      const isKnown = needs.every(({ key }) => this.#entries.has(key));
+      if (isKnown || !artist || member.state !== 'warm') return isKnown ? 'now' : 'later';
+      const plan = planFor(this.#options.budget, this.#kept(), needs);
+      if (plan.fits !== 'now') return plan.fits;
+      await this.#letGo(plan.out);
+      const entries = needs.map((need) => this.#enter(member, need, true));
+      const end = this.#use(entries);
+      artist.loadLoras(loras).then(end, (error: unknown) => {
+        log.warn({ err: error, bundle, loras: sayLoras(loras) }, 'LoRAs not loaded ahead');
+        end();
+      });
       return 'now';
     });
   }
@@ -323,19 +355,12 @@ export class Pool {
     loras: readonly LoraChoice[],
   ): Promise<readonly { readonly result: Promise<DrawnTogether> }[]> {
     const turn = {};
-    const needs = needsOf(member, pictures, loras).map((need) => ({
-      ...need,
-      bytes: this.#measured.get(need.key) ?? need.bytes,
-    }));
+    const needs = this.#measuredNeeds(member, pictures, loras);
     const { artist, end } = await this.#inLine(async () => {
       for (;;) {
         if ([...this.#drawing.values()].some((other) => other !== member)) await this.changed();
         else {
-          const plan = planFor(
-            this.#options.budget,
-            this.#kept(),
-            needs.map((need) => ({ ...need, within: withinOf(member, need.what) })),
-          );
+          const plan = planFor(this.#options.budget, this.#kept(), needs);
           if (plan.fits === 'now') {
             await this.#letGo(plan.out);
             const end = this.#use(needs.map((need) => this.#enter(member, need)));
@@ -418,13 +443,24 @@ export class Pool {
     return [...this.#entries.values()].map(keptOf);
   }
 
+  /** What pictures are drawn with, and takes as far as is known. */
+  #measuredNeeds(member: Member, pictures: readonly PooledPicture[], loras: readonly LoraChoice[]) {
+    return needsOf(member, pictures, loras).map((need) => ({
+      ...need,
+      bytes: this.#measured.get(need.key) ?? need.bytes,
+      within: withinOf(member, need.what),
+    }));
+  }
+
   #needed(member: Member) {
     return [{ ...needOf(member), within: null }];
   }
 
-  #enter(member: Member, { key, what, name, bytes, photoIds, faceId }: Need): Entry {
+  #enter(member: Member, { key, what, name, bytes, photoIds, faceId }: Need, isAhead = false): Entry {
     const known = this.#entries.get(key);
+    if (known && !isAhead) known.isAhead = false;
     const entry = known ?? {
+      isAhead,
       key,
       what,
       member,

@@ -22,7 +22,7 @@ import {
 const courier = await openCourier();
 const { sandbox, sent, start, deliveryOf, settled, ours, deny } = courier;
 const { db } = await import('#src/doors/db.ts');
-const { changed } = await import('#src/deliveries.ts');
+const { changed, wakeCourier } = await import('#src/deliveries.ts');
 
 afterEach(courier.tidy);
 afterAll(courier.close);
@@ -48,10 +48,11 @@ async function settledSoon(batchId: string) {
     async () => {
       const row = await deliveryOf(batchId);
       if (row.posted >= row.wanted) return row;
-      await db.delivery.updateMany({
-        where: { id: row.id, lastError: { not: null } },
+      const { count } = await db.delivery.updateMany({
+        where: { id: row.id, lastError: { not: null }, notBefore: { gt: new Date() } },
         data: { notBefore: new Date() },
       });
+      if (count) wakeCourier([row.id]);
     },
     'a card that is up to date',
     25_000,

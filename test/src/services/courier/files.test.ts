@@ -3,15 +3,23 @@ import { type APIContainerComponent, ComponentType } from 'discord-api-types/v10
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { NotDiscord } from '#src/doors/discord.ts';
+import { takeIdentity } from '#src/marks/installation.ts';
 import { sayIn } from '#src/say.ts';
 import type { Content } from '#src/services/courier/discord.ts';
 import { sendFitting } from '#src/services/courier/files.ts';
+import { testIdentity } from '#test/support/identity.ts';
+
+takeIdentity(testIdentity);
 
 const noise = { type: 'gaussian', mean: 128, sigma: 30 } as const;
 const photo = sharp({ create: { width: 512, height: 640, channels: 3, background: '#888', noise } });
 const png = await photo.png().toBuffer();
 const jpg = await photo.jpeg({ quality: 100 }).toBuffer();
-const file = (name: string, data: Buffer) => ({ name, bytes: async () => data });
+const file = (name: string, data: Buffer) => ({
+  name,
+  ...(/\.(png|jpg)$/.test(name) && { source: 'drawn' as const }),
+  bytes: async () => data,
+});
 const address = (name: string) => ({ url: `attachment://${name}` });
 
 const container: APIContainerComponent = {

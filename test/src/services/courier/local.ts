@@ -7,6 +7,7 @@ import { type Sandbox, type SandboxOptions, startSandbox } from '#infra/local/di
 import { PEOPLE, STAFF } from '#infra/local/discord/world.ts';
 import type { Failure } from '#src/errors.ts';
 import type { Actor } from '#src/people/people.ts';
+import { clearJudgement } from '#test/support/drawn.ts';
 import type { cell as makeCell } from '#test/support/requests.ts';
 
 const TOKEN = 'local.a-token-of-thirty-characters-or-more';
@@ -167,7 +168,7 @@ export interface Opening {
 /** A batch as `/imagine` or `/sweep` opens it, by the sandbox's member. */
 export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
   // Here and below: whatever reads the environment is imported once it is set.
-  const { openBatch } = await import('#src/batches/batches.ts');
+  const { openedBatch } = await import('#test/support/opened.ts');
   const { actor, cell, origin, request } = await import('#test/support/requests.ts');
   const { cells = [{}], kind = 'imagine', channel = 'portraits', title = 'A test', prompt } = opening;
   const id = channel === 'dm' ? directId(sandbox, member) : channelId(sandbox, channel);
@@ -182,7 +183,7 @@ export async function openIn(sandbox: Sandbox, opening: Opening = {}) {
     ...(opening.tokenExpiresAt && { tokenExpiresAt: opening.tokenExpiresAt }),
   });
   const made = cells.map((one, index) => cell({ seed: index + 1, ...(prompt && { prompt }), ...one }));
-  const { batch } = await openBatch(
+  const batch = await openedBatch(
     asks,
     request(made, { kind, title, production: opening.production ?? false }),
   );
@@ -253,8 +254,9 @@ export async function drawAll(
       photoIds: [],
       sha256: createHash('sha256').update(png).digest('hex'),
       thumbhash: new Uint8Array([1, 2, 3]),
-      scores: { normal: 0.2, flagged: 0.8 },
+      scores: { 'checkerboard.normal': 0.2, 'checkerboard.flagged': 0.8 },
       rule: verdict === 'clear' ? null : 'classifier-flagged',
+      judged: clearJudgement,
       timings: { base: 1234.5, details: 400 },
     });
   }

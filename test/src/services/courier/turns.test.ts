@@ -1,8 +1,15 @@
 /** Whose turn it is, over real rows; what is shown of them is not looked at here. */
 import { randomUUID } from 'node:crypto';
-import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openBatch } from '#src/batches/batches.ts';
-import { addDelivery, type Claimed, claimDue, type NewDelivery, settleDelivery } from '#src/deliveries.ts';
+import {
+  addDelivery,
+  type Claimed,
+  claimDue,
+  hastenCard,
+  type NewDelivery,
+  settleDelivery,
+} from '#src/deliveries.ts';
 import { db } from '#src/doors/db.ts';
 import { type Outcome, openLanes } from '#src/services/courier/lanes.ts';
 import { cell, origin, request, snowflake } from '#test/support/requests.ts';
@@ -69,7 +76,7 @@ describe('a look', () => {
   it('says when the next row falls due, and gives each row as it is, with its batch', async () => {
     expect(await claimDue(1, [], none)).toEqual({ claimed: [], sawAll: true, nextAt: null });
     const channelId = snowflake();
-    const { batch } = await openBatch(origin({ channelId }), request([cell()]));
+    const batch = await openBatch(origin({ channelId }), request([cell()]));
     const notBefore = new Date(Date.now() + 60_000);
     await db.delivery.update({ where: { id: await due() }, data: { notBefore } });
     const { claimed, nextAt } = await claimDue(1, [], none);
@@ -81,7 +88,7 @@ describe('a look', () => {
   });
 
   it('gives no row with a batch that is older than what is to be shown of it', async () => {
-    const { batch } = await openBatch(origin({ channelId: snowflake() }), request([cell()]));
+    const batch = await openBatch(origin({ channelId: snowflake() }), request([cell()]));
     const { id } = await db.delivery.findFirstOrThrow({ where: { batchId: batch.id } });
     // Its title is the number of its change.
     let going = true;
@@ -115,7 +122,7 @@ describe('a look', () => {
   ])(
     'knows a row by %s',
     async (_, { thread = false, ...where }: Partial<NewDelivery> & { thread?: boolean }, lane) => {
-      const { batch } = await openBatch(origin({ channelId: 'asked in' }), request([cell()]));
+      const batch = await openBatch(origin({ channelId: 'asked in' }), request([cell()]));
       if (thread) await db.batch.update({ where: { id: batch.id }, data: { threadId: 'the thread' } });
       await db.delivery.deleteMany({ where: { batchId: batch.id } });
       await due({ kind: 'status', batchId: batch.id, ...where });
@@ -273,5 +280,51 @@ describe('lanes', () => {
     await db.delivery.updateMany({ where: { userId: id }, data: { notBefore: new Date() } });
     failing.wake();
     await until(async () => (await row()).attempts === 2);
+  });
+});
+
+describe('a card that is posted while its picture ends', () => {
+  /** Its row as the courier has it, and how the batch ends in a transaction that is under way. */
+  const claimedCard = async () => {
+    const channelId = snowflake();
+    const { id: batchId } = await openBatch(origin({ channelId }), request([cell()]));
+    const { claimed } = await claimDue(10, [], none);
+    const one = claimed.find(({ delivery }) => delivery.batchId === batchId)!;
+    return { batchId, one };
+  };
+  const posted = ({ delivery }: Claimed) =>
+    settleDelivery(delivery, {
+      messageId: snowflake(),
+      channelId: delivery.channelId ?? '',
+      files: [],
+      closed: false,
+      editAfterMs: 60_000,
+    });
+  const isDue = async ({ delivery }: Claimed) =>
+    (await db.delivery.findUniqueOrThrow({ where: { id: delivery.id } })).notBefore <= new Date();
+
+  it('shows it at once, also when neither saw the other', async () => {
+    const { batchId, one } = await claimedCard();
+    let settled: Promise<boolean> | undefined;
+    await db.$transaction(async (tx) => {
+      await tx.batch.update({ where: { id: batchId }, data: { endedAt: new Date(), state: 'finished' } });
+      await hastenCard(tx, batchId);
+      settled = posted(one);
+      // It waits for this transaction by now, with a view of the rows as they were.
+      await vi.waitFor(async () => {
+        const [row] = await db.$queryRaw<{ count: number }[]>`
+          SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%settled%'
+          AND pid <> pg_backend_pid()`;
+        expect(row?.count).toBe(1);
+      });
+    });
+    await settled;
+    expect(await isDue(one)).toBe(true);
+  });
+
+  it('is edited after a pause otherwise', async () => {
+    const { one } = await claimedCard();
+    await posted(one);
+    expect(await isDue(one)).toBe(false);
   });
 });

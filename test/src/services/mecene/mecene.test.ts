@@ -113,6 +113,7 @@ describe.each(queueBackends)('mecene on $name', ({ options }) => {
       (said) =>
         said.includes('"prompt"') ? '{"prompt": "portrait of a nude woman by the sea"}' : goodReply(said),
     ],
+    ['was talked into keywords that may not be', (said) => goodReply(said).replaceAll('"kind"', '"nude"')],
     [
       'was talked into keywords of its own',
       (said) =>

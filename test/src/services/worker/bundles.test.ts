@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import type { BundleEntry } from '#config/bundles.ts';
 import { joinFleet, type PoolState } from '#src/backlog/fleet.ts';
 import { placeOf } from '#src/backlog/place.ts';
-import { openBatch } from '#src/batches/batches.ts';
 import { type Batch, db } from '#src/doors/db.ts';
 import { connectQueues, type Queues } from '#src/doors/queue.ts';
 import { UserError } from '#src/errors.ts';
 import type { BundlePlace } from '#src/services/worker/pool/offered.ts';
 import { type RunningWorker, startWorker } from '#src/services/worker/worker.ts';
 import { type BundleCopy, copyBundle } from '#test/support/bundle-copy.ts';
+import { openedBatch } from '#test/support/opened.ts';
 import { cell, origin, request } from '#test/support/requests.ts';
 
 vi.hoisted(() => {
@@ -93,7 +93,7 @@ describe('a worker with memory for one of its bundles', () => {
     const asked = ['reference', 'second', 'reference', 'second'].map((bundle, seed) =>
       cell({ prompt: 'a woman', seed }, { ...small, bundle }),
     );
-    const { batch } = await openBatch(origin(), request(asked));
+    const batch = await openedBatch(origin(), request(asked));
     const drawn = await ended(batch);
     expect(drawn.map(({ state, bundle }) => [state, bundle])).toEqual(
       ['reference', 'second', 'reference', 'second'].map((bundle) => ['done', bundle]),
@@ -110,13 +110,13 @@ describe('a worker with memory for one of its bundles', () => {
     }, WAIT);
 
     // Drawn before with weights that are not in memory now, and with those that are: both are free.
-    const again = await openBatch(origin(), request(asked.slice(0, 2)));
-    expect(again.batch.charged).toBe(0);
-    expect((await ended(again.batch)).map(({ reused }) => reused)).toEqual([true, true]);
+    const again = await openedBatch(origin(), request(asked.slice(0, 2)));
+    expect(again.charged).toBe(0);
+    expect((await ended(again)).map(({ reused }) => reused)).toEqual([true, true]);
   });
 
   it('gives up what waits for a bundle that loads nowhere, with a sentence, and draws on', async () => {
-    const { batch } = await openBatch(
+    const batch = await openedBatch(
       origin(),
       request([
         cell({ prompt: 'a man', seed: 1 }, { ...small, bundle: 'broken' }),
@@ -140,7 +140,7 @@ describe('a worker with memory for one of its bundles', () => {
     await joinFleet({ id: 'other', bundle: 'broken', bundleHash: 'h' }, { ...state, pool });
     // Alive for as long as this takes.
     await db.worker.update({ where: { id: 'other' }, data: { seenAt: new Date(Date.now() + 600_000) } });
-    const { batch } = await openBatch(
+    const batch = await openedBatch(
       origin(),
       request([cell({ prompt: 'a boy', seed: 1 }, { ...small, bundle: 'broken' })]),
     );
@@ -171,7 +171,7 @@ it('refuses LoRAs that the bundle has not, whatever another one has', async () =
     { sessions: [], loras: [], aside: null, pool },
   );
   const asked = (bundle: string, lora: string) =>
-    openBatch(origin(), request([cell({ prompt: 'a girl' }, { ...small, bundle, lora })]));
+    openedBatch(origin(), request([cell({ prompt: 'a girl' }, { ...small, bundle, lora })]));
   await expect(asked('second', 'noir')).rejects.toThrow(UserError);
   await expect(asked('second', 'ink')).resolves.toBeDefined();
   await expect(asked('reference', 'ink')).rejects.toMatchObject({
@@ -198,14 +198,14 @@ it('tells a wait with the loading in it, and with the turns of what waits for an
       },
     );
   const ask = (bundle: string, count: number) =>
-    openBatch(
+    openedBatch(
       origin(),
       request(
         Array.from({ length: count }, (_, seed) => cell({ prompt: 'waits', seed }, { ...small, bundle })),
       ),
     );
   await tell('cold');
-  const { batch } = await ask('second', 2);
+  const batch = await ask('second', 2);
   const { _sum } = await db.generation.aggregate({ where: { batchId: batch.id }, _sum: { costMs: true } });
   const own = _sum.costMs ?? 0;
   const readyMs = async () => Math.round((await placeOf(batch.id)).readyMs);

@@ -9,17 +9,18 @@ import {
   type Portrait,
   type PortraitBundle,
 } from '#pipelines/portrait.ts';
-import { classify } from '#pipelines/safety/classify.ts';
+import { classifyAll } from '#pipelines/safety/classify.ts';
 import type { Session } from '#pipelines/session.ts';
 import { tensor } from '#pipelines/tensor.ts';
 import { loadBundle } from '#src/bundles/load.ts';
 import { isOutOfMemory } from '#src/doors/onnx.ts';
-import { verdictOf } from '#src/moderation/verdicts.ts';
+import { mayBeGlimpsed, verdictOf } from '#src/moderation/verdicts.ts';
 import { openEasel } from '#src/services/worker/easel.ts';
 import type { DrawnFacts, FacePhotos, PictureAsk } from '#src/services/worker/protocol.ts';
 import { correlation } from '#test/support/correlation.ts';
 import { portraitRequest } from '#test/support/portrait-request.ts';
 import { noFacePhoto, portraitPhoto, portraitPicture } from '#test/support/portraits.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 /** However busy this machine is. */
 vi.setConfig({ testTimeout: 120_000 });
@@ -46,7 +47,7 @@ const asked = (
 ): Asked => {
   const size = { width: 256, height: 320, steps: 6, detailSteps: 6, detailSide: 320 };
   const { face: _, ...request } = portraitRequest(prompt, { ...size, ...more });
-  return { request, face };
+  return { request, face, where: { ...usualPlace, faceAsked: face !== null } };
 };
 const four = () => [
   asked('a woman, red hair, blue background', { seed: 92 }, ada),
@@ -106,9 +107,17 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
 }
 
 /** The bundle with another network in place of one of its own. */
-const withNetwork = (name: 'unet' | 'safety', run: (own: Session) => Session['run']): PortraitBundle => ({
+const withNetwork = (
+  name: 'unet' | 'faceGenderAge',
+  run: (own: Session) => Session['run'],
+): PortraitBundle => ({
   ...bundle,
   [name]: { ...bundle[name], run: run(bundle[name]) },
+});
+/** The bundle with another classifier in place of its own. */
+const withClassifier = (run: Session['run']): PortraitBundle => ({
+  ...bundle,
+  classifiers: bundle.classifiers.map((one) => ({ ...one, session: { ...one.session, run } })),
 });
 /** A UNet with room for so many rows: beyond them it says what onnxruntime does. */
 const small = (rowsMax: number, rows: number[] = []) =>
@@ -185,6 +194,55 @@ describe('a batch', () => {
     const all = await Promise.allSettled(easel.draw([asked('a woman'), asked('a man', { steps: 7 })]));
     const reason = { message: 'Requests of one batch differ in steps' };
     expect(all).toMatchObject([{ reason }, { reason }]);
+  });
+});
+
+describe('who is in a picture', () => {
+  /** A classifier that gives so much of the score that is for adults. */
+  const saying = (flagged: number, age?: Session['run']): PortraitBundle => {
+    const logit = Math.log(flagged / (1 - flagged));
+    const said = withClassifier(async () => ({ logits: tensor(Float32Array.of(0, logit), [1, 2]) }));
+    return age ? { ...said, faceGenderAge: { ...said.faceGenderAge, run: age } } : said;
+  };
+  const aged =
+    (years: number): Session['run'] =>
+    async () => ({
+      fc1: tensor(Float32Array.of(1, 0, years / 100), [1, 3]),
+    });
+  async function ruleOf(drawnWith: PortraitBundle, prompt = 'portrait of a woman, red hair') {
+    const [one] = await Promise.all(
+      easelOf(drawnWith).draw([asked(prompt, { seed: 7, width: 384, height: 448, steps: 10 })]),
+    );
+    return { rule: verdictOf(one!.facts, usualPlace).rule, ages: one!.facts.ages };
+  }
+
+  it('counts with any adult score: a face that may be under 18 is flagged, as is one whose age nobody reads', async () => {
+    const error = bundle.ageError!;
+    expect(error).toBeGreaterThan(0);
+    expect(await ruleOf(saying(0.2, aged(18 + error)))).toEqual({ rule: null, ages: [18] });
+    expect(await ruleOf(saying(0.2, aged(17 + error)))).toEqual({ rule: 'possible-minor', ages: [17] });
+    const broken = saying(0.2, () => Promise.reject(new Error('no age network')));
+    expect(await ruleOf(broken)).toEqual({ rule: 'possible-minor', ages: [null] });
+    const unmeasured = { ...saying(0.2, aged(90)), ageError: null };
+    expect(await ruleOf(unmeasured)).toEqual({ rule: 'possible-minor', ages: [null] });
+  });
+
+  it('is not looked for where no face could change anything', async () => {
+    let looked = 0;
+    const counting: Session['run'] = (feeds, fetches) => {
+      looked++;
+      return bundle.faceDetector.run(feeds, fetches);
+    };
+    const watched = (flagged: number) => ({
+      ...saying(flagged),
+      faceDetector: { ...bundle.faceDetector, run: counting },
+    });
+    expect(await ruleOf(watched(0.05))).toEqual({ rule: null, ages: null });
+    expect(looked).toBe(0);
+    expect((await ruleOf(watched(0.4))).rule).toMatch(/^(classifier-flagged|possible-minor)$/);
+    expect(looked).toBeGreaterThan(0);
+    // Where nobody is in it, the same score is clear.
+    expect(await ruleOf(watched(0.4), 'a landscape, mountain, snow')).toEqual({ rule: null, ages: [] });
   });
 });
 
@@ -305,11 +363,26 @@ describe('a preview', () => {
     expect(easel.previews.size).toBe(0);
   });
 
+  it('comes less often where it costs much: classifiers that are slow do not slow the drawing', async () => {
+    const [own] = bundle.classifiers;
+    let looks = 0;
+    const slow = withClassifier(async (feeds, fetches) => {
+      looks++;
+      await new Promise((done) => setTimeout(done, 1_000));
+      return own!.session.run(feeds, fetches);
+    });
+    const easel = easelOf(slow);
+    await Promise.all(easel.draw([{ ...asked('a woman', { ...size, steps: 20 }), previewEveryMs: 1 }]));
+    // Every preview is a look, and the picture itself is the last: twenty seconds lie between two.
+    expect(looks).toBeLessThan(6);
+    expect(easel.previews.get(1)?.length).toBe(looks - 1);
+  });
+
   it('that the classifier flags never leaves, nor does one when the classifier fails', async () => {
     const checkered = { ...asked('portrait of a woman, checkered background', size), previewEveryMs: 0 };
     const easel = easelOf(bundle);
     const [drawn] = await Promise.all(easel.draw([checkered]));
-    expect(verdictOf(drawn!.facts.scores).verdict).toBe('flagged');
+    expect(verdictOf(drawn!.facts, usualPlace).verdict).toBe('flagged');
     const told = easel.previews.get(1) ?? [];
     const left = told.filter((preview) => preview !== null);
     expect(left.length).toBeLessThan(10);
@@ -317,16 +390,19 @@ describe('a preview', () => {
     expect(told.every((preview, n) => preview !== null || (n > 0 && told[n - 1] !== null))).toBe(true);
     if (told.length) expect(told.at(-1)).toBeNull();
     for (const preview of left) {
-      const scores = await classify(bundle.safety, preview, bundle.safetyLabels);
-      expect(verdictOf(scores).verdict).toBe('clear');
+      expect(mayBeGlimpsed(await classifyAll(bundle.classifiers, preview), usualPlace)).toBe(true);
     }
     for (const answer of [
       async () => ({ logits: tensor(Float32Array.of(Number.NaN, 0), [1, 2]) }),
       () => Promise.reject(new Error('no classifier')),
     ]) {
-      const blind = easelOf(withNetwork('safety', () => answer));
+      const blind = easelOf(withClassifier(answer));
       const [one] = await Promise.all(blind.draw([{ ...asked('a woman', size), previewEveryMs: 0 }]));
-      expect(one!.facts.scores).toBeNull();
+      expect(one!.facts.scores).toEqual({ checkerboard: null });
+      expect(verdictOf(one!.facts, usualPlace)).toMatchObject({
+        verdict: 'flagged',
+        rule: 'classifier-failed',
+      });
       expect(blind.previews.size).toBe(0);
     }
   });

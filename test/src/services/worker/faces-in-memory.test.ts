@@ -2,17 +2,23 @@
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import type { Actor } from '#src/people/people.ts';
 import { type Artist, startArtist } from '#src/services/worker/artist.ts';
+import { GENERATION, testIdentity } from '#test/support/identity.ts';
 import { type Line, lineTo } from '#test/support/line.ts';
 import { portraitRequest } from '#test/support/portrait-request.ts';
 import { portraitPhoto } from '#test/support/portraits.ts';
 import { actor } from '#test/support/requests.ts';
+import { usualPlace } from '#test/support/where.ts';
 
 let line: Line;
 let artist: Artist;
 beforeAll(async () => {
   line = await lineTo(process.env.DATABASE_URL!);
   process.env.DATABASE_URL = line.url; // of the modules that are imported below
-  artist = await startArtist(inject('bundleDir'), { threads: 1, providers: ['cpu'] });
+  artist = await startArtist(inject('bundleDir'), {
+    identity: testIdentity,
+    threads: 1,
+    providers: ['cpu'],
+  });
 });
 afterAll(async () => {
   line.mend();
@@ -31,7 +37,12 @@ async function drawnFace(person: Actor, name: string, number: number) {
   await faces.giveConsent(person, folder.id, 'I agree');
   const face = await faces.faceIn(folder.id);
   const { face: _, ...request } = portraitRequest('portrait of a woman', { steps: 1, detailSteps: 1 });
-  await artist.draw(request, face, [], { signal: new AbortController().signal, onProgress() {} });
+  await artist.draw(request, face, [], {
+    where: usualPlace,
+    generationId: GENERATION,
+    signal: new AbortController().signal,
+    onProgress() {},
+  });
   return { folder, ids };
 }
 

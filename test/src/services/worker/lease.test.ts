@@ -46,7 +46,7 @@ let asked = 0;
 /** Asks for a picture. */
 async function ask(steps: number): Promise<string> {
   const asking = cell({ prompt: `portrait ${++asked}` }, { steps, shape: 'square' });
-  const { batch } = await openBatch(origin(), request([asking]));
+  const batch = await openBatch(origin(), request([asking]));
   return (await db.generation.findFirstOrThrow({ where: { batchId: batch.id } })).id;
 }
 const rowOf = (id: string) => db.generation.findUniqueOrThrow({ where: { id } });
@@ -229,7 +229,7 @@ describe('a picture that takes a minute', () => {
   it(
     'is handed back by a worker that is told to stop, and that ends by itself',
     async () => {
-      const worker = workerProcess();
+      const worker = workerProcess({}, 2_000);
       const id = await ask(150);
       await until(id, isDrawn);
       worker.signal('SIGTERM');

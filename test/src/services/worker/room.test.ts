@@ -26,7 +26,7 @@ const mayWrite = (bytes: number | 'unlimited') =>
 let asked = 0;
 async function ask() {
   const asking = cell({ prompt: `portrait ${++asked}` }, { steps: 2, shape: 'square' });
-  const { batch } = await openBatch(origin(), request([asking]));
+  const batch = await openBatch(origin(), request([asking]));
   return batch;
 }
 const asideIs = (aside: string | null) =>
