@@ -6,6 +6,7 @@ const commands: Readonly<Record<string, { usage: string; run(): Promise<{ defaul
   fetch: { usage: 'fetch safety DIR [mobilenet|inception]', run: () => import('./fetch.ts') },
   ages: { usage: 'ages DIR [PHOTOS]', run: () => import('./ages.ts') },
   look: { usage: 'look DIR [PICTURES]', run: () => import('./look.ts') },
+  reference: { usage: 'reference DIR', run: () => import('./reference.ts') },
   lora: { usage: 'lora list|add|remove|merge DIR …', run: () => import('./lora.ts') },
 };
 

@@ -2,7 +2,7 @@
  * Builds the reference bundle: small networks with the files, names and types of the real exports, and meaning, made by
  * formula. A stand-in for SDXL, InsightFace and PhotoMaker V2, for tests, demos and development; nothing in it was trained.
  *
- *   node pipelines/reference/build.ts <folder>
+ *   npm run bundle -- reference DIR
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -154,13 +154,4 @@ export async function buildReferenceBundle(dir: string): Promise<void> {
   await mkdir(dirname(dir), { recursive: true });
   await rm(dir, { recursive: true, force: true });
   await rename(making, dir);
-}
-
-if (import.meta.main) {
-  const [dir] = process.argv.slice(2);
-  if (!dir) {
-    process.stderr.write('Usage: node pipelines/reference/build.ts <folder>\n');
-    process.exit(2);
-  }
-  await buildReferenceBundle(dir);
 }
