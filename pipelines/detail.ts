@@ -177,7 +177,8 @@ export function composite(
       const p = y * base.width + x;
       mask[p] = Math.max(mask[p]!, m);
       for (let c = 0; c < 3; c++) {
-        rgb[p * 3 + c] = Math.round((1 - m) * rgb[p * 3 + c]! + m * small.rgb[s + c]!);
+        // Rounded to the nearest: none is below 0, and Math.round takes several times as long.
+        rgb[p * 3 + c] = (1 - m) * rgb[p * 3 + c]! + m * small.rgb[s + c]! + 0.5;
       }
     }
   }

@@ -25,6 +25,7 @@ if (names.length && names.every(isName)) {
 
 /** Side by side; every line that one of them logs says its name. */
 async function startTogether(wanted: readonly Name[]): Promise<Service> {
+  if (wanted.includes('bot')) (await import('./services/bot/shard-process.ts')).prepareShardProcess();
   const [{ log, withContext }, { openTraces }, { serveMetrics }, { checkStorage, closeStorage }] =
     await Promise.all([
       import('./doors/log.ts'),

@@ -6,6 +6,8 @@ import type { Pool, PoolClient } from 'pg';
 import { log } from './log.ts';
 import { openQueuePool } from './postgres.ts';
 
+export { UnrecoverableError } from 'bullmq';
+
 export interface Bull {
   queue(name: string): BullQueue;
   worker(name: string, run: BullHandler, options: BullWorkerOptions): BullWorker;
@@ -48,6 +50,18 @@ export interface BullWorker {
 
 /** How long Redis may take to answer when we close, ms. */
 const PING_MS = 1_000;
+
+/** @throws {Error} what Redis, or the way to it, said */
+export async function reachRedis(url: string, withinMs: number): Promise<void> {
+  const redis = new Redis(url, { lazyConnect: true, connectTimeout: withinMs, retryStrategy: () => null });
+  redis.on('error', () => {}); // told by what fails below
+  try {
+    await redis.connect();
+    await redis.ping();
+  } finally {
+    redis.disconnect();
+  }
+}
 
 export function bullOnRedis(url: string): Bull {
   const connection = new Redis(url, { maxRetriesPerRequest: null });

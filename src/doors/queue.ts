@@ -9,15 +9,11 @@
  * While the one that it runs on is away, what is asked of a queue fails within seconds, and workers wait; both go on by themselves.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UnrecoverableError } from 'bullmq';
-import { Redis } from 'ioredis';
 import { z } from 'zod';
 import { type Config, config, required } from '#config/env.ts';
-import { type Bull, type BullHandler, type BullQueue, bullOnPostgres, bullOnRedis } from './bull.ts';
+import type { Bull, BullHandler, BullQueue, BullWorker } from './bull.ts';
 import { log, withContext } from './log.ts';
 import { metrics } from './metrics.ts';
-
-export { UnrecoverableError };
 
 const id = z.uuid();
 
@@ -99,29 +95,25 @@ const ANSWERS_WITHIN_MS = 3_000;
 /** Pause before a worker asks a queue again that did not answer. ms */
 const AGAIN_AFTER_MS = 1_000;
 
+/** BullMQ takes a seventh of a second to load, and a bot is there before somebody asks it for a picture. */
+const library = () => import('./bull.ts');
+
 /** Checks at the start that Redis answers; later, it is waited for. @throws {Error} naming the variable, never its value */
 export async function reachQueues({ redisUrl }: Pick<Config, 'redisUrl'>): Promise<void> {
   if (!redisUrl) return; // on Postgres, which was reached before
-  const redis = new Redis(redisUrl, {
-    lazyConnect: true,
-    connectTimeout: REACH_WITHIN_MS,
-    retryStrategy: () => null,
-  });
-  redis.on('error', () => {}); // told by what fails below
+  const { reachRedis } = await library();
   try {
-    await redis.connect();
-    await redis.ping();
+    await reachRedis(redisUrl, REACH_WITHIN_MS);
   } catch (error) {
     throw new Error('Redis cannot be reached: check REDIS_URL.', { cause: error });
-  } finally {
-    redis.disconnect();
   }
 }
 
 export function connectQueues(from: Pick<Config, 'redisUrl' | 'databaseUrl'>): Queues {
   const { redisUrl } = from;
-  if (redisUrl) return makeQueues('redis', bullOnRedis(redisUrl));
-  return makeQueues('postgres', bullOnPostgres(required(from.databaseUrl, 'DATABASE_URL')));
+  if (redisUrl) return makeQueues('redis', async () => (await library()).bullOnRedis(redisUrl));
+  const url = required(from.databaseUrl, 'DATABASE_URL');
+  return makeQueues('postgres', async () => (await library()).bullOnPostgres(url));
 }
 
 /** @throws {TypeError} naming each field at fault, never its value */
@@ -133,16 +125,22 @@ function parsePayload<K extends JobKind>(kind: K, data: unknown): Payload<K> {
 }
 
 /** The payload of a job in the queue. Trying a bad one again would change nothing. @throws {UnrecoverableError} */
-function taken<K extends JobKind>(kind: K, data: unknown): Payload<K> {
+async function taken<K extends JobKind>(kind: K, data: unknown): Promise<Payload<K>> {
   try {
     return parsePayload(kind, data);
   } catch (error) {
     log.error({ err: error }, 'job given up');
+    const { UnrecoverableError } = await library();
     throw new UnrecoverableError(error instanceof Error ? error.message : String(error));
   }
 }
 
-function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
+function makeQueues(backend: Queues['backend'], load: () => Promise<Bull>): Queues {
+  let loaded: Promise<Bull> | undefined;
+  const bull = () => {
+    loaded ??= load();
+    return loaded;
+  };
   const made = new Set<BullQueue>();
   /** by name, once they are ready */
   const open = new Map<string, Promise<BullQueue>>();
@@ -154,7 +152,7 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
 
   /** BullMQ keeps it for ever that a queue's first look failed: whoever asks next makes another. */
   async function openQueue(name: string): Promise<BullQueue> {
-    const queue = bull.queue(name);
+    const queue = (await bull()).queue(name);
     queue.on('error', (err) => log.warn({ err, queue: name }, 'queue'));
     made.add(queue);
     try {
@@ -173,7 +171,7 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
     open.set(name, ready);
     return inTime(async () => {
       const queue = await ready;
-      if (!bull.isConnected()) throw new Error('The queue is away');
+      if (!(await bull()).isConnected()) throw new Error('The queue is away');
       return what(queue);
     });
   }
@@ -245,7 +243,7 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
         let outcome = 'failed';
         try {
           await withContext({ job: job.id, queue: name }, async () => {
-            const payload = taken(kind, job.data);
+            const payload = await taken(kind, job.data);
             const attempt = job.attemptsMade + 1;
             await handle(payload, {
               signal: signal ?? new AbortController().signal,
@@ -271,7 +269,7 @@ function makeQueues(backend: Queues['backend'], bull: Bull): Queues {
     async close() {
       await Promise.all([...workers].map((worker) => worker.close()));
       await Promise.all([...made].map((queue) => queue.close()));
-      await bull.end();
+      await (await loaded)?.end();
     },
   };
   return queues;
@@ -295,14 +293,14 @@ async function inTime<T>(ask: () => Promise<T>): Promise<T> {
 
 /** A worker from when the queue can be reached, and another in its place if it breaks. */
 function keepWorking(
-  bull: Bull,
+  bull: () => Promise<Bull>,
   name: string,
   run: BullHandler,
   { concurrency, lockMs }: { concurrency: number; lockMs: number },
 ): QueueWorker {
   const closing = new AbortController();
-  const make = () => {
-    const worker = bull.worker(name, run, {
+  const make = (via: Bull) => {
+    const worker = via.worker(name, run, {
       concurrency,
       lockDuration: lockMs,
       stalledInterval: Math.max(lockMs / 2, 1_000),
@@ -315,9 +313,11 @@ function keepWorking(
     return worker;
   };
 
-  let worker = make();
+  let worker: BullWorker | undefined;
   const keep = async () => {
-    for (;;) {
+    const via = await bull();
+    while (!closing.signal.aborted) {
+      worker = make(via);
       try {
         await worker.waitUntilReady();
         await worker.run(); // until it is closed
@@ -327,8 +327,6 @@ function keepWorking(
       if (closing.signal.aborted) return;
       await worker.close(true);
       await sleep(AGAIN_AFTER_MS, undefined, { signal: closing.signal }).catch(() => {});
-      if (closing.signal.aborted) return;
-      worker = make();
     }
   };
   void keep();
@@ -336,9 +334,10 @@ function keepWorking(
   return {
     async close(force = false) {
       closing.abort();
+      if (!worker) return;
       if (force) worker.cancelAllJobs('the worker closes by force');
       // A gentle close would wait for a Redis that may not come back before we are killed.
-      await worker.close(force || (await bull.isAway()));
+      await worker.close(force || (await (await bull()).isAway()));
     },
   };
 }

@@ -9,8 +9,13 @@ import { UserError } from '#src/errors.ts';
 import { message } from '#src/say.ts';
 import { isKeepable } from '#src/text.ts';
 import { type Folded, fold } from './folding.ts';
-import { FOLDED_MAX, rulesInForce, rulesLookingOn } from './rule-set.ts';
+import { FOLDED_MAX, nextRules, ownRules, rulesInForce, rulesLookingOn } from './rule-set.ts';
 import { countSaid } from './said.ts';
+
+/** For a service that checks prompts, at its start: so that the first one waits for nothing. @throws {Error} where the rules can't be used */
+export function prepareRules(): void {
+  for (const rules of [ownRules, nextRules]) void rules?.gates;
+}
 
 /** A prompt that the rules allow. What is to be drawn takes nothing else, so none goes by unchecked and none is checked twice. */
 export type CheckedPrompt = string & z.core.$brand<'checked'>;

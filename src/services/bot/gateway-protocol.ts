@@ -16,10 +16,10 @@ import type { Answers, Deferred } from './first-answer.ts';
  */
 export const IN_HAND = { each: 4, all: 64 } as const;
 
+/** The first that the thread is told. */
 export interface ThreadData {
   readonly shards: readonly number[];
   readonly options: FetchingStrategyOptions;
-  readonly answers: Answers;
   /** what somebody reads for whom there is no place */
   readonly refusals: Readonly<Record<Language, Readonly<Record<Full, string>>>>;
   /** base of Discord's REST API, without the version */
@@ -34,6 +34,12 @@ export type Asked = { readonly id: number } & (
   | { readonly what: 'stop' }
   | { readonly what: 'send'; readonly shard: number; readonly payload: GatewaySendPayload }
 );
+
+/** What commands there are: interactions wait for it. */
+export interface CommandsKnown {
+  readonly what: 'commands';
+  readonly answers: Answers;
+}
 
 /** The main thread has it no longer in hand. */
 export interface Finished {

@@ -5,8 +5,9 @@
  *
  * Nothing here waits for the main thread; so sessions are kept here, and heartbeats go out while it computes.
  */
+import { once } from 'node:events';
 import { setPriority } from 'node:os';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { DiscordAPIError, REST } from '@discordjs/rest';
 import {
   type IContextFetchingStrategy,
@@ -27,9 +28,18 @@ import { askDiscord } from '#src/doors/discord.ts';
 import { log } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { type Full, openPlaces } from '#src/places.ts';
-import { type Deferral, type Deferred, deferralAs, deferralOf, refusalOf, wordFor } from './first-answer.ts';
+import {
+  type Answers,
+  type Deferral,
+  type Deferred,
+  deferralAs,
+  deferralOf,
+  refusalOf,
+  wordFor,
+} from './first-answer.ts';
 import {
   type Asked,
+  type CommandsKnown,
   type Finished,
   type Handed,
   IN_HAND,
@@ -42,9 +52,12 @@ const DISCORD_EPOCH_MS = 1_420_070_400_000;
 /** Niceness; it has nine times the weight of a thread with none. */
 const FIRST = -10;
 
-const { shards: ids, options, answers, refusals, api } = workerData as ThreadData;
 const port: MessagePort = here(parentPort);
 const say = (told: Told) => port.postMessage(told);
+// Messages come one by one: what follows is here before the second.
+const [told] = await once(port, 'message');
+const { shards: ids, options, refusals, api } = told as ThreadData;
+const { promise: commands, resolve: knowCommands } = Promise.withResolvers<Answers>();
 
 const rest = new REST({ api, makeRequest: askDiscord });
 /** what waits for when it may identify */
@@ -75,7 +88,8 @@ const placesToSuggest = openPlaces(IN_HAND);
 /** interaction → gives its place back */
 const inHand = new Map<string, () => void>();
 
-port.on('message', (asked: Asked | Finished | MayIdentify) => {
+port.on('message', (asked: Asked | CommandsKnown | Finished | MayIdentify) => {
+  if (asked.what === 'commands') return knowCommands(asked.answers);
   if (asked.what === 'may identify') {
     const turn = turns.get(asked.turn);
     turns.delete(asked.turn);
@@ -148,8 +162,9 @@ async function hear(interaction: APIInteraction, handOver: (handed: Handed) => v
   const personId = (member?.user ?? user)?.id ?? '';
   const room = type === InteractionType.ApplicationCommandAutocomplete ? placesToSuggest : places;
   const full = room.take(personId);
-  if (full) return refuse(interaction, full);
+  if (full) return refuse(interaction, full, await commands);
   inHand.set(id, () => room.leave(personId));
+  const answers = await commands;
   const deferral = deferralOf(interaction, answers);
   const deferred = deferral && (await defer(interaction, deferral));
   handOver({ id, command: wordFor(interaction, answers), deferred });
@@ -166,7 +181,7 @@ async function defer(interaction: APIInteraction, by: Deferral): Promise<Deferre
 }
 
 /** There is no place for it. Never rejects. */
-async function refuse(interaction: APIInteraction, full: Full): Promise<void> {
+async function refuse(interaction: APIInteraction, full: Full, answers: Answers): Promise<void> {
   const { id, type, guild_id: guildId } = interaction;
   const command = wordFor(interaction, answers);
   let answer: 'refused' | 'unanswered' = 'refused';

@@ -2,7 +2,7 @@
  * The gateway for discord.js: its shards' sockets are in a thread, gateway-thread.ts, which also answers interactions first. What
  * comes by them arrives here as from sockets of this one.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import {
   type IShardingStrategy,
   managerToFetchingStrategyOptions,
@@ -14,6 +14,7 @@ import { message, sayIn } from '#src/say.ts';
 import type { Answers } from './first-answer.ts';
 import {
   type Asked,
+  type CommandsKnown,
   type Finished,
   type Handed,
   IN_HAND,
@@ -21,8 +22,7 @@ import {
   type ThreadData,
   type Told,
 } from './gateway-protocol.ts';
-
-const THREAD = new URL('./gateway-thread.ts', import.meta.url);
+import { gatewayThread } from './gateway-worker.ts';
 
 export interface Gateway {
   /** for the client's `ws` */
@@ -35,7 +35,8 @@ export interface Gateway {
 }
 
 export interface GatewayOptions {
-  readonly answers: Answers;
+  /** interactions wait for it */
+  readonly answers: Promise<Answers>;
   /** base of Discord's REST API, without the version */
   readonly api: string;
   /** resolves when a shard may identify */
@@ -52,6 +53,7 @@ export function openGateway({ answers, api, mayIdentify, onEnd }: GatewayOptions
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
   let thread: Worker | undefined;
   let lastId = 0;
+  answers.catch(() => {}); // whoever promised them tells
 
   function ask(question: Question): Promise<unknown> {
     if (!thread) return Promise.resolve();
@@ -96,9 +98,11 @@ export function openGateway({ answers, api, mayIdentify, onEnd }: GatewayOptions
   const buildStrategy = (manager: WebSocketManager): IShardingStrategy => ({
     async spawn(shards) {
       const options = await managerToFetchingStrategyOptions(manager);
-      const started = new Worker(THREAD, {
-        workerData: { shards, options, answers, refusals: refusals(), api } satisfies ThreadData,
-      });
+      const started = gatewayThread();
+      started.postMessage({ shards, options, refusals: refusals(), api } satisfies ThreadData);
+      const tell = (known: Answers) =>
+        started.postMessage({ what: 'commands', answers: known } satisfies CommandsKnown);
+      answers.then(tell, () => {});
       thread = started;
       let fault: Error | undefined;
       started.on('error', (error) => {

@@ -2,6 +2,13 @@
 import { GatewayCloseCodes } from 'discord-api-types/v10';
 import { z } from 'zod';
 
+/** The first that a process of shards is told: which of how many are its own. */
+export const ShardsToStart = z.object({
+  shards: z.array(z.int().nonnegative()).min(1),
+  count: z.int().positive(),
+});
+export type ShardsToStart = z.output<typeof ShardsToStart>;
+
 /** `fatal`: why trying again would give the same, a sentence for the operator */
 export const ShardMessage = z.union([z.object({ ready: z.literal(true) }), z.object({ fatal: z.string() })]);
 export type ShardMessage = z.output<typeof ShardMessage>;

@@ -7,11 +7,9 @@
  * after the other: each is there before the one that it stands in for stops, so that nobody waits. What comes to both is done once, as
  * always, by the interaction's id.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
-import inspector from 'node:inspector';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { REST } from '@discordjs/rest';
 import { type APIGatewayBotInfo, GatewayCloseCodes, Routes } from 'discord-api-types/v10';
 import { config, required } from '#config/env.ts';
@@ -24,8 +22,8 @@ import { untilDiscordAnswers } from './patience.ts';
 import { ShardMessage, sentenceOf } from './protocol.ts';
 import { untilAffordable } from './session-budget.ts';
 import { metricsOf } from './shard-metrics.ts';
+import { shardProcess } from './shard-process.ts';
 
-const SHARD = fileURLToPath(new URL('./shard.ts', import.meta.url));
 const SHARDS_PER_PROCESS = 16;
 /** A process ends what it has in hand within 20 s. */
 const KILL_AFTER_MS = 25_000;
@@ -51,7 +49,7 @@ export interface BotOptions {
 
 /** Resolves when every shard is connected. @throws {Error} with a sentence for the operator */
 export async function startBot(options: BotOptions = {}): Promise<Bot> {
-  const { shard: file = SHARD, pauseMs = FIRST_PAUSE_MS, onFatal = endWith } = options;
+  const { shard: file, pauseMs = FIRST_PAUSE_MS, onFatal = endWith } = options;
   const { shardsPerProcess = SHARDS_PER_PROCESS } = options;
   const token = required(config.discord.token, 'DISCORD_TOKEN');
   required(config.discord.applicationId, 'DISCORD_APPLICATION_ID'); // the shards need it: told at once
@@ -71,9 +69,6 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   metrics.shards([[{}, mine.length]]);
   log.info({ shards: mine.length, of: count }, 'starting shards');
 
-  // `--inspect` means the shards, where people are answered. They inherit it, and take the port that is free then.
-  if (inspector.url()) inspector.close();
-
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // each process has one
   let isReady = false;
@@ -81,7 +76,7 @@ export async function startBot(options: BotOptions = {}): Promise<Bot> {
   await untilAffordable(mine.length, false, askLimit, closing.signal);
   const processes = evenly(mine, shardsPerProcess).map((shards) =>
     keepAlive({
-      start: () => fork(file, [shards.join(), String(count)]),
+      start: () => shardProcess({ shards, count }, file),
       affordable: () => untilAffordable(shards.length, true, askLimit, closing.signal),
       shards,
       pauseMs,

@@ -10,7 +10,7 @@ import { log, withContext } from '#src/doors/log.ts';
 import { type Queues, queues } from '#src/doors/queue.ts';
 import { UserError } from '#src/errors.ts';
 import { failIdea, finishIdea, requeueWaitingIdeas, startIdea, type Thought } from '#src/ideas.ts';
-import { checkName, checkPrompt } from '#src/moderation/words.ts';
+import { checkName, checkPrompt, prepareRules } from '#src/moderation/words.ts';
 import { message } from '#src/say.ts';
 import { keepToRules } from '../rules.ts';
 import { makeComposer } from './composer.ts';
@@ -33,6 +33,7 @@ export interface MeceneOptions {
 
 /** @throws {Error} naming a variable that the set model needs */
 export async function startMecene(options: MeceneOptions = {}): Promise<{ close(): Promise<void> }> {
+  prepareRules();
   const { settings = config.mecene, via = queues(), answerMs = 20_000, ideaMs = 45_000 } = options;
   const composer = makeComposer();
   const model = await makeModelWriter(settings, answerMs);

@@ -24,6 +24,7 @@ import { beforeTelling, metrics } from '#src/doors/metrics.ts';
 import { isAway, isNoText } from '#src/doors/postgres.ts';
 import { isFull, isStorageAway } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
+import { prepareRules } from '#src/moderation/words.ts';
 import { keepToRules } from '../rules.ts';
 import { account } from './account/account.ts';
 import { api } from './api/api.ts';
@@ -134,6 +135,7 @@ export async function startWeb({
   };
   for (const area of areas) await area(app, web);
 
+  prepareRules();
   const address = await app.listen({ host, port });
   // To Prometheus a counter that begins with 1 never rose.
   metrics.served({ status: '5xx' }, 0);

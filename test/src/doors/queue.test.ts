@@ -182,7 +182,7 @@ describe.each(queueBackends)('a queue on $name', ({ name, options }) => {
   });
 
   it('tries nothing again that is unrecoverable', async () => {
-    const { UnrecoverableError } = await import('#src/doors/queue.ts');
+    const { UnrecoverableError } = await import('#src/doors/bull.ts');
     let tries = 0;
     await add();
     work(async () => {
