@@ -35,8 +35,8 @@ export interface Gateway {
 }
 
 export interface GatewayOptions {
-  /** interactions wait for it */
-  readonly answers: Promise<Answers>;
+  /** Asked for when the sockets begin to connect, which takes a while; interactions wait for it. */
+  readonly answers: () => Promise<Answers>;
   /** base of Discord's REST API, without the version */
   readonly api: string;
   /** resolves when a shard may identify */
@@ -53,7 +53,6 @@ export function openGateway({ answers, api, mayIdentify, onEnd }: GatewayOptions
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
   let thread: Worker | undefined;
   let lastId = 0;
-  answers.catch(() => {}); // whoever promised them tells
 
   function ask(question: Question): Promise<unknown> {
     if (!thread) return Promise.resolve();
@@ -100,9 +99,6 @@ export function openGateway({ answers, api, mayIdentify, onEnd }: GatewayOptions
       const options = await managerToFetchingStrategyOptions(manager);
       const started = gatewayThread();
       started.postMessage({ shards, options, refusals: refusals(), api } satisfies ThreadData);
-      const tell = (known: Answers) =>
-        started.postMessage({ what: 'commands', answers: known } satisfies CommandsKnown);
-      answers.then(tell, () => {});
       thread = started;
       let fault: Error | undefined;
       started.on('error', (error) => {
@@ -118,7 +114,14 @@ export function openGateway({ answers, api, mayIdentify, onEnd }: GatewayOptions
         onEnd(error);
       });
     },
-    connect: async () => void (await ask({ what: 'connect' })),
+    async connect() {
+      const connected = ask({ what: 'connect' });
+      const to = thread;
+      const tell = (known: Answers) =>
+        to?.postMessage({ what: 'commands', answers: known } satisfies CommandsKnown);
+      answers().then(tell, () => {}); // whoever promised them tells
+      await connected;
+    },
     async destroy(options = {}) {
       const ended = thread;
       try {

@@ -4,7 +4,6 @@
  */
 import { run } from '../run.ts';
 import { prepareGatewayThread } from './gateway-worker.ts';
-import { ShardsToStart } from './protocol.ts';
 
 prepareGatewayThread();
 const loading = import('./shards.ts');
@@ -15,7 +14,7 @@ process.once('disconnect', leave);
 process.once('message', (raw) => {
   process.off('disconnect', leave);
   void run('bot', async () => {
-    const { startShards } = await loading;
+    const { ShardsToStart, startShards } = await loading;
     return startShards(ShardsToStart.parse(raw));
   });
 });

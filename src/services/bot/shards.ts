@@ -25,7 +25,8 @@ import { endProcess, type Service } from '../run.ts';
 import { type Gateway, openGateway } from './gateway.ts';
 import { takeIdentifyTurn } from './identify.ts';
 import { untilDiscordAnswers } from './patience.ts';
-import { isFatal, type ShardMessage, type ShardsToStart, sentenceOf } from './protocol.ts';
+import { isFatal, type ShardMessage, ShardsToStart, sentenceOf } from './protocol.ts';
+
 import { untilAffordable } from './session-budget.ts';
 import { tellSupervisor } from './shard-metrics.ts';
 
@@ -37,6 +38,8 @@ const FINISH_WITHIN_MS = 20_000;
 const identified = new Set<number>();
 /** ids of guilds that are being met */
 const meeting = new Set<string>();
+
+export { ShardsToStart };
 
 type Answering = typeof import('./answering.ts');
 
@@ -53,9 +56,13 @@ async function start({ shards, count }: ShardsToStart): Promise<Service> {
 
   const loading = Promise.withResolvers<Answering>();
   const answering = loading.promise;
+  const loadAnswering = async () => {
+    import('./answering.ts').then(loading.resolve, loading.reject);
+    return (await answering).answers;
+  };
   const connected = untilDiscordAnswers(async () => {
     const opened = openGateway({
-      answers: answering.then(({ answers }) => answers),
+      answers: loadAnswering,
       api: config.discord.apiUrl,
       mayIdentify,
       onEnd(error) {
@@ -75,9 +82,11 @@ async function start({ shards, count }: ShardsToStart): Promise<Service> {
     await isReady;
     return { client: made, gateway: opened };
   }, isOurs);
-  // After the login has begun: that waits for Discord, and this takes as long.
-  import('./answering.ts').then(loading.resolve, loading.reject);
-  const { keepToRules, prepareRules, registerCommands } = await answering;
+  connected.catch(() => {}); // told below
+  const { keepToRules, prepareRules, registerCommands } = await Promise.race([
+    answering,
+    connected.then(() => answering),
+  ]);
   prepareRules();
   const stopFollowing = keepToRules();
   // Of all machines the one with the first shard.
