@@ -8,6 +8,7 @@ import { courier } from './courier.ts';
 import { easel } from './easel.ts';
 import { fairness } from './fairness/fairness.ts';
 import { type Bench, isMet, say } from './goal.ts';
+import { loop } from './loop.ts';
 import { order } from './order.ts';
 import { overhead } from './overhead/overhead.ts';
 import { pipeline } from './pipeline.ts';
@@ -29,6 +30,7 @@ const benches: Readonly<Record<string, Bench>> = {
   words,
   safety,
   fairness,
+  loop,
   order,
   overhead,
   ack,
