@@ -2,7 +2,7 @@
  * `npm run rules -- replay [--last N] [--file FILE]`: what the rules of a file (config/safety.next.yaml unless given) would have said of
  * the last N pictures and their prompts, 100,000 unless given, and whether people who decided on them agree. Changes nothing.
  */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { readSafety } from '#config/safety.ts';
@@ -47,7 +47,7 @@ if (import.meta.main) {
     const { positionals, values } = parseArgs({ allowPositionals: true, options: { last, file } });
     const count = Number(values.last);
     if (positionals.join() !== 'replay' || !Number.isInteger(count) || count < 1) throw new Error(USAGE);
-    const next = ruleSetOf(readSafety(pathToFileURL(resolve(values.file))));
+    const next = ruleSetOf(readSafety(pathToFileURL(resolve(values.file))), basename(values.file));
     const startedAt = performance.now();
     const [prompts, pictures] = [await replay(next, count), await replayPictures(next.file.scores, count)];
     for (const line of sayReplay(prompts, pictures)) print(line);

@@ -11,14 +11,14 @@ const [WIDTH, HEIGHT] = [500, 380];
 export function testCard(): Bitmap {
   const rgb = new Uint8Array(WIDTH * HEIGHT * 3);
   for (let y = 0, q = 0; y < HEIGHT; y++) {
-    for (let x = 0; x < WIDTH; x++) {
-      const [dx, dy] = [x - 250, y - 190];
-      const away = dx * dx + dy * dy;
+    const shade = Math.floor((y * 110) / HEIGHT);
+    for (let x = 0; x < WIDTH; x++, q += 3) {
+      const away = (x - 250) ** 2 + (y - 190) ** 2;
       const isRing = away > 8_000 && away < 20_000;
-      const stripes = x % 2 ? 70 : 0;
-      const shade = Math.floor((y * 110) / HEIGHT);
-      const [red, green, blue] = isRing ? [225, 160, 130] : [40 + shade, 60 + Math.floor(shade / 2), 90];
-      for (const level of [red, green, blue]) rgb[q++] = Math.min(255, level! + (away < 8_000 ? stripes : 0));
+      const stripe = x % 2 && away < 8_000 ? 70 : 0;
+      rgb[q] = Math.min(255, (isRing ? 225 : 40 + shade) + stripe);
+      rgb[q + 1] = Math.min(255, (isRing ? 160 : 60 + Math.floor(shade / 2)) + stripe);
+      rgb[q + 2] = Math.min(255, (isRing ? 130 : 90) + stripe);
     }
   }
   return { rgb, width: WIDTH, height: HEIGHT };

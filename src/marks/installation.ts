@@ -1,12 +1,7 @@
 /**
- * This Atelier, as its pictures name it: the number in their watermarks, and the key that signs them. One row, made by whichever process
- * needs it first; the others find it. A key from the environment signs instead of it.
+ * This Atelier, as its pictures name it: the number in their watermarks, and the key that signs them. It is one row, installation-row.ts.
  */
-import { randomInt } from 'node:crypto';
-import { config } from '#config/env.ts';
 import { certificatesIn } from '#config/signing.ts';
-import { db } from '#src/doors/db.ts';
-import { makeCertificate } from './certificate.ts';
 
 /** What pictures are marked with. It can be sent to a thread. */
 export interface Identity {
@@ -18,9 +13,13 @@ export interface Identity {
   readonly certificates: string;
 }
 
-const ONLY = 1;
+/** Whose certificates have signed our pictures, PEM: of the key in use, and of the one that was made here. */
+export interface Installation {
+  readonly identity: Identity;
+  readonly authorities: readonly string[];
+}
 
-let known: Promise<{ identity: Identity; authorities: readonly string[] }> | undefined;
+let known: Promise<Installation> | undefined;
 
 /** In a thread, which asks Postgres nothing: from now on this is the identity. */
 export function takeIdentity(given: Identity): void {
@@ -32,37 +31,18 @@ export async function identity(): Promise<Identity> {
   return (await load()).identity;
 }
 
-/** Whose certificates have signed our pictures, PEM: of the key in use, and of the one that was made here. @throws as `identity` */
+/** @throws as `identity` */
 export async function ourAuthorities(): Promise<readonly string[]> {
   return (await load()).authorities;
 }
 
-async function load(): NonNullable<typeof known> {
-  known ??= read();
+async function load(): Promise<Installation> {
+  // With it comes Postgres, which a thread that was given its identity has no use for: 0.2 s of each worker's start.
+  known ??= import('./installation-row.ts').then(({ readInstallation }) => readInstallation());
   try {
     return await known;
   } catch (error) {
     known = undefined;
     throw error;
   }
-}
-
-async function read(): NonNullable<typeof known> {
-  const row = (await find()) ?? (await make());
-  const { key, certificates } = config.signing ?? row;
-  const last = (pem: string) => certificatesIn(pem).slice(-1);
-  return {
-    identity: { installation: row.number, key, certificates },
-    authorities: [...new Set([...last(certificates), ...last(row.certificates)])],
-  };
-}
-
-const find = () => db.installation.findUnique({ where: { id: ONLY } });
-
-/** Of several that make it at once one is kept, and all have that one. */
-async function make() {
-  const number = randomInt(2 ** 16);
-  const made = makeCertificate(`Atelier ${number.toString(16).padStart(4, '0')}`);
-  await db.installation.createMany({ data: { id: ONLY, number, ...made }, skipDuplicates: true });
-  return db.installation.findUniqueOrThrow({ where: { id: ONLY } });
 }

@@ -27,8 +27,8 @@ export interface Gates {
   readonly negatives: (readings: readonly Folded[]) => Broken | undefined;
 }
 
-/** @throws {Error} when the rules stop ordinary prompts, saying which word, and how many */
-export function gatesOf(file: SafetyFile, words: English, clean: readonly string[]): Gates {
+/** @param name of its file. @throws {Error} when the rules stop ordinary prompts, saying which word, and how many */
+export function gatesOf(file: SafetyFile, name: string, words: English, clean: readonly string[]): Gates {
   const forPrompts = Object.entries(file.rules).map(([id, rule]): Rule => ({ id, ...rule }));
   const forNegatives = [
     ...forPrompts.filter(({ negative }) => negative),
@@ -42,46 +42,45 @@ export function gatesOf(file: SafetyFile, words: English, clean: readonly string
     prompts: (readings) => rules(readings, forPrompts),
     negatives: (readings) => rules(readings, forNegatives),
   };
-  mustLetPass(gates.prompts, clean);
+  mustLetPass(gates.prompts, name, clean);
   return gates;
 }
 
 /** Of a hundred ordinary prompts, rules may stop one: a word that stops more is in so many that nobody could draw. */
 const STOPPED_MAX = 0.01;
 
-function mustLetPass(stops: Gates['prompts'], clean: readonly string[]): void {
+function mustLetPass(stops: Gates['prompts'], name: string, clean: readonly string[]): void {
   const stopped = clean.flatMap((prompt) => stops(fold(prompt, FOLDED_MAX) ?? []) ?? []);
   if (stopped.length <= clean.length * STOPPED_MAX) return;
   const byWord = Map.groupBy(stopped, ({ rule, phrase }) => `rules.${rule.id}: \`${phrase}\``);
   const told = [...byWord]
     .sort(([, a], [, b]) => b.length - a.length)
     .slice(0, 5)
-    .map(
-      ([word, all]) => `safety.yaml: ${word} would stop ${all.length} of the ${clean.length} clean prompts`,
-    );
+    .map(([word, all]) => `${name}: ${word} would stop ${all.length} of the ${clean.length} clean prompts`);
   throw new Error(`${told.join('\n')}\nTake such words out, or let them count in a phrase.`);
 }
 
 /** The rest of them is for `npm run bench -- safety`: a process that starts tries enough to know. */
 const TRIED_AT_START = 100;
 
-export function ruleSetOf(file: SafetyFile): RuleSet {
+/** @param name of its file, for what is wrong with it */
+export function ruleSetOf(file: SafetyFile, name: string): RuleSet {
   const hash = hashOf({ version: READING_VERSION, ...file, english });
   let gates: Gates | undefined;
   return {
     hash,
     file,
     get gates() {
-      gates ??= gatesOf(file, english, cleanPrompts.slice(0, TRIED_AT_START));
+      gates ??= gatesOf(file, name, english, cleanPrompts.slice(0, TRIED_AT_START));
       return gates;
     },
   };
 }
 
 /** Those of config/safety.yaml. */
-export const ownRules = ruleSetOf(safety);
+export const ownRules = ruleSetOf(safety, 'safety.yaml');
 /** Those of config/safety.next.yaml; null: there are none. */
-export const nextRules = nextSafety && ruleSetOf(nextSafety);
+export const nextRules = nextSafety && ruleSetOf(nextSafety, 'safety.next.yaml');
 
 /** Of the rules that a `CheckedPrompt` was checked by: one that was kept counts only as long as they are the same. */
 export const rulesHash = (): string => rulesInForce().hash;

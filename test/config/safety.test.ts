@@ -70,10 +70,10 @@ describe('config/safety.yaml', () => {
       rules: { ...rest, sexual: { ...sexual!, any: [...sexual!.any, 'portrait', 'a*'] } },
     };
     const clean = cleanPrompts.slice(0, 50);
-    expect(() => gatesOf(file, english, clean)).toThrow(
-      /safety\.yaml: rules\.sexual: `(?:portrait|a\*)` would stop \d+ of the 50 clean prompts/,
+    expect(() => gatesOf(file, 'safety.next.yaml', english, clean)).toThrow(
+      /safety\.next\.yaml: rules\.sexual: `(?:portrait|a\*)` would stop \d+ of the 50 clean prompts/,
     );
-    expect(() => gatesOf(safety, english, clean)).not.toThrow();
+    expect(() => gatesOf(safety, 'safety.yaml', english, clean)).not.toThrow();
   });
 });
 
