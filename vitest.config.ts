@@ -1,10 +1,12 @@
 /**
- * Two projects: `pure` needs nothing but the code (no Postgres, no bundle, no child process) and takes seconds; `whole` is everything
- * else, against real things.
+ * Three projects: `pure` needs nothing but the code (no Postgres, no bundle, no child process) and takes seconds; `whole` is against real
+ * things; `soak` is, too, and takes long: it kills and pauses what it stands on, waits for leases to run out, builds bundles, restores
+ * copies, and tries every way that two processes can overtake one another. `.ci/run` runs all three.
  *
- *   npm test                            all
+ *   npm test                            pure and whole
  *   npm test -- --project pure          the pure ones
- *   npm test -- test/…/order.test.ts    one file, with only what its project needs
+ *   npm run soak                        the long ones
+ *   npm test -- test/…/order.test.ts    one file, of whichever project
  */
 import { defineConfig } from 'vitest/config';
 
@@ -35,6 +37,25 @@ const pure = [
   'test/src/sweeps/{check,expand,schema,sheet-axes,values,yaml}.test.ts',
 ];
 
+const soak = [
+  'test/infra/{backup/backup,local/dev,local/postgres,local/processes}.test.ts',
+  'test/infra/bundle/{fetch,lora}.test.ts',
+  'test/infra/deploy/{deploy,restore}.test.ts',
+  'test/src/bundles/ensure.test.ts',
+  'test/src/doors/{postgres,queue-away}.test.ts',
+  'test/src/generations/bytes.test.ts',
+  'test/src/services/{start-away,watch}.test.ts',
+  'test/src/services/bot/{acknowledge,faults,machines,supervisor}.test.ts',
+  'test/src/services/courier/faults.test.ts',
+  'test/src/services/worker/{bundles,lease,spool}.test.ts',
+  'test/src/services/worker/pool/pool.test.ts',
+];
+/** What stands on real things. */
+const real = {
+  globalSetup: ['test/support/global-setup.ts'],
+  setupFiles: ['test/support/environment.ts'],
+};
+
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
@@ -53,14 +74,9 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: {
-          name: 'whole',
-          include: ['test/**/*.test.ts'],
-          exclude: pure,
-          globalSetup: ['test/support/global-setup.ts'],
-          setupFiles: ['test/support/environment.ts'],
-        },
+        test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: [...pure, ...soak], ...real },
       },
+      { extends: true, test: { name: 'soak', include: soak, ...real } },
     ],
   },
 });

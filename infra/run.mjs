@@ -1,7 +1,7 @@
 // Runs Atelier on a machine that has only Node ≥ 20 and npm: installs what is missing, generates the Prisma client, and
 // goes on with the Node that Atelier is written for. Plain JavaScript without dependencies, as nothing is installed yet.
 //
-//   node infra/run.mjs demo|dev|test|start|generate|migrate|check-migrations|bench|torture|golden|bundle|storage|backup|watch|cost|
+//   node infra/run.mjs demo|dev|test|soak|start|generate|migrate|check-migrations|bench|torture|golden|bundle|storage|backup|watch|cost|
 //     words|innocent|bias|rules|client|check|deploy|watermark [arguments]
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -36,7 +36,13 @@ const tasks = {
     const isInspect = (arg) => /^--inspect(=.+)?$/.test(arg);
     return [...args.filter(isInspect), join(root, 'src/main.ts'), ...args.filter((arg) => !isInspect(arg))];
   },
-  test: () => [join(modules, 'vitest/vitest.mjs'), 'run', ...args],
+  test: () => {
+    // Whoever names files has them, however long they take.
+    const isChosen = args.some((arg) => !arg.startsWith('-') || arg.startsWith('--project'));
+    const quick = ['--project', 'pure', '--project', 'whole'];
+    return [join(modules, 'vitest/vitest.mjs'), 'run', ...(isChosen ? [] : quick), ...args];
+  },
+  soak: () => [join(modules, 'vitest/vitest.mjs'), 'run', '--project', 'soak', ...args],
   bench: () => [join(root, 'test/bench/bench.ts'), ...args],
   torture: () => [join(root, 'test/torture/torture.ts'), ...args],
   golden: () => [join(root, 'test/golden-runs/run.ts'), ...args],

@@ -45,6 +45,7 @@ export async function easel(): Promise<readonly Goal[]> {
       steps: 20,
       guidanceScale: 7.5,
       detailSteps: 20,
+      detailSide: null,
       detailStrength: 1,
     });
     return { id: ++last, request, face, where: usualPlace, previewEveryMs };

@@ -48,6 +48,7 @@ export async function pipeline(): Promise<readonly Goal[]> {
       guidanceScale: 7.5,
       face,
       detailSteps: STEPS,
+      detailSide: null,
       detailStrength: 1,
     });
   const clock = timedRuns();

@@ -34,6 +34,7 @@ export async function portrait(): Promise<readonly Goal[]> {
     guidanceScale: 7.5,
     face,
     detailSteps: 20,
+    detailSide: null,
     detailStrength: 1,
   });
   const walls: number[] = [];

@@ -293,7 +293,7 @@ describe('a UNet that takes 77 tokens and no more', () => {
       return bundle.unet.run(feeds, outputs);
     };
     const narrow = { ...bundle, unet: { ...bundle.unet, inputs, run } };
-    const size = { width: 384, height: 448, steps: 10, detailSteps: 12, face };
+    const size = { width: 384, height: 448, steps: 10, detailSteps: 12, detailSide: null, face };
     const likeness = async (prompt: string) =>
       (await drawPortrait(narrow, request(prompt, { seed: 92, ...size }))).likeness!;
     const long = `portrait, ${Array(30).fill('very fine picture,').join(' ')} of a woman`;

@@ -20,7 +20,8 @@ export function portraitRequest(prompt: string, changes: Partial<PortraitRequest
     detailGuidanceScale: 4,
     detailStrength: 0.6,
     detailCropFactor: 2,
-    detailSide: null,
+    // Half of what the bundle draws faces at: a quarter of the time.
+    detailSide: 320,
     detailFeather: 0.14,
     faceIdWeight: 4,
     gender: 'auto',
