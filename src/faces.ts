@@ -342,6 +342,7 @@ export async function deleteWithFolders(where: Prisma.FacePhotoWhereInput): Prom
 export async function deletePhotos(where: Prisma.FacePhotoWhereInput): Promise<FacePhoto[]> {
   // One update both chooses and takes them: a photo that gets its consent at this moment is not among them.
   const photos = await db.facePhoto.updateManyAndReturn({ where, data: { state: 'rejected' } });
+  if (!photos.length) return photos;
   for (const { storageKey } of photos) await deleteFile(storageKey);
   await db.facePhoto.deleteMany({ where: { id: { in: photos.map(({ id }) => id) } } });
   return photos;
