@@ -28,13 +28,13 @@ const WORDS = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]
 const SPECIALS_AND_WORDS = new RegExp(`<\\|(?:start|end)oftext\\|>|${WORDS.source}`, 'gu');
 const WORD_END = '</w>';
 
-/** What follows from a vocabulary alone; 9 MB for CLIP's. */
+/** What follows from a vocabulary alone: made when it is needed first, as each takes 20 to 50 ms for CLIP's, and a bundle is often only looked at. */
 interface Tables {
-  readonly ids: ReadonlyMap<string, number>;
+  idOf(token: string): number | undefined;
   /** by id */
-  readonly tokens: readonly string[];
+  tokens(): readonly string[];
   /** pair, `a b` → its rank: lower ones are merged first */
-  readonly rank: ReadonlyMap<string, number>;
+  rank(): ReadonlyMap<string, number>;
 }
 
 const tablesOf = new WeakMap<Tokenizer, Tables>();
@@ -60,18 +60,34 @@ export function withPadding(tokenizer: Tokenizer, padToken: string): Tokenizer {
 }
 
 function tabulate(vocabulary: Readonly<Record<string, number>>, merges: string): Tables {
-  const ids = new Map(Object.entries(vocabulary));
-  const tokens: string[] = [];
-  for (const [token, id] of ids) tokens[id] = token;
-  const rank = new Map<string, number>();
-  for (const line of merges.split('\n')) if (line && !line.startsWith('#version')) rank.set(line, rank.size);
-  return { ids, tokens, rank };
+  return {
+    idOf: (token) => (Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined),
+    tokens: once(() => {
+      const tokens = new Array<string>(Object.keys(vocabulary).length);
+      for (const [token, id] of Object.entries(vocabulary)) tokens[id] = token;
+      return tokens;
+    }),
+    rank: once(() => {
+      const rank = new Map<string, number>();
+      for (const line of merges.split('\n'))
+        if (line && !line.startsWith('#version')) rank.set(line, rank.size);
+      return rank;
+    }),
+  };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 function tokenizerOf(tables: Tables, padToken: string): Tokenizer {
-  const { ids, tokens, rank } = tables;
+  const { idOf, tokens, rank } = tables;
   const need = (token: string) => {
-    const id = ids.get(token);
+    const id = idOf(token);
     if (id === undefined) throw new Error(`The vocabulary has no ${JSON.stringify(token)}`);
     return id;
   };
@@ -86,12 +102,13 @@ function tokenizerOf(tables: Tables, padToken: string): Tokenizer {
     if (cached) return cached;
     let parts = [...new TextEncoder().encode(word)].map((byte) => toCharacter[byte]!);
     parts.push(parts.pop() + WORD_END);
+    const ranks = rank();
     while (parts.length > 1) {
       let best = Number.POSITIVE_INFINITY;
       let pair = '';
       for (let i = 0; i + 1 < parts.length; i++) {
         const candidate = `${parts[i]} ${parts[i + 1]}`;
-        const at = rank.get(candidate) ?? Number.POSITIVE_INFINITY;
+        const at = ranks.get(candidate) ?? Number.POSITIVE_INFINITY;
         if (at < best) [best, pair] = [at, candidate];
       }
       if (best === Number.POSITIVE_INFINITY) break;
@@ -102,7 +119,7 @@ function tokenizerOf(tables: Tables, padToken: string): Tokenizer {
       }
       parts = merged;
     }
-    const out = parts.map((part) => ids.get(part) ?? endId);
+    const out = parts.map((part) => idOf(part) ?? endId);
     // A word is at most a prompt long; prompts are many.
     if (known.size > 20_000) known.clear();
     known.set(word, out);
@@ -123,9 +140,9 @@ function tokenizerOf(tables: Tables, padToken: string): Tokenizer {
         return pieces.flatMap((piece) => piece.match(WORDS) ?? []).flatMap(encodeWord);
       });
     },
-    endsWord: (id) => tokens[id]?.endsWith(WORD_END) ?? true,
+    endsWord: (id) => tokens()[id]?.endsWith(WORD_END) ?? true,
     decode(list) {
-      const characters = list.map((id) => tokens[id] ?? '').join('');
+      const characters = list.map((id) => tokens()[id] ?? '').join('');
       const text = characters.replaceAll(WORD_END, ' ');
       return new TextDecoder()
         .decode(Uint8Array.from([...text].map((c) => (c === ' ' ? 32 : (toByte.get(c) ?? 32)))))

