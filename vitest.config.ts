@@ -32,7 +32,7 @@ const pure = [
   'test/src/moderation/{verdicts,words}.test.ts',
   'test/src/parameters/definitions.test.ts',
   'test/src/services/worker/{pace,pool/plan,requests/*}.test.ts',
-  'test/src/uploads/fetch.test.ts',
+  'test/src/uploads/{fetch,texts,written}.test.ts',
   'test/torture/plan.test.ts',
   'test/src/sweeps/{check,expand,schema,sheet-axes,values,yaml}.test.ts',
 ];

@@ -33,6 +33,7 @@ export function helpOf(say: Say): string {
     `- ${say('`/queue` shows what waits and what is drawn; `/balance` your tokens.')}`,
     `- ${say('`/gallery` puts a finished picture on the public page, or takes it back.')}`,
     `- ${say('`/detect` tells whether a picture was drawn here, by its marks.')}`,
+    `- ${say('`/describe` reads what a picture was asked for with, from its file.')}`,
     `### ${say('Try many at once')}`,
     `- ${say('`/test_face_mecene` tries faces with prompts that Mecene writes from two words.')}`,
     `- ${say('`/sweep` draws a grid over any settings from a short YAML.')}`,

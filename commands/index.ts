@@ -2,6 +2,7 @@
 import type { Action } from '#src/custom-ids.ts';
 import balance from './balance.ts';
 import type { MessageCommand, PressHandler, SlashCommand } from './command.ts';
+import describe from './describe.ts';
 import detect from './detect.ts';
 import { endingPresses } from './ending.ts';
 import faces from './faces.ts';
@@ -34,6 +35,7 @@ export const slashCommands = byName<SlashCommand>([
   gallery,
   guild,
   tokens,
+  describe,
   detect,
   review,
   rules,

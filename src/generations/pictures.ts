@@ -1,10 +1,13 @@
 /** Finds the rows behind what people see in Discord: which batch a message shows, and what is still to come for a person. */
-import { type Batch, type Delivery, db, type Prisma } from '#src/doors/db.ts';
+import { ask, type Batch, type Delivery, db, Prisma } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
 import type { Origin } from '#src/people/people.ts';
 import { mustSee } from '#src/people/rights.ts';
 import { mayBeShown } from './images.ts';
+
+/** Of as many pictures as this house will draw, so few end with the same nine digits. */
+const SAME_DIGITS_MAX = 4;
 
 const picture = {
   batch: true,
@@ -36,6 +39,28 @@ export async function visiblePicture(
   const picture = await getPicture(generationId);
   await mustSee(origin, picture.batch);
   return picture;
+}
+
+/**
+ * The picture that a watermark tells of, if they may see it: two may have the same digits.
+ *
+ * @param digits of its generation's id, the last nine (src/marks/payload.ts)
+ */
+export async function visibleByMark(
+  origin: Pick<Origin, 'actor' | 'channelId'>,
+  digits: string,
+): Promise<Picture | null> {
+  const rows = await ask<{ id: string }>(
+    Prisma.sql`SELECT "generationId" AS id FROM "Image" WHERE right("generationId", 9) = ${digits} LIMIT ${SAME_DIGITS_MAX}`,
+  );
+  for (const { id } of rows) {
+    try {
+      return await visiblePicture(origin, id);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+    }
+  }
+  return null;
 }
 
 /** Pictures of a batch that a card offers at once: as many as a list to pick from holds. */

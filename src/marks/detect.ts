@@ -12,7 +12,7 @@ import { identity, ourAuthorities } from './installation.ts';
 import { Look, type Seen } from './look.ts';
 
 /** What is told of a file. */
-export interface Finding extends Pick<Seen, 'claim' | 'below'> {
+export interface Finding extends Pick<Seen, 'claim' | 'below' | 'written'> {
   /** of its pixels; null: none was found */
   readonly watermark: Watermark | null;
 }
@@ -22,6 +22,8 @@ export interface Watermark {
   readonly installation: number;
   /** it is this installation's */
   readonly isOurs: boolean;
+  /** the last digits of its generation's id, nine */
+  readonly digits: string;
   /** public pictures that it may be of: those with these digits */
   readonly pictures: readonly PublishedPicture[];
 }
@@ -64,9 +66,10 @@ async function find(bytes: Buffer, file: string): Promise<Finding> {
   const said = await readApart(LOOKER, [authorities.join('\n')], bytes, file, LIMITS, ANSWER_MAX);
   const seen = Look.parse(JSON.parse(said.toString()));
   if ('why' in seen) throw refused(seen, file);
-  const { mark, claim, below } = seen;
-  if (!mark) return { claim, below, watermark: null };
+  const { mark, ...others } = seen;
+  if (!mark) return { ...others, watermark: null };
   const isOurs = mark.installation === installation;
   const pictures = isOurs ? await publishedByMark(mark.generation) : [];
-  return { claim, below, watermark: { installation: mark.installation, isOurs, pictures } };
+  const { installation: of, generation: digits } = mark;
+  return { ...others, watermark: { installation: of, isOurs, digits, pictures } };
 }

@@ -4,7 +4,22 @@ import { config } from '#config/env.ts';
 import { certificatesIn } from '#config/signing.ts';
 import { db } from '#src/doors/db.ts';
 import { makeCertificate } from './certificate.ts';
-import type { Installation } from './installation.ts';
+
+/** What pictures are marked with. It can be sent to a thread. */
+export interface Identity {
+  /** 0…65,535 */
+  readonly installation: number;
+  /** PEM */
+  readonly key: string;
+  /** PEM, its own first */
+  readonly certificates: string;
+}
+
+/** Whose certificates have signed our pictures, PEM: of the key in use, and of the one that was made here. */
+export interface Installation {
+  readonly identity: Identity;
+  readonly authorities: readonly string[];
+}
 
 const ONLY = 1;
 

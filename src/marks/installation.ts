@@ -2,22 +2,9 @@
  * This Atelier, as its pictures name it: the number in their watermarks, and the key that signs them. It is one row, installation-row.ts.
  */
 import { certificatesIn } from '#config/signing.ts';
+import type { Identity, Installation } from './installation-row.ts';
 
-/** What pictures are marked with. It can be sent to a thread. */
-export interface Identity {
-  /** 0…65,535 */
-  readonly installation: number;
-  /** PEM */
-  readonly key: string;
-  /** PEM, its own first */
-  readonly certificates: string;
-}
-
-/** Whose certificates have signed our pictures, PEM: of the key in use, and of the one that was made here. */
-export interface Installation {
-  readonly identity: Identity;
-  readonly authorities: readonly string[];
-}
+export type { Identity };
 
 let known: Promise<Installation> | undefined;
 

@@ -7,7 +7,8 @@ import { parameterEntries } from '#config/parameters.ts';
 import { limits } from '#config/tiers.ts';
 import { filesOf } from '#infra/local/discord/person.ts';
 import { clearJudgement } from '#test/support/drawn.ts';
-import type { LocalBot } from './local-bot.ts';
+import { withText } from '#test/support/png-text.ts';
+import type { LocalBot, Typist } from './local-bot.ts';
 
 let local: LocalBot;
 let db: typeof import('#src/doors/db.ts').db;
@@ -511,6 +512,50 @@ describe('/detect', () => {
     const text = { filename: 'c.png', data: Buffer.from('no picture') };
     expect((await me.type('detect', {}, { picture: text })).content).toMatch(
       /`c\.png` is not a picture I can read/,
+    );
+  });
+});
+
+describe('/describe', () => {
+  const describePicture = async (person: Typist, data: Buffer, filename = 'a.png') =>
+    (await person.type('describe', {}, { picture: { filename, data } })).content;
+
+  it('reads what another program wrote into the file, and names what is ours by another name', async () => {
+    const me = await member();
+    const create = { width: 300, height: 300, channels: 3, background: '#988' } as const;
+    const png = await sharp({ create }).png().toBuffer();
+    const text =
+      'a cat `in` a hat\nNegative prompt: dogs\nSteps: 24, Sampler: Euler a, CFG scale: 6, Seed: 7';
+    const said = await describePicture(me, withText(png, 'parameters', text));
+    expect(said).toContain('### Drawn by AUTOMATIC1111’s web UI, as the file says');
+    expect(said).toContain('a cat ˋinˋ a hat');
+    expect(said).toContain('Negative prompt:\n```\ndogs\n```');
+    expect(said).toContain(
+      '- Steps: **`24`**\n- Guidance scale: **`6`**\n- Scheduler: **`Euler a`**, here **`euler_a`**',
+    );
+    const comment = { IFD2: { UserComment: text } };
+    const jpeg = await sharp(png).withExif(comment).jpeg().toBuffer();
+    expect(await describePicture(me, jpeg, 'a.jpg')).toContain('- Seed: **`7`**');
+    expect(await describePicture(me, png)).toMatch(/^This file says nothing of how it was drawn/);
+  });
+
+  it('tells of a picture that was drawn here what its card tells, by its pixels alone, to who may see that', async () => {
+    const { embedWatermark } = await import('#pipelines/watermark/embed.ts');
+    const { watermarkOf } = await import('#src/marks/marks.ts');
+    const me = await member();
+    await me.type('imagine', { prompt: 'a bridge in fog' });
+    await draw(me.id);
+    const { id } = await db.generation.findFirstOrThrow({
+      where: { userId: me.id, prompt: 'a bridge in fog' },
+    });
+    const side = 384;
+    const rgb = Uint8Array.from({ length: side * side * 3 }, (_, i) => 90 + ((i * 37) % 61));
+    const marked = embedWatermark({ rgb, width: side, height: side }, await watermarkOf(id));
+    const raw = { width: side, height: side, channels: 3 } as const;
+    const jpeg = await sharp(marked.rgb, { raw }).jpeg({ quality: 90 }).toBuffer();
+    expect(await describePicture(me, jpeg, 'a.jpg')).toMatch(/\*\*Picture 1\*\*[\s\S]*a bridge in fog/);
+    expect(await describePicture(await local.as('other', 'lounge'), jpeg, 'a.jpg')).toBe(
+      'It was drawn here, for somebody else: what they asked for is theirs to tell.',
     );
   });
 });
