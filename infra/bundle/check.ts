@@ -37,6 +37,7 @@ const check: Command = async (args) => {
   const { manifest, networks } = found;
   say(`${manifest.name}: ${manifest.title}. Licence: ${manifest.licence}`);
   describeAges(manifest);
+  describeConcepts(manifest);
   await describeOlder(root, manifest);
   const faults = [...found.faults];
   const open = args.includes('--quick') ? [] : await providersHere(faults);
@@ -59,6 +60,15 @@ function describeAges({ ageError }: Inspection['manifest']): void {
     ageError === undefined
       ? 'Nobody measured its age network, so every face counts as one that may be under 18: npm run bundle -- ages DIR PHOTOS'
       : `Its age network reads up to ${ageError} years too many: a face counts as of age from ${18 + ageError} on.`,
+  );
+}
+
+function describeConcepts({ concepts }: Inspection['manifest']): void {
+  const asked = Object.entries(concepts).map(([name, threshold]) => `${name} from ${threshold} on`);
+  say(
+    asked.length
+      ? `Its prompts are held for review where they come near to a concept: ${asked.join(', ')}.`
+      : 'Its prompts are held against no concept, as nobody measured its text encoder: npm run bundle -- concepts DIR',
   );
 }
 

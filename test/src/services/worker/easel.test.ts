@@ -12,6 +12,7 @@ import {
 import { classifyAll } from '#pipelines/safety/classify.ts';
 import type { Session } from '#pipelines/session.ts';
 import { tensor } from '#pipelines/tensor.ts';
+import type { ConceptsIn } from '#src/bundles/concepts.ts';
 import { loadBundle } from '#src/bundles/load.ts';
 import { isOutOfMemory } from '#src/doors/onnx.ts';
 import { mayBeGlimpsed, verdictOf } from '#src/moderation/verdicts.ts';
@@ -25,7 +26,7 @@ import { usualPlace } from '#test/support/where.ts';
 /** However busy this machine is. */
 vi.setConfig({ testTimeout: 120_000 });
 
-let bundle: PortraitBundle;
+let bundle: PortraitBundle & { readonly conceptsIn: ConceptsIn };
 let ada: FacePhotos;
 let adaIdentity: FaceIdentity;
 let landscape: FacePhotos;
@@ -71,7 +72,7 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
   const faces = new Map<string, number>();
   let onProgress = (_id: number, _share: number) => {};
   let last = 0;
-  const easel = openEasel(drawnWith, bundleWith, {
+  const easel = openEasel({ ...drawnWith, conceptsIn: bundle.conceptsIn }, bundleWith, {
     progress(id, share) {
       progress.set(id, [...(progress.get(id) ?? []), share]);
       onProgress(id, share);
