@@ -64,12 +64,13 @@ function describeAges({ ageError }: Inspection['manifest']): void {
 }
 
 function describeConcepts({ concepts }: Inspection['manifest']): void {
-  const asked = Object.entries(concepts).map(([name, threshold]) => `${name} from ${threshold} on`);
+  const asked = Object.entries(concepts);
   say(
     asked.length
-      ? `Its prompts are held for review where they come near to a concept: ${asked.join(', ')}.`
-      : 'Its prompts are held against no concept, as nobody measured its text encoder: npm run bundle -- concepts DIR',
+      ? 'Prompts that come near to one of these concepts have their pictures held for review, from:'
+      : 'Nobody measured its text encoder, so it asks about no concept: npm run bundle -- concepts DIR',
   );
+  for (const [name, threshold] of asked) say(`  ${name.padEnd(NAME)} ${threshold}`);
 }
 
 /** Bundles from before there were several classifiers go on working; what they are taken for is said. */

@@ -78,7 +78,7 @@ export const conceptsOf =
   };
 export default conceptsOf(safety);
 
-const say = (line = '') => void process.stdout.write(`${line}\n`);
+const say = (line = '') => process.stdout.write(`${line}\n`);
 
 /** A threshold for each concept, and how often it is wrong. @param clean prompts that mean no harm */
 export async function measure(

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { facesMatter, judgedAgain, mayBeGlimpsed, verdictOf } from '#src/moderation/verdicts.ts';
+import {
+  conceptsReached,
+  facesMatter,
+  judgedAgain,
+  mayBeGlimpsed,
+  verdictOf,
+} from '#src/moderation/verdicts.ts';
 import { usualPlace } from '#test/support/where.ts';
 
 const board = (flagged: number) => ({ board: { normal: 1 - flagged, flagged } });
@@ -133,6 +139,46 @@ describe('verdictOf', () => {
     });
     expect(mayBeGlimpsed(scores, usualPlace)).toBe(false);
     expect(facesMatter(scores, usualPlace)).toBe(false);
+  });
+});
+
+describe('concepts that a prompt comes near to', () => {
+  const near = (score: number) => ({
+    gore: { score, threshold: 0.1 },
+    hate: { score: -0.4, threshold: -0.3 },
+  });
+  const ruleOf = (concepts: Parameters<typeof verdictOf>[0]['concepts'], where = usualPlace, flagged = 0) =>
+    verdictOf({ scores: board(flagged), ages: [], concepts }, where).rule;
+
+  it('hold its picture from the threshold on, wherever it was asked for, and what failed holds it too', () => {
+    for (const where of [
+      usualPlace,
+      { ...usualPlace, ageRestricted: true },
+      { ...usualPlace, faceAsked: true },
+      { ...usualPlace, guild: { flagged: 1 } },
+    ]) {
+      expect([0.0999, 0.1].map((score) => ruleOf(near(score), where))).toEqual([null, 'concept-gore']);
+      expect(ruleOf(null, where)).toBe('concepts-failed');
+    }
+    expect(ruleOf({ gore: { score: Number.NaN, threshold: 0.1 } })).toBe('concept-gore');
+    expect(ruleOf({ ...near(0.2), hate: { score: 0.9, threshold: 0.1 } })).toBe('concept-hate');
+  });
+
+  it('are told after what was seen in the picture, and kept beside it', () => {
+    const concepts = near(0.2);
+    const verdict = verdictOf({ scores: board(0.9), ages: [], concepts }, usualPlace);
+    expect(verdict).toMatchObject({ rule: 'classifier-flagged', judged: { concepts } });
+    expect(conceptsReached(verdict.judged.concepts)).toEqual([{ name: 'gore', score: 0.2, threshold: 0.1 }]);
+  });
+
+  it('hold a copy of it, and what was kept before there were any is judged by the rest', () => {
+    for (const concepts of [near(0.2), near(0), null]) {
+      const kept = verdictOf({ scores: board(0), ages: [], concepts }, usualPlace);
+      expect(judgedAgain(kept, usualPlace)).toEqual(kept);
+    }
+    const { judged, ...kept } = verdictOf({ scores: board(0), ages: [], concepts: {} }, usualPlace);
+    const { concepts: _, ...older } = judged;
+    expect(judgedAgain({ ...kept, judged: older }, usualPlace)?.verdict).toBe('clear');
   });
 });
 

@@ -63,7 +63,11 @@ interface Drawn {
 }
 
 /** An easel whose pictures can be waited for. */
-function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) {
+function easelOf(
+  drawnWith: PortraitBundle,
+  bundleWith = async () => drawnWith,
+  conceptsIn: ConceptsIn = bundle.conceptsIn,
+) {
   const waiting = new Map<number, PromiseWithResolvers<Drawn>>();
   const progress = new Map<number, number[]>();
   const previews = new Map<number, (Bitmap | null)[]>();
@@ -72,7 +76,7 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
   const faces = new Map<string, number>();
   let onProgress = (_id: number, _share: number) => {};
   let last = 0;
-  const easel = openEasel({ ...drawnWith, conceptsIn: bundle.conceptsIn }, bundleWith, {
+  const easel = openEasel({ ...drawnWith, conceptsIn }, bundleWith, {
     progress(id, share) {
       progress.set(id, [...(progress.get(id) ?? []), share]);
       onProgress(id, share);
@@ -406,5 +410,30 @@ describe('a preview', () => {
       });
       expect(blind.previews.size).toBe(0);
     }
+  });
+
+  it('of a prompt that comes near to a concept is never made, nor where nobody can say whether it does', async () => {
+    const asks: (readonly string[])[] = [];
+    const answers = { 'a woman': { gore: { score: 0.2, threshold: 0.1 } }, 'a man': {}, 'a child': null };
+    const easel = easelOf(
+      bundle,
+      async () => bundle,
+      async (prompts) => {
+        asks.push(prompts);
+        return prompts.map((prompt) => answers[prompt as keyof typeof answers]);
+      },
+    );
+    const prompts = Object.keys(answers);
+    const drawn = await Promise.all(
+      easel.draw(prompts.map((prompt) => ({ ...asked(prompt), previewEveryMs: 0 }))),
+    );
+    // Of all that are drawn together at once, before they are.
+    expect(asks).toEqual([prompts]);
+    expect([...easel.previews.keys()]).toEqual([2]);
+    expect(drawn.map(({ facts }) => verdictOf(facts, usualPlace).rule)).toEqual([
+      'concept-gore',
+      null,
+      'concepts-failed',
+    ]);
   });
 });
