@@ -1,4 +1,7 @@
-/** `config/safety.yaml`: rules for prompts, concepts that they are held against, and what image classifiers' scores mean; and the English words. */
+/**
+ * `config/safety.yaml`: rules for prompts, concepts that they are held against, and what image classifiers' scores mean; and the English
+ * words that prompts are read by.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { loadYaml } from './load.ts';

@@ -1,6 +1,6 @@
 /**
- * `npm run bundle -- concepts DIR [--write]`: from how near on to each concept of config/safety.yaml a prompt should be held, by the bundle's
- * own text encoder; and how often that is wrong. `--write` puts it into `bundle.yaml`.
+ * `npm run bundle -- concepts DIR [--write]`: from how near on to each concept of config/safety.yaml a prompt should be held, by the
+ * bundle's own text encoder; and how often that is wrong. `--write` puts it into `bundle.yaml`.
  *
  * Two halves each, of what means no harm (config/english/prompts.txt), and of what is made of a concept's phrases: fillers inside, words in
  * another order, a clean prompt's own words around it. The first halves set the threshold, the second ones, which are of other phrases'

@@ -42,7 +42,7 @@ type Scores = Readonly<Record<string, Readonly<Record<string, number>> | null>>;
 /** Years that each face has at least; null in it: nobody knows; null: nobody was looked for. As `Ages` there. */
 type Ages = readonly (number | null)[] | null;
 
-/** How near a prompt comes to a concept of config/safety.yaml, and from where on that counts: the bundle's say, as the measure is its own. */
+/** How near a prompt comes to a concept of config/safety.yaml, and from where on that counts, which the bundle says: it measures. */
 const Nearness = z.object({ score: z.number(), threshold: z.number() });
 const Concepts = z.record(z.string(), Nearness).nullable();
 /** Concept → how near the prompt comes to it; of those that the bundle has a threshold for. null: nobody could say. */
@@ -77,8 +77,8 @@ export interface ImageVerdict {
   /** `classifier.label` → 0…1, of all classifiers that said something */
   readonly scores: Record<string, number>;
   /**
-   * `possible-minor`, `classifier-failed`, or `classifier-` and the score that held it; `concepts-failed`, or `concept-` and the concept that
-   * the prompt comes near to; null: clear
+   * `possible-minor`, `classifier-failed`, or `classifier-` and the score that held it; `concepts-failed`, or `concept-` and the concept
+   * that the prompt comes near to; null: clear
    */
   readonly rule: string | null;
   readonly judged: Judgement;

@@ -66,6 +66,21 @@ describe('nearness', () => {
     expect(nearness([axis(1, 0, 0), axis(0, 0, 1)], phrases, ordinary)).toBeCloseTo(1);
   });
 
+  it('is not moved by what all texts have in common, as a cosine is', () => {
+    /** Of length 1, with so much of what all share, and the rest of its own. */
+    const text = (shared: number, ...own: number[]) => {
+      const rest = Math.sqrt(1 - shared ** 2) / Math.hypot(...own);
+      return axis(shared, ...own.map((value) => value * rest));
+    };
+    const ordinary = meanOf([[text(0.8, 1, 0, 0, 0)], [text(0.8, 0, 1, 0, 0)]]);
+    const phrase = text(0.8, 0, 0, 1, 0);
+    const [plain, near] = [text(0.99, 0, 0, 0, 1), text(0.3, 0, 0, 1, 1)];
+    const cosine = (a: Float32Array) => a.reduce((sum, value, i) => sum + value * phrase[i]!, 0);
+    expect(cosine(plain)).toBeGreaterThan(cosine(near));
+    expect(nearness([plain], [[phrase]], ordinary)).toBeCloseTo(0);
+    expect(nearness([near], [[phrase]], ordinary)).toBeGreaterThan(0.1);
+  });
+
   it('is that of the pooled state of each 77 tokens, of length 1', async () => {
     const long = `${'a man, '.repeat(40)}curly hair`;
     const [short, both] = await meaningsOf(bundle, ['a man', long]);
