@@ -88,47 +88,37 @@ export async function measure(
 ): Promise<Measured[]> {
   const around = meanOf(await meaningsOf(encoder, ordinary));
   const cleanHalves = halves(clean);
-  const cleanMeanings = [
-    await meaningsOf(encoder, cleanHalves[0]),
-    await meaningsOf(encoder, cleanHalves[1]),
-  ] as const;
   const fillerHalves = halves(fillers);
+  const cleanSetting = await meaningsOf(encoder, cleanHalves[0]);
+  const cleanHeld = await meaningsOf(encoder, cleanHalves[1]);
   const all: Measured[] = [];
   for (const [name, { phrases }] of Object.entries(concepts)) {
     const known = await meaningsOf(encoder, phrases);
-    const near = (meaning: Meaning, of: readonly Meaning[] = known) => nearness(meaning, of, around);
-    const [setting, held] = [0, 1].map((half) =>
-      madeOf(phrases, cleanHalves[half]!, fillerHalves[half]!, mulberry32(SEED + half)),
-    ) as [Made[], Made[]];
-    const texts = (made: readonly Made[]) => made.map(({ text }) => text);
-    const settingScores = (await meaningsOf(encoder, texts(setting))).map((one) => near(one));
-    const threshold = thresholdOf(
-      settingScores,
-      cleanMeanings[0].map((one) => near(one)),
-    );
-    const heldMeanings = await meaningsOf(encoder, texts(held));
-    const shareOfThose = (scores: readonly number[], counts: (score: number) => boolean) =>
-      shareOf(scores.filter(counts).length, scores.length);
-    const isMissed = (score: number) => score < threshold;
-    const missed = shareOfThose(
-      heldMeanings.map((one) => near(one)),
-      isMissed,
-    );
-    const alarms = shareOfThose(
-      cleanMeanings[1].map((one) => near(one)),
-      (score) => !isMissed(score),
-    );
-    const unlisted = shareOfThose(
-      heldMeanings.map((one, i) =>
-        near(
-          one,
-          known.filter((_, phrase) => phrase !== held[i]!.phrase),
-        ),
-      ),
-      isMissed,
-    );
+    const near = (text: Meaning) => nearness(text, known, around);
+    const made = async (half: 0 | 1) => {
+      const prompts = madeOf(phrases, cleanHalves[half], fillerHalves[half], mulberry32(SEED + half));
+      const meanings = await meaningsOf(
+        encoder,
+        prompts.map(({ text }) => text),
+      );
+      return prompts.map(({ phrase }, i) => ({ phrase, meaning: meanings[i]! }));
+    };
+    const setting = (await made(0)).map(({ meaning }) => near(meaning));
+    const threshold = thresholdOf(setting, cleanSetting.map(near));
+
+    const held = await made(1);
+    const below = (scores: readonly number[]) => scores.filter((score) => score < threshold).length;
+    const missed = shareOf(below(held.map(({ meaning }) => near(meaning))), held.length);
+    const unlisted = held.map(({ meaning, phrase }) => nearness(meaning, known.toSpliced(phrase, 1), around));
+    const alarms = shareOf(cleanHeld.length - below(cleanHeld.map(near)), cleanHeld.length);
     const isApart = Math.abs(threshold) < 1 && alarms.high <= ALARMS_MAX && missed.high <= MISSED_MAX;
-    all.push({ name, threshold: isApart ? threshold : null, missed, alarms, unlisted });
+    all.push({
+      name,
+      threshold: isApart ? threshold : null,
+      missed,
+      alarms,
+      unlisted: shareOf(below(unlisted), held.length),
+    });
   }
   return all;
 }
