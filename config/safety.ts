@@ -1,4 +1,7 @@
-/** `config/safety.yaml`: rules for prompts, and what image classifiers' scores mean; and the English words that prompts are read by. */
+/**
+ * `config/safety.yaml`: rules for prompts, concepts that they are held against, and what image classifiers' scores mean; and the English
+ * words that prompts are read by.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { loadYaml } from './load.ts';
@@ -41,36 +44,65 @@ const Score = z
 /** What a picture's scores are held against. */
 export type Score = z.output<typeof Score>;
 
-const SafetyFile = z.strictObject({
-  rules: rules(z.strictObject({ says, any: words, both: words.optional(), negative: says.optional() })),
-  close: words,
-  fillers: z.array(z.string()),
-  harmless: phrases,
-  contexts: z.array(z.strictObject({ words, near: words })),
-  names: words,
-  negators: words,
-  negatives: rules(z.strictObject({ says, any: words })),
-  ages: z.strictObject({
-    numbers: z.record(z.string(), z.number().int().min(1)),
-    alone: words,
-    years: z.array(z.string()),
-    months: z.array(z.string()),
-    yearsAtEnd: z.array(z.string()),
-    aged: z.array(z.string()),
-    under: z.array(z.string()),
-    school: words,
-    things: words,
-  }),
-  promptMax: z.number().int().positive(),
-  scores: z
-    .record(z.string().regex(/^[a-z]{1,20}$/), Score)
-    // `/guild scores` offers them as choices, of which Discord takes so many.
-    .refine((scores) => Object.keys(scores).length <= 25, 'are more than 25')
-    .refine((scores) => {
-      const labels = Object.values(scores).flatMap((one) => one.labels);
-      return labels.length > 0 && new Set(labels).size === labels.length;
-    }, 'have no label, or one label twice'),
+/** What text encoders are asked about. */
+const text = z.string().min(3).max(200);
+const Concept = z.strictObject({
+  /** what moderators read */
+  title: z.string().min(1).max(60),
+  phrases: z.array(text).min(3),
 });
+
+const SafetyFile = z
+  .strictObject({
+    rules: rules(z.strictObject({ says, any: words, both: words.optional(), negative: says.optional() })),
+    close: words,
+    fillers: z.array(z.string()),
+    harmless: phrases,
+    contexts: z.array(z.strictObject({ words, near: words })),
+    names: words,
+    negators: words,
+    negatives: rules(z.strictObject({ says, any: words })),
+    ages: z.strictObject({
+      numbers: z.record(z.string(), z.number().int().min(1)),
+      alone: words,
+      years: z.array(z.string()),
+      months: z.array(z.string()),
+      yearsAtEnd: z.array(z.string()),
+      aged: z.array(z.string()),
+      under: z.array(z.string()),
+      school: words,
+      things: words,
+    }),
+    promptMax: z.number().int().positive(),
+    scores: z
+      .record(z.string().regex(/^[a-z]{1,20}$/), Score)
+      // `/guild scores` offers them as choices, of which Discord takes so many.
+      .refine((scores) => Object.keys(scores).length <= 25, 'are more than 25')
+      .refine((scores) => {
+        const labels = Object.values(scores).flatMap((one) => one.labels);
+        return labels.length > 0 && new Set(labels).size === labels.length;
+      }, 'have no label, or one label twice'),
+    concepts: rules(Concept),
+    ordinary: z.array(text).min(10),
+  })
+  .superRefine(({ concepts, ordinary }, { addIssue }) => {
+    const known = new Map<string, string>();
+    const each = (phrases: readonly string[], ...path: string[]) => {
+      for (const [i, phrase] of phrases.entries()) {
+        const place = path.join('.');
+        const before = known.get(phrase.toLowerCase());
+        if (before !== undefined)
+          addIssue({
+            code: 'custom',
+            path: [...path, i],
+            message: `\`${phrase}\` stands in ${before} already`,
+          });
+        known.set(phrase.toLowerCase(), place);
+      }
+    };
+    each(ordinary, 'ordinary');
+    for (const [name, { phrases }] of Object.entries(concepts)) each(phrases, 'concepts', name, 'phrases');
+  });
 export type SafetyFile = z.output<typeof SafetyFile>;
 
 export const safety = loadYaml(new URL('./safety.yaml', import.meta.url), SafetyFile);

@@ -46,6 +46,7 @@ function configured(): string[] {
     ...[...tiers.values()].map(({ description }) => description),
     ...Object.values(safety.rules).flatMap(({ says, negative }) => [says, ...(negative ? [negative] : [])]),
     ...Object.values(safety.negatives).map(({ says }) => says),
+    ...Object.values(safety.concepts).map(({ title }) => title),
   ];
 }
 

@@ -5,6 +5,7 @@ const commands: Readonly<Record<string, { usage: string; run(): Promise<{ defaul
   check: { usage: 'check DIR [--quick]', run: () => import('./check.ts') },
   fetch: { usage: 'fetch safety DIR [mobilenet|inception]', run: () => import('./fetch.ts') },
   ages: { usage: 'ages DIR [PHOTOS]', run: () => import('./ages.ts') },
+  concepts: { usage: 'concepts DIR [--write]', run: () => import('./concepts.ts') },
   look: { usage: 'look DIR [PICTURES]', run: () => import('./look.ts') },
   reference: { usage: 'reference DIR', run: () => import('./reference.ts') },
   lora: { usage: 'lora list|add|remove|merge DIR …', run: () => import('./lora.ts') },

@@ -37,6 +37,7 @@ const check: Command = async (args) => {
   const { manifest, networks } = found;
   say(`${manifest.name}: ${manifest.title}. Licence: ${manifest.licence}`);
   describeAges(manifest);
+  describeConcepts(manifest);
   await describeOlder(root, manifest);
   const faults = [...found.faults];
   const open = args.includes('--quick') ? [] : await providersHere(faults);
@@ -60,6 +61,16 @@ function describeAges({ ageError }: Inspection['manifest']): void {
       ? 'Nobody measured its age network, so every face counts as one that may be under 18: npm run bundle -- ages DIR PHOTOS'
       : `Its age network reads up to ${ageError} years too many: a face counts as of age from ${18 + ageError} on.`,
   );
+}
+
+function describeConcepts({ concepts }: Inspection['manifest']): void {
+  const asked = Object.entries(concepts);
+  say(
+    asked.length
+      ? 'Prompts that come near to one of these concepts have their pictures held for review, from:'
+      : 'Nobody measured its text encoder, so it asks about no concept: npm run bundle -- concepts DIR',
+  );
+  for (const [name, threshold] of asked) say(`  ${name.padEnd(NAME)} ${threshold}`);
 }
 
 /** Bundles from before there were several classifiers go on working; what they are taken for is said. */

@@ -55,7 +55,7 @@ async function lookAt(dir: string, folder: string | null): Promise<number> {
     const startedAt = performance.now();
     const scores = await classifyAll(bundle.classifiers, picture);
     ms += performance.now() - startedAt;
-    const verdict = verdictOf({ scores, ages: await agesIn(bundle, picture) }, where);
+    const verdict = verdictOf({ scores, ages: await agesIn(bundle, picture), concepts: {} }, where);
     looked++;
     if (verdict.verdict === 'flagged') held++;
     const said = Object.entries(verdict.scores).map(([label, score]) => `${label} ${score.toFixed(2)}`);

@@ -65,6 +65,17 @@ export async function encodeChunks(
   };
 }
 
+/** [P] pooled state of the second encoder for each chunk, whichever prompt it is of; weights change nothing in it. */
+export async function pooledStates(
+  encoder: Session,
+  chunks: readonly Pick<Chunk, 'ids'>[],
+): Promise<Float32Array[]> {
+  const result = await encoder.run({ input_ids: idTensor(chunks.map(({ ids }) => ids)) }, ['text_embeds']);
+  const { data } = floats(result.text_embeds, 'text_embeds');
+  const width = data.length / chunks.length;
+  return chunks.map((_, n) => data.slice(n * width, (n + 1) * width));
+}
+
 /** Encodes [77] ids for each encoder as they are, without weights. */
 export async function encodeIds(
   encoders: TextEncoders,

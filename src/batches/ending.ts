@@ -181,8 +181,10 @@ async function finishClear(
 }
 
 /** What the review says of it first. */
-const causeOf = (rule: string | null) =>
-  rule === 'classifier-failed' || rule === 'possible-minor' ? rule : 'classifier';
+function causeOf(rule: string | null): string {
+  if (rule === 'classifier-failed' || rule === 'concepts-failed' || rule === 'possible-minor') return rule;
+  return rule?.startsWith('concept-') ? 'concept' : 'classifier';
+}
 
 async function finishFlagged(
   drawing: Drawing,

@@ -10,6 +10,7 @@ import { loraTargets } from '#pipelines/lora/file.ts';
 import type { Tokenizer } from '#pipelines/sdxl/tokenizer.ts';
 import { messageOf } from '#src/doors/log.ts';
 import { isKnownByLabel, knownLabels } from '#src/moderation/verdicts.ts';
+import { conceptsHash } from './concepts.ts';
 import { type Configs, configBeside, readConfigs, readTokenizer } from './configs.ts';
 import { fileHash } from './file-hash.ts';
 import { checkLora } from './loras.ts';
@@ -72,8 +73,8 @@ export async function inspectBundle(dir: string): Promise<Inspection> {
 }
 
 /**
- * Hash of a bundle's manifest and files: pictures drawn with equal ones can stand for each other. Reads every byte, so it is
- * asked for once, at the start.
+ * Hash of a bundle's manifest and files, and of the concepts that it asks about: pictures drawn with equal ones can stand for each other.
+ * Reads every byte, so it is asked for once, at the start.
  *
  * @param files as an inspection found them; looked for when left out
  */
@@ -83,6 +84,9 @@ export async function bundleHash(dir: string, files?: readonly string[]): Promis
     const part = await fileHash(join(dir, path)).catch(() => ''); // a missing file is named by loadBundle
     hash.update(path).update(part, 'hex');
   }
+  // Other phrases would say something else of its prompts.
+  const manifest = await readManifest(dir).catch(() => null);
+  hash.update(conceptsHash(manifest?.concepts ?? {}) ?? '');
   return hash.digest('hex');
 }
 

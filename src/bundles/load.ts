@@ -8,6 +8,7 @@ import type { PortraitBundle } from '#pipelines/portrait.ts';
 import type { Session } from '#pipelines/session.ts';
 import { availableProviders, type OpenSession, reasonOf, type SessionOptions } from '#src/doors/onnx.ts';
 import { openClassifiers } from './classifiers.ts';
+import { type ConceptsIn, conceptsIn } from './concepts.ts';
 import { inspectBundle, unusable } from './inspect.ts';
 import type { LoraChoice } from './lora-choice.ts';
 import { type BundleManifest, type FileRole, isClassifierRole } from './manifest.ts';
@@ -27,6 +28,7 @@ export interface LoadOptions extends SessionOptions {
 /** A bundle, and what `withLoras` needs to open some of its networks anew. */
 export type LoadedBundle = PortraitBundle & {
   readonly manifest: BundleManifest;
+  readonly conceptsIn: ConceptsIn;
   readonly networks: readonly Openable[];
   /** every file that a picture depends on */
   readonly files: readonly string[];
@@ -70,9 +72,13 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
 
   const { idTokens, idFuse, idEncoder, upscaler = null, ...others } = sessions;
   const [tokenizer, tokenizer2] = tokenizers;
+  // The manifest has each of them, so each was opened.
+  const opened = others as Record<
+    Exclude<FileRole, 'idTokens' | 'idFuse' | 'idEncoder' | 'upscaler'>,
+    Session
+  >;
   return {
-    // The manifest has each of them, so each was opened.
-    ...(others as Record<Exclude<FileRole, 'idTokens' | 'idFuse' | 'idEncoder' | 'upscaler'>, Session>),
+    ...opened,
     idEncoder: idEncoder
       ? { whole: idEncoder }
       : { idTokens: idTokens as Session, idFuse: idFuse as Session },
@@ -86,6 +92,7 @@ export async function loadBundle(dir: string, options: LoadOptions = {}): Promis
     ageError: manifest.ageError ?? null,
     detector: manifest.detector,
     detailSide: manifest.detailSide,
+    conceptsIn: conceptsIn({ tokenizer2, textEncoder2: opened.textEncoder2 }, manifest.concepts),
     manifest,
     files,
     networks: openable,

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseYaml } from '#config/load.ts';
+import { safety } from '#config/safety.ts';
 
 const file = z.string().regex(/^(?!.*\.\.)[\w./-]+$/, 'must be a path inside the bundle');
 
@@ -90,6 +91,22 @@ const Written = z.strictObject({
    * it. Left out, nobody knows, and every face may be a child's.
    */
   ageError: z.number().min(0).max(100).optional(),
+  /**
+   * Concept of config/safety.yaml → from how near on to it a prompt's picture is held for review, by this bundle's second text encoder.
+   * `npm run bundle -- concepts` measures it. A concept that is left out is not asked about.
+   */
+  concepts: z
+    .record(z.string(), z.number().gt(-1).lt(1))
+    .superRefine((concepts, { addIssue }) => {
+      const known = Object.keys(safety.concepts);
+      for (const name of Object.keys(concepts).filter((one) => !known.includes(one)))
+        addIssue({
+          code: 'custom',
+          path: [name],
+          message: `config/safety.yaml has no such concept; it has ${known.join(', ')}`,
+        });
+    })
+    .default({}),
   detector: z.strictObject({ size: z.number().int().multipleOf(32), threshold: z.number().min(0).max(1) }),
   /** px */
   detailSide: z.number().int().multipleOf(64).default(1024),

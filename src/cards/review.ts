@@ -5,6 +5,8 @@ import { type Batch, db, type Image, type Prisma, type Review } from '#src/doors
 import { getFile } from '#src/doors/storage.ts';
 import { sayToGuild } from '#src/guilds.ts';
 import { markPicture } from '#src/marks/marks.ts';
+import { fileInForce } from '#src/moderation/standing.ts';
+import { conceptsReached, Judgement } from '#src/moderation/verdicts.ts';
 import { mention, sayToPerson } from '#src/people/people.ts';
 import { message, type Say } from '#src/say.ts';
 import { plain } from '#src/text.ts';
@@ -84,6 +86,8 @@ const causes: Readonly<Record<string, string>> = {
   classifier: message('Flagged by the classifier'),
   'possible-minor': message('A face that may be under 18, with an adult score'),
   'classifier-failed': message('The classifier failed, so it was held'),
+  concept: message('Held for what its prompt means'),
+  'concepts-failed': message('What its prompt means could not be told, so it was held'),
   report: message('Reported by a member'),
 };
 
@@ -92,16 +96,29 @@ export function whyHeld(
   say: Say,
   {
     cause,
-    image: { rule },
+    image: { rule, judged },
     reportedBy,
-  }: Pick<Review, 'cause' | 'reportedBy'> & { readonly image: Pick<Image, 'rule'> },
+  }: Pick<Review, 'cause' | 'reportedBy'> & { readonly image: Pick<Image, 'rule' | 'judged'> },
 ): string {
   const message = causes[cause];
   return [
     message ? say(message) : plain(cause, 60),
     ...(rule && rule !== cause ? [say('rule {rule}', { rule: plain(rule, 60) })] : []),
+    ...nearTo(say, judged),
     ...(reportedBy ? [say('reported by {who}', { who: `<@${reportedBy}>` })] : []),
   ].join(' · ');
+}
+
+/** Concepts that its prompt comes near enough to, whichever rule it was held by. */
+function nearTo(say: Say, kept: Image['judged']): string[] {
+  const { data } = Judgement.safeParse(kept);
+  return conceptsReached(data?.concepts ?? {}).map(({ name, score, threshold }) =>
+    say('the prompt comes near to {concept}: {score}, held from {threshold} on', {
+      concept: say(fileInForce().concepts[name]?.title ?? name),
+      score: score.toFixed(3),
+      threshold: threshold.toFixed(3),
+    }),
+  );
 }
 
 function decided(say: Say, { state, moderatorId, decidedAt }: Reviewed): string | null {

@@ -42,10 +42,17 @@ type Scores = Readonly<Record<string, Readonly<Record<string, number>> | null>>;
 /** Years that each face has at least; null in it: nobody knows; null: nobody was looked for. As `Ages` there. */
 type Ages = readonly (number | null)[] | null;
 
-/** What was seen in a picture. */
+/** How near a prompt comes to a concept of config/safety.yaml, and from where on that counts, which the bundle says: it measures. */
+const Nearness = z.object({ score: z.number(), threshold: z.number() });
+const Concepts = z.record(z.string(), Nearness).nullable();
+/** Concept → how near the prompt comes to it; of those that the bundle has a threshold for. null: nobody could say. */
+export type Concepts = z.output<typeof Concepts>;
+
+/** What was seen in a picture, and in its prompt. */
 export interface SeenIn {
   readonly scores: Scores;
   readonly ages: Ages;
+  readonly concepts: Concepts;
 }
 
 /** How a verdict came about; kept with it, so that it can be told, and judged again by other thresholds. */
@@ -61,6 +68,7 @@ export const Judgement = z.object({
   face: z.boolean().nullable(),
   /** whether one of them may be under 18; null: as `face` */
   minor: z.boolean().nullable(),
+  concepts: Concepts.default({}),
 });
 export type Judgement = z.output<typeof Judgement>;
 
@@ -68,7 +76,10 @@ export interface ImageVerdict {
   readonly verdict: Verdict;
   /** `classifier.label` → 0…1, of all classifiers that said something */
   readonly scores: Record<string, number>;
-  /** `possible-minor`, `classifier-failed`, or `classifier-` and the score that held it; null: clear */
+  /**
+   * `possible-minor`, `classifier-failed`, or `classifier-` and the score that held it; `concepts-failed`, or `concept-` and the concept
+   * that the prompt comes near to; null: clear
+   */
   readonly rule: string | null;
   readonly judged: Judgement;
 }
@@ -107,13 +118,42 @@ function peopleIn(ages: NonNullable<Ages>, { faceAsked }: Circumstances): People
   return { face: true, minor: !ages.every((age) => age !== null && age >= ADULT_AGE) };
 }
 
-/** What scores and faces mean where it was asked for. */
-export function verdictOf({ scores, ages }: SeenIn, where: Circumstances): ImageVerdict {
-  return judge(scores, ages ? peopleIn(ages, where) : null, where);
+/** What scores, faces and concepts mean where it was asked for. */
+export function verdictOf({ scores, ages, concepts }: SeenIn, where: Circumstances): ImageVerdict {
+  return withConcepts(judge(scores, ages ? peopleIn(ages, where) : null, where), concepts);
 }
 
-/** @param people null: nobody looked */
-function judge(scores: Scores, people: People | null, where: Circumstances): ImageVerdict {
+/** The concepts that a prompt comes near enough to, the nearest first. */
+export function conceptsReached(concepts: Concepts): { name: string; score: number; threshold: number }[] {
+  const beyond = (one: { score: number; threshold: number }) => one.score - one.threshold;
+  return Object.entries(concepts ?? {})
+    .map(([name, one]) => ({ name, ...one }))
+    .filter((one) => !(beyond(one) < 0))
+    .sort((a, b) => beyond(b) - beyond(a));
+}
+
+/** Why a picture of such a prompt is held, whatever is in it, wherever and by whomever it was asked for. null: it is not for that */
+export function ruleOfConcepts(concepts: Concepts): string | null {
+  if (concepts === null) return 'concepts-failed';
+  const [nearest] = conceptsReached(concepts);
+  return nearest ? `concept-${nearest.name}` : null;
+}
+
+/** What was seen of the picture is told first: it says more. */
+function withConcepts(verdict: Omit<ImageVerdict, 'judged'> & { judged: OfPicture }, concepts: Concepts) {
+  const judged: Judgement = { ...verdict.judged, concepts };
+  const rule = verdict.rule ?? ruleOfConcepts(concepts);
+  return { ...verdict, judged, rule, verdict: rule === null ? ('clear' as const) : ('flagged' as const) };
+}
+
+type OfPicture = Omit<Judgement, 'concepts'>;
+
+/** By the picture alone. @param people null: nobody looked */
+function judge(
+  scores: Scores,
+  people: People | null,
+  where: Circumstances,
+): Omit<ImageVerdict, 'judged'> & { readonly judged: OfPicture } {
   const { guild, ageRestricted, platform = fileInForce().scores } = where;
   const { face, minor } = people ?? { face: null, minor: null };
   const set = setFor(people ?? { face: true, minor: true }, ageRestricted);
@@ -152,13 +192,13 @@ export function judgedAgain(
   const { data: judged } = Judgement.safeParse(kept.judged);
   const { data: scores } = z.record(z.string(), z.number()).safeParse(kept.scores);
   if (!judged || !scores) return null;
-  const { face, minor } = judged;
+  const { face, minor, concepts } = judged;
   const { faceAsked } = where;
   const people =
     face === null || minor === null
       ? null
       : { face: face || faceAsked, minor: minor || (faceAsked && !face) };
-  return judge(nested(scores), people, where);
+  return withConcepts(judge(nested(scores), people, where), concepts);
 }
 
 /** Whether a bundle's classifier has a label that the rules in force know: without one it holds every picture. */

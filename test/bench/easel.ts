@@ -128,7 +128,7 @@ export async function easel(): Promise<readonly Goal[]> {
 }
 
 /** The same bundle, whose sessions tell when they ran. */
-function watched(bundle: PortraitBundle, runs: Run[]): PortraitBundle {
+function watched<B extends PortraitBundle>(bundle: B, runs: Run[]): B {
   const wrap = (session: Session): Session => ({
     ...session,
     async run(feeds, fetches) {
@@ -144,5 +144,5 @@ function watched(bundle: PortraitBundle, runs: Run[]): PortraitBundle {
     Object.fromEntries(
       Object.entries(sessions).map(([key, value]) => [key, isSession(value) ? wrap(value) : value]),
     );
-  return { ...wrapAll(bundle), idEncoder: wrapAll(bundle.idEncoder) } as PortraitBundle;
+  return { ...wrapAll(bundle), idEncoder: wrapAll(bundle.idEncoder) } as B;
 }

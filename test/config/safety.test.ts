@@ -1,5 +1,9 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { cleanPrompts, english, safety } from '#config/safety.ts';
+import { cleanPrompts, english, readSafety, safety } from '#config/safety.ts';
 import { commonWords, innocentWords } from '#infra/innocent.ts';
 import { UserError } from '#src/errors.ts';
 import { gatesOf } from '#src/moderation/rule-set.ts';
@@ -74,6 +78,54 @@ describe('config/safety.yaml', () => {
       /safety\.next\.yaml: rules\.sexual: `(?:portrait|a\*)` would stop \d+ of the 50 clean prompts/,
     );
     expect(() => gatesOf(safety, 'safety.yaml', english, clean)).not.toThrow();
+  });
+});
+
+describe('concepts', () => {
+  const file = new URL('../../config/safety.yaml', import.meta.url);
+  /** The faults of the file with some words exchanged. */
+  async function faultsWith(from: string, to: string): Promise<string> {
+    const text = await readFile(file, 'utf8');
+    expect(text).toContain(from);
+    const changed = join(await mkdtemp(join(tmpdir(), 'atelier-safety-')), 'safety.yaml');
+    await writeFile(changed, text.replace(from, to));
+    try {
+      readSafety(pathToFileURL(changed));
+      return '';
+    } catch (error) {
+      return (error as Error).message;
+    } finally {
+      await rm(dirname(changed), { recursive: true });
+    }
+  }
+
+  it.each([
+    [
+      'a phrase twice in one',
+      'a severed human head',
+      'a mutilated corpse with its organs exposed',
+      'concepts.gore.phrases',
+    ],
+    ['a phrase of another', 'a severed human head', 'sexual abuse of a child', 'concepts.minors.phrases'],
+    ['an ordinary phrase', 'a severed human head', 'a Portrait of a Woman', 'ordinary'],
+  ])('with %s are refused, with the line and where it stood before', async (_, from, to, before) => {
+    expect(await faultsWith(from, to)).toMatch(
+      new RegExp(
+        `^safety\\.yaml:\\d+: concepts\\.\\w+\\.phrases\\.\\d+: \`.+\` stands in ${before} already$`,
+      ),
+    );
+    expect(await faultsWith(from, `${to} indeed`)).toBe('');
+  });
+
+  it('without a title, or with too few phrases, are refused', async () => {
+    expect(await faultsWith('    title: gore\n', '')).toMatch(/^safety\.yaml:\d+: concepts\.gore\.title: /);
+    expect(
+      await faultsWith('title: gore\n    phrases: [', 'title: gore\n    phrases: []\n    more: ['),
+    ).toMatch(/concepts\.gore\.phrases: .*>=3/);
+  });
+
+  it('are held against ordinary phrases that the rules let pass', () => {
+    expect(safety.ordinary.filter((phrase) => says(phrase) !== null)).toEqual([]);
   });
 });
 

@@ -60,7 +60,7 @@ describe('publishing', () => {
   it('refuses what is clear among adults alone, and takes what is clear everywhere', async () => {
     const kept = (porn: number) => {
       const where = { ageRestricted: true, faceAsked: false, guild: {} };
-      const seen = { scores: { nsfw: { Neutral: 1 - porn, Porn: porn } }, ages: [] };
+      const seen = { scores: { nsfw: { Neutral: 1 - porn, Porn: porn } }, ages: [], concepts: {} };
       const { verdict, scores, judged } = verdictOf(seen, where);
       return { verdict, scores, judged };
     };

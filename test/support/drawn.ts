@@ -10,6 +10,7 @@ export const clearJudgement: Judgement = {
   thresholds: 'of then',
   face: null,
   minor: null,
+  concepts: {},
 };
 
 export function drawn(changes: Partial<Drawn> = {}): Drawn {

@@ -32,7 +32,7 @@ export function openFinisher(identity: Identity): Finisher {
   }
   return {
     async picture(picture, generationId) {
-      const facts = { scores: {}, ages: null, likeness: null, timings: {}, batch: 1 };
+      const facts = { scores: {}, ages: null, concepts: {}, likeness: null, timings: {}, batch: 1 };
       const message = await finish({ kind: 'picture', id: ++last, generationId, picture, facts });
       if (message.kind !== 'drawn') throw new Error(`A finish thread said ${message.kind}`);
       return message.result;

@@ -287,14 +287,14 @@ function traced(
 
 async function keep(
   { drawing, bundleHash, photoIds, face }: Ready,
-  { batch, scores, ages, ...result }: DrawnTogether,
+  { batch, scores, ages, concepts, ...result }: DrawnTogether,
   me: Me,
 ): Promise<void> {
   const { bundle, width, height, steps } = drawing;
   // Encoding is not the thread's.
   const { encode: _, ...stages } = result.timings;
   const gpuMs = Object.values(stages).reduce((sum, one) => sum + one, 0) / batch;
-  const verdict = verdictOf({ scores, ages }, await circumstancesNow(drawing));
+  const verdict = verdictOf({ scores, ages, concepts }, await circumstancesNow(drawing));
   await span('store', { generationId: drawing.id, bytes: result.png.length }, () =>
     store(
       drawing,

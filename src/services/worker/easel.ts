@@ -15,11 +15,18 @@ import {
   type PortraitBundle,
 } from '#pipelines/portrait.ts';
 import { classifyAll } from '#pipelines/safety/classify.ts';
+import type { ConceptsIn } from '#src/bundles/concepts.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import { log, messageOf } from '#src/doors/log.ts';
 import { metrics } from '#src/doors/metrics.ts';
 import { isOutOfMemory } from '#src/doors/onnx.ts';
-import { type Circumstances, facesMatter, mayBeGlimpsed } from '#src/moderation/verdicts.ts';
+import {
+  type Circumstances,
+  type Concepts,
+  facesMatter,
+  mayBeGlimpsed,
+  ruleOfConcepts,
+} from '#src/moderation/verdicts.ts';
 import { BATCH_MAX, type DrawnFacts, type FacePhotos, faceKey, type PictureAsk, sizeOf } from './protocol.ts';
 
 /** px, longer side of a preview */
@@ -74,14 +81,16 @@ interface Sitting extends PictureAsk {
   previewAfter: number;
   /** whether a preview was told, and not taken back */
   isSeen: boolean;
+  /** that its prompt comes near to; null until they are asked about, and where they can't be */
+  concepts: Concepts;
 }
 
 /**
- * @param plain      encodes faces: no LoRA changes how
+ * @param plain      encodes faces, and tells concepts: no LoRA changes how
  * @param bundleWith the bundle with LoRAs in it
  */
 export function openEasel(
-  plain: PortraitBundle,
+  plain: PortraitBundle & { readonly conceptsIn: ConceptsIn },
   bundleWith: (loras: readonly LoraChoice[]) => Promise<PortraitBundle>,
   told: Told,
 ): Easel {
@@ -113,6 +122,9 @@ export function openEasel(
     }
     try {
       const bundle = await bundleWith(loras);
+      for (const sitting of sittings) begin(sitting, 'conditioning', false);
+      const concepts = await plain.conceptsIn(sittings.map(({ request }) => request.prompt));
+      for (const [n, sitting] of sittings.entries()) sitting.concepts = concepts[n] ?? null;
       // Only now, as the LoRAs may take minutes: a face is held for no longer than it takes to draw it.
       const ready: (Sitting & { identity: FaceIdentity | null })[] = [];
       for (const sitting of sittings) {
@@ -164,8 +176,12 @@ export function openEasel(
           try {
             const { picture, scores, ages, likeness } = await portrait;
             const timings = sitting.watch.end();
+            const { concepts } = sitting;
             if (here.delete(sitting.id))
-              told.drawn(sitting.id, picture, { scores, ages, likeness, timings, batch: now.length });
+              told.drawn(sitting.id, picture, {
+                ...{ scores, ages, concepts, likeness, timings },
+                batch: now.length,
+              });
           } catch (error) {
             if (!isOutOfMemory(error)) fail(sitting, error);
             else if (now.length > 1) tooMany.push(sitting);
@@ -197,6 +213,8 @@ export function openEasel(
     }
     const startedAt = performance.now();
     if (previewEveryMs === null || startedAt < sitting.previewAfter) return;
+    // It is held, whatever is in it.
+    if (ruleOfConcepts(sitting.concepts) !== null) return;
     const small = await cleared(bundle, preview, where).catch((error: unknown) => {
       log.warn({ err: error }, 'no preview');
       return null;
@@ -255,6 +273,7 @@ export function openEasel(
           progress: 0,
           previewAfter: 0,
           isSeen: false,
+          concepts: null,
         });
       }
       // By their ids: what ends before its turn leaves nothing behind, photos least of all.

@@ -1,8 +1,8 @@
 /** What the worker, a bundle's draw thread and its finish thread say to each other. Bytes are transferred or copied, never shared. */
-import type { Ages, Bitmap, PortraitRequest, Scores } from '#pipelines/portrait.ts';
+import type { Bitmap, PortraitRequest } from '#pipelines/portrait.ts';
 import type { LoraChoice } from '#src/bundles/lora-choice.ts';
 import type { SessionReport } from '#src/doors/onnx.ts';
-import type { Circumstances } from '#src/moderation/verdicts.ts';
+import type { Circumstances, SeenIn } from '#src/moderation/verdicts.ts';
 
 /** Pictures that are drawn together, at most. */
 export const BATCH_MAX = 4;
@@ -57,15 +57,13 @@ export type Ask =
   | { readonly kind: 'abort'; readonly id: number };
 
 /** What is kept of a picture. */
-export interface DrawResult {
+export interface DrawResult extends SeenIn {
   readonly png: Uint8Array<ArrayBuffer>;
   readonly width: number;
   readonly height: number;
   readonly thumbhash: Uint8Array<ArrayBuffer>;
   /** of the PNG, hex */
   readonly sha256: string;
-  readonly scores: Scores;
-  readonly ages: Ages;
   readonly likeness: number | null;
   /**
    * stage → ms, in all what went by from the start of its batch to its end. What is run for a whole batch counts whole for each of its
@@ -80,7 +78,7 @@ export interface DrawnTogether extends DrawResult {
 }
 
 /** What is known of a picture beside its pixels. */
-export type DrawnFacts = Pick<DrawnTogether, 'scores' | 'ages' | 'likeness' | 'timings' | 'batch'>;
+export type DrawnFacts = Pick<DrawnTogether, keyof SeenIn | 'likeness' | 'timings' | 'batch'>;
 
 /** from the draw thread to the finish thread; pixels are transferred */
 export type Pixels =

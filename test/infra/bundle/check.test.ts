@@ -31,6 +31,7 @@ describe('npm run bundle -- check', () => {
     expect(out.split('\n').filter((line) => line.length > 100)).toEqual([]);
     expect(out).toMatch(/^reference: Atelier reference bundle \(stand-in\)\. Licence: MIT$/m);
     expect(out).toMatch(/^unet {12}unet\/model\.onnx {3}\d+ KiB, float32 \d+ %, int64 \d+ %$/m);
+    expect(out).toContain('so it asks about no concept: npm run bundle -- concepts DIR\n');
     expect(out).toMatch(/^ {2}in {3}timestep {23}float32 {3}\[\]$/m);
     expect(out).toMatch(
       /^ {2}out {2}hidden_states\.0 … 32 {11}float32 {3}\[batch_size, sequence_length, 64\]$/m,
@@ -69,6 +70,14 @@ describe('npm run bundle -- check', () => {
       ].join('\n'),
     );
     expect(status).toBe(1);
+  });
+
+  it('says which concepts a bundle asks about, and from where on', async () => {
+    const copy = await copyBundle(join(dir, 'concepts'));
+    await copy.manifest('ageError: 7', 'ageError: 7\nconcepts: { gore: 0.125, minors: 0.2 }');
+    const { status, out } = await run('check', '--quick', copy.dir);
+    expect(status).toBe(0);
+    expect(out).toMatch(/have their pictures held for review, from:\n {2}gore +0\.125\n {2}minors +0\.2\n/);
   });
 
   it('writes the bundle.yaml that fits where there is none', async () => {

@@ -183,7 +183,10 @@ describe('reuseImage', () => {
   it('does not copy what is not clear where it is asked for now, nor what says too little of itself', async () => {
     const prompt = `portrait ${Math.random()}`;
     const first = await started('w1', { prompt });
-    const { verdict: _, ...seen } = verdictOf({ scores: { board: { flagged: 0.3 } }, ages: [] }, usualPlace);
+    const { verdict: _, ...seen } = verdictOf(
+      { scores: { board: { flagged: 0.3 } }, ages: [], concepts: {} },
+      usualPlace,
+    );
     await finishGeneration(first.drawing, 'w1', drawn(seen));
     const second = await started('w1', { prompt });
     const strict = { ...usualPlace, guild: { flagged: 0.3 } };

@@ -126,7 +126,7 @@ describe('classifiers', () => {
     expect(faults).toEqual([]);
     const look = async (level: number) => {
       const scores = await classifyAll(classifiers, plain(level));
-      return verdictOf({ scores, ages: [] }, usualPlace).rule;
+      return verdictOf({ scores, ages: [], concepts: {} }, usualPlace).rule;
     };
     expect(await look(100)).toBeNull();
     expect(await look(255)).toBe('classifier-failed');

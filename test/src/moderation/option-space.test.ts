@@ -96,7 +96,7 @@ describe('over the whole option space', () => {
               for (const value of values) {
                 looked++;
                 const scores = { one: { other: 1 - value, [score.labels[0]!]: value } };
-                const verdict = verdictOf({ scores, ages: seen }, where);
+                const verdict = verdictOf({ scores, ages: seen, concepts: {} }, where);
                 const isAdultSet = verdict.judged.set === 'ageRestricted' || verdict.judged.set === 'usual';
                 // `expect` for each of so many would take a minute.
                 if (hasFace && isAdultSet) throw new Error(`${name} ${value} by ${verdict.judged.set}`);

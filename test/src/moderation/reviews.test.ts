@@ -29,7 +29,7 @@ async function picture(
   const generation = await db.generation.findFirstOrThrow({ where: { batchId: batch.id } });
   const drawing = await startGeneration(generation.id, 'w');
   const scores = { board: { flagged: verdict === 'flagged' ? 0.9 : 0.1 } };
-  await finishGeneration(drawing!, 'w', drawn(verdictOf({ scores, ages: [] }, usualPlace)));
+  await finishGeneration(drawing!, 'w', drawn(verdictOf({ scores, ages: [], concepts: {} }, usualPlace)));
   const image = await db.image.findUniqueOrThrow({
     where: { generationId: generation.id },
     include: { review: true },

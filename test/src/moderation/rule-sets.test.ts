@@ -179,6 +179,7 @@ describe('a replay', () => {
       thresholds: 'x',
       face: false,
       minor: false,
+      concepts: {},
     } as const;
     const draw = async (scores: Record<string, number>, verdict: 'clear' | 'flagged', seed: number) => {
       const { id } = await openBatch(
@@ -205,7 +206,7 @@ describe('a replay', () => {
       letThrough: [{ rule: 'classifier-adult', count: 1 }],
     });
 
-    const seen = { scores: { c: { flagged: 0.4 } }, ages: [] };
+    const seen = { scores: { c: { flagged: 0.4 } }, ages: [], concepts: {} };
     const where = { ageRestricted: false, faceAsked: false, guild: {} };
     const before = verdictOf(seen, where);
     expect(before.verdict).toBe('clear');

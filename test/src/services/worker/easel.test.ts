@@ -12,6 +12,7 @@ import {
 import { classifyAll } from '#pipelines/safety/classify.ts';
 import type { Session } from '#pipelines/session.ts';
 import { tensor } from '#pipelines/tensor.ts';
+import type { ConceptsIn } from '#src/bundles/concepts.ts';
 import { loadBundle } from '#src/bundles/load.ts';
 import { isOutOfMemory } from '#src/doors/onnx.ts';
 import { mayBeGlimpsed, verdictOf } from '#src/moderation/verdicts.ts';
@@ -25,7 +26,7 @@ import { usualPlace } from '#test/support/where.ts';
 /** However busy this machine is. */
 vi.setConfig({ testTimeout: 120_000 });
 
-let bundle: PortraitBundle;
+let bundle: PortraitBundle & { readonly conceptsIn: ConceptsIn };
 let ada: FacePhotos;
 let adaIdentity: FaceIdentity;
 let landscape: FacePhotos;
@@ -62,7 +63,11 @@ interface Drawn {
 }
 
 /** An easel whose pictures can be waited for. */
-function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) {
+function easelOf(
+  drawnWith: PortraitBundle,
+  bundleWith = async () => drawnWith,
+  conceptsIn: ConceptsIn = bundle.conceptsIn,
+) {
   const waiting = new Map<number, PromiseWithResolvers<Drawn>>();
   const progress = new Map<number, number[]>();
   const previews = new Map<number, (Bitmap | null)[]>();
@@ -71,7 +76,7 @@ function easelOf(drawnWith: PortraitBundle, bundleWith = async () => drawnWith) 
   const faces = new Map<string, number>();
   let onProgress = (_id: number, _share: number) => {};
   let last = 0;
-  const easel = openEasel(drawnWith, bundleWith, {
+  const easel = openEasel({ ...drawnWith, conceptsIn }, bundleWith, {
     progress(id, share) {
       progress.set(id, [...(progress.get(id) ?? []), share]);
       onProgress(id, share);
@@ -405,5 +410,30 @@ describe('a preview', () => {
       });
       expect(blind.previews.size).toBe(0);
     }
+  });
+
+  it('of a prompt that comes near to a concept is never made, nor where nobody can say whether it does', async () => {
+    const asks: (readonly string[])[] = [];
+    const answers = { 'a woman': { gore: { score: 0.2, threshold: 0.1 } }, 'a man': {}, 'a child': null };
+    const easel = easelOf(
+      bundle,
+      async () => bundle,
+      async (prompts) => {
+        asks.push(prompts);
+        return prompts.map((prompt) => answers[prompt as keyof typeof answers]);
+      },
+    );
+    const prompts = Object.keys(answers);
+    const drawn = await Promise.all(
+      easel.draw(prompts.map((prompt) => ({ ...asked(prompt), previewEveryMs: 0 }))),
+    );
+    // Of all that are drawn together at once, before they are.
+    expect(asks).toEqual([prompts]);
+    expect([...easel.previews.keys()]).toEqual([2]);
+    expect(drawn.map(({ facts }) => verdictOf(facts, usualPlace).rule)).toEqual([
+      'concept-gore',
+      null,
+      'concepts-failed',
+    ]);
   });
 });
