@@ -36,7 +36,7 @@ const PSNR_MIN = 42;
 const MS_MAX = 60;
 const FALSE_MAX = 1e-6;
 const ROUNDS = 15;
-/** Marks that each picture is given, one after another: 102 tries of each attack, where npm gives the photos. */
+/** Marks that each picture is given, one after another: 106 tries of each attack, where npm gives the photos. */
 const [MARKS, MARKS_HELD_OUT] = [2, 4] as const;
 /** Of so many pictures dwtDct is read as well: that many suffice for what is next to nothing. */
 const DWT_DCT = 8;
