@@ -7,10 +7,10 @@ import { TILE, tilesOf } from './pattern.ts';
 
 /** px, of the shorter side: what is smaller does not carry it, as half of it or a crop could not be read. */
 export const SIDE_MIN = 256;
-/** levels, root mean square: the long waves. At 1.4 they show as grain on a plain ground; at 0.7 one in 17 was lost to WebP of half the size. */
+/** levels, root mean square: the long waves. At 1.4 they show as grain on a plain ground. */
 const LONG = 0.8;
-/** levels: the short waves where there is nothing to be seen, and at most. */
-const [SHORT, SHORT_MAX] = [0.4, 6] as const;
+/** levels: the short waves where there is nothing to be seen, and at most: what the roughest places take, all others go without. */
+const [SHORT, SHORT_MAX] = [0.4, 3] as const;
 /** Activity, levels, that does not count: it is the noise of a sky, or a gradient. */
 const CALM = 0.6;
 /** What shows less of the mark grows slower than the activity itself. */
@@ -19,6 +19,10 @@ const POWER = 0.7;
 const ERROR_MAX = 255 ** 2 / 10 ** 4.25;
 /** levels: no mark is below minus this. */
 const ABOVE = 1024;
+/** levels: black and white are moved so far from their ends, where half of the mark would be cut off. */
+const ROOM = 1;
+/** Every so manieth sample is looked at for how many are black or white. */
+const SAMPLED = 31;
 /** px: the picture's activity is looked at block by block, in quarters of blocks. */
 const QUARTER = 4;
 const BLOCK = 2 * QUARTER;
@@ -46,6 +50,7 @@ export function embedWatermark(picture: Bitmap, bytes: Uint8Array): Bitmap {
       along[c] = scale * (gain + (gains[below + c]! - gain) * part);
     }
     const row = (y % TILE) * TILE;
+    let at = row;
     // From the middle of one block to that of the next it grows evenly.
     for (let c = -1, x = 0; x < width; c++) {
       const left = along[Math.max(c, 0)]!;
@@ -53,19 +58,21 @@ export function embedWatermark(picture: Bitmap, bytes: Uint8Array): Bitmap {
       const end = Math.min((c + 1.5) * BLOCK, width);
       let gain = left + grows * (x + 0.5 - (c + 0.5) * BLOCK);
       for (; x < end; x++, p += 3, gain += grows) {
-        const at = row + (x & (TILE - 1));
         // Rounded to the nearest, as Math.round does it, which takes 20 ns: there are a million of them.
-        const mark = ((scale * LONG * long[at]! + gain * short[at]! + ABOVE + 0.5) | 0) - ABOVE;
-        out[p] = rgb[p]! + mark;
-        out[p + 1] = rgb[p + 1]! + mark;
-        out[p + 2] = rgb[p + 2]! + mark;
+        const mark = ((LONG * long[at]! + gain * short[at]! + ABOVE + 0.5) | 0) - ABOVE;
+        out[p] = roomy[rgb[p]!]! + mark;
+        out[p + 1] = roomy[rgb[p + 1]!]! + mark;
+        out[p + 2] = roomy[rgb[p + 2]!]! + mark;
+        if (++at === row + TILE) at = row;
       }
     }
   }
   return { rgb: new Uint8Array(out.buffer), width, height };
 }
 
-/** How strong the short waves are in each block, [rows, columns], levels; and what all of the mark is scaled by to keep the error. */
+const roomy = Uint8Array.from({ length: 256 }, (_, level) => Math.min(Math.max(level, ROOM), 255 - ROOM));
+
+/** How strong the short waves are in each block, [rows, columns], levels; and what they are scaled by to keep the error. */
 function gainsOf(picture: Bitmap) {
   const [columns, rows] = [Math.ceil(picture.width / BLOCK), Math.ceil(picture.height / BLOCK)];
   const activity = activityOf(picture, columns, rows);
@@ -82,10 +89,18 @@ function gainsOf(picture: Bitmap) {
       // A busy block among calm ones is an edge, beside which all is seen.
       const busy = Math.max(Math.min(activity[i]!, sum / count) - CALM, 0);
       gains[i] = Math.min(SHORT + busy ** POWER, SHORT_MAX);
-      error += LONG ** 2 + gains[i]! ** 2;
+      error += gains[i]! ** 2;
     }
   }
-  return { gains, columns, rows, scale: Math.min(1, Math.sqrt(ERROR_MAX / (error / gains.length))) };
+  const left = ERROR_MAX - LONG ** 2 - ROOM ** 2 * shareAtEnds(picture.rgb);
+  return { gains, columns, rows, scale: Math.min(1, Math.sqrt(left / (error / gains.length))) };
+}
+
+/** The share of samples that are black or white. */
+function shareAtEnds(rgb: Uint8Array): number {
+  let count = 0;
+  for (let i = 0; i < rgb.length; i += SAMPLED) if (rgb[i] !== roomy[rgb[i]!]) count++;
+  return (count * SAMPLED) / rgb.length;
 }
 
 /** Standard deviation of brightness in each block, levels: of its four quarters that of the second calmest, as edges are no texture. */

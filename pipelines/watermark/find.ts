@@ -8,7 +8,7 @@
 import type { Bitmap } from '../bitmap.ts';
 import { CODE_BITS, decode } from './code.ts';
 import { transform } from './fft.ts';
-import { CELLS, DATA, GROUP, GROUPS, phases, signs, waves } from './pattern.ts';
+import { CELLS, DATA, GROUP, GROUPS, phases, signs, TILE, waves } from './pattern.ts';
 import { blurred, halved, lumaOf, type Plane, partOf } from './plane.ts';
 
 /**
@@ -24,6 +24,8 @@ const PLACES = 2;
 const CANDIDATES = 8;
 export const READINGS_MAX = (2 + CANDIDATES) * 3 * PLACES;
 
+/** px of half of an unchanged picture, a cell. */
+const PITCH = TILE / 2 / CELLS;
 /** px of a plane: what is subtracted is the mean of this reach, and what it is divided by is that of the rest. */
 const [MEAN_REACH, REST_REACH] = [3, 2] as const;
 /** levels: a rest below it is rounding. */
@@ -56,28 +58,34 @@ export function findWatermark(picture: Bitmap): Uint8Array | null {
 }
 
 export function readWatermark(picture: Bitmap): Reading | null {
-  const planes = planesOf(picture);
+  const plane = planesOf(picture);
   // As it was drawn, or half of it.
   for (const octave of [1, 0]) {
-    const plane = planes[octave];
-    const reading = plane && readingOf(see(plane, 1, CELLS), 2 ** (octave - 1));
+    const one = plane(octave);
+    const reading = one && readingOf(see(one, PITCH, CELLS), 2 ** (octave - 1));
     if (reading && reading.likeness >= LIKENESS_MIN) return reading;
   }
-  for (const { seen, scale } of otherSizes(planes)) {
+  for (const { seen, scale } of otherSizes(plane)) {
     const reading = readingOf(seen, scale);
     if (reading.likeness >= LIKENESS_MIN) return reading;
   }
   return null;
 }
 
-/** The picture, and half and half again of it, each evened out. */
-function planesOf(picture: Bitmap): Plane[] {
-  const planes: Plane[] = [];
-  for (let plane = lumaOf(picture); planes.length <= OCTAVES; plane = halved(plane)) {
-    if (Math.min(plane.width, plane.height) < 2 * MEAN_REACH) break;
-    planes.push(evened(plane));
-  }
-  return planes;
+/** The picture, and half and half again of it, by octave, each evened out when it is first asked for. Below a few px there is none. */
+type Planes = (octave: number) => Plane | undefined;
+
+function planesOf(picture: Bitmap): Planes {
+  const planes = [lumaOf(picture)];
+  while (planes.length <= OCTAVES) planes.push(halved(planes.at(-1)!));
+  const known = new Map<number, Plane>();
+  return (octave) => {
+    const plane = planes[octave];
+    if (!plane || Math.min(plane.width, plane.height) < 2 * MEAN_REACH) return undefined;
+    const even = known.get(octave) ?? evened(plane);
+    known.set(octave, even);
+    return even;
+  };
 }
 
 /** What is left of a picture when its own contents are as even as they can be made. */
@@ -221,13 +229,15 @@ function atHalves(seen: Seen, { x, y }: Place): Seen {
   return all.reduce((best, one) => (sum(one) > sum(best) ? one : best));
 }
 
+/** cells: from the middle of a picture's first pixel to that of a cell. */
+const MIDDLE = 0.5 - 0.5 / (2 * PITCH);
+
 /** The waves as they would be if the pattern began at the corner. @param dx, dy cells */
 function moved(seen: Seen, dx: number, dy: number): Seen {
   const out = new Float64Array(seen.length);
   for (let n = 0; 2 * n < seen.length; n++) {
     const { x, y } = waves[n]!;
-    // The middle of a cell is half a cell from its corner, that of a picture's first pixel a quarter.
-    const angle = (2 * Math.PI * (x * (dx - 0.25) + y * (dy - 0.25))) / CELLS;
+    const angle = (2 * Math.PI * (x * (dx - MIDDLE) + y * (dy - MIDDLE))) / CELLS;
     const [c, s] = [Math.cos(angle), Math.sin(angle)];
     out[2 * n] = seen[2 * n]! * c - seen[2 * n + 1]! * s;
     out[2 * n + 1] = seen[2 * n]! * s + seen[2 * n + 1]! * c;
@@ -236,11 +246,12 @@ function moved(seen: Seen, dx: number, dy: number): Seen {
 }
 
 /** What is seen at the likeliest of all other sizes, one after another. */
-function* otherSizes(planes: readonly Plane[]): Generator<{ seen: Seen; scale: number }> {
+function* otherSizes(planeOf: Planes): Generator<{ seen: Seen; scale: number }> {
   const found: { octave: number; pitch: number; step: number; likeness: number }[] = [];
   for (let octave = 0; octave < OCTAVES; octave++) {
-    const plane = planes[octave + 1] && partOf(planes[octave + 1]!, WINDOW);
-    if (!plane) break;
+    const whole = planeOf(octave + 1);
+    if (!whole) break;
+    const plane = partOf(whole, WINDOW);
     const step = STEP / Math.max(plane.width, plane.height);
     for (let pitch = PITCH_MIN; pitch < PITCH_MAX; pitch *= 1 + step) {
       const seen = see(plane, pitch, COARSE.cells, COARSE.groups);
@@ -252,9 +263,9 @@ function* otherSizes(planes: readonly Plane[]): Generator<{ seen: Seen; scale: n
   for (const { octave, pitch, step } of found.slice(0, CANDIDATES)) {
     const nearby = PARTS.map((part) => {
       const exact = pitch * (1 + part * step);
-      const seen = see(planes[octave]!, exact, CELLS);
+      const seen = see(planeOf(octave)!, exact, CELLS);
       const [place] = placesOf(seen, 0, GROUPS, CELLS, 1);
-      return { seen, scale: exact * 2 ** (octave - 1), likeness: place!.likeness };
+      return { seen, scale: (exact / PITCH) * 2 ** (octave - 1), likeness: place!.likeness };
     });
     yield nearby.reduce((best, one) => (one.likeness > best.likeness ? one : best));
   }

@@ -1,5 +1,5 @@
 /**
- * The pattern of the watermark: a square of 256 px that is laid over a picture again and again, so that it is in any crop.
+ * The pattern of the watermark: a square of 250 px that is laid over a picture again and again, so that it is in any crop.
  *
  * It is a sum of waves, of lengths that JPEG at a low quality and half the size leave. What is said is in their phases: each wave carries
  * two bits, in its cosine and in its sine. The waves are in five groups by length, and each group says all of it: long waves live through
@@ -11,18 +11,20 @@
  */
 import { generator } from '../noise.ts';
 import { CODE_BITS, encode } from './code.ts';
-import { transform } from './fft.ts';
 
-/** px of a full-sized picture */
-export const TILE = 256;
-/** The detector sees the pattern in cells of 2 px. */
+/**
+ * px of a full-sized picture. Neither it nor half of it is a multiple of a JPEG's blocks of 8 px, so that these cut each tile of a plain
+ * ground elsewhere, and what is lost of one is left of another. With 256 all tiles lost the same.
+ */
+export const TILE = 250;
+/** The detector sees the pattern in so many cells a side, of 2 px nearly. */
 export const CELLS = 128;
 export const GROUPS = 5;
 /** Waves of a group that carry data, and that are known. */
 export const DATA = CODE_BITS / 2;
 const KNOWN = 64;
 export const GROUP = DATA + KNOWN;
-/** Waves a tile of the longest: 57 px. Longer ones are not told from shadows. */
+/** Waves a tile of the longest, 50 px. Longer ones are not told from shadows. */
 const LEAST = 4.5;
 /** Part of the format: another number, and no mark that was made before is found any more. */
 const SEED = 20261201;
@@ -62,26 +64,53 @@ export function phases(bytes: Uint8Array): Int8Array {
 }
 
 /**
- * The pattern of some bytes: the long waves, of the first group, 17 to 57 px; and the short ones, of the others, 8 to 17 px.
+ * The pattern of some bytes: the long waves, of the first group, 17 to 50 px; and the short ones, of the others, 8 to 17 px.
  *
  * @returns [TILE, TILE] each, mean 0, root mean square 1
  */
 export function tilesOf(bytes: Uint8Array): { long: Float32Array; short: Float32Array } {
   const said = phases(bytes);
-  const re = new Float64Array(TILE * TILE);
-  const im = new Float64Array(TILE * TILE);
-  for (const [n, { x, y }] of waves.entries()) {
-    const there = y * TILE + ((x + TILE) % TILE);
-    const opposite = (TILE - y) * TILE + ((TILE - x) % TILE);
-    const isLong = n < GROUP;
-    const strength = 1 / Math.sqrt(4 * GROUP * (isLong ? 1 : GROUPS - 1));
+  return { long: tileOf(said, 0, GROUP), short: tileOf(said, GROUP, GROUPS * GROUP) };
+}
+
+const cosines = Float64Array.from({ length: TILE }, (_, i) => Math.cos((2 * Math.PI * i) / TILE));
+const sines = Float64Array.from({ length: TILE }, (_, i) => Math.sin((2 * Math.PI * i) / TILE));
+
+/** Of the waves from one to another, along the rows first, then down. There are few: a Fourier transform takes as long. */
+function tileOf(said: Int8Array, from: number, to: number): Float32Array {
+  const strength = 1 / Math.sqrt(to - from);
+  const highest = Math.max(...waves.slice(from, to).map(({ y }) => y));
+  const re = new Float64Array((highest + 1) * TILE);
+  const im = new Float64Array((highest + 1) * TILE);
+  for (let n = from; n < to; n++) {
+    const { x, y } = waves[n]!;
     const [c, s] = [said[2 * n]! * strength, said[2 * n + 1]! * strength];
-    // Two real patterns from one transform: the long waves become its real part, i times the short ones its imaginary part.
-    re[there] = isLong ? c : -s;
-    im[there] = isLong ? s : c;
-    re[opposite] = isLong ? c : s;
-    im[opposite] = isLong ? -s : c;
+    const step = (x + TILE) % TILE;
+    for (let at = 0, i = y * TILE, end = i + TILE; i < end; i++) {
+      re[i]! += c * cosines[at]! - s * sines[at]!;
+      im[i]! += c * sines[at]! + s * cosines[at]!;
+      at += step;
+      if (at >= TILE) at -= TILE;
+    }
   }
-  transform(re, im, TILE, true);
-  return { long: Float32Array.from(re), short: Float32Array.from(im) };
+  const tile = new Float32Array(TILE * TILE);
+  const [even, odd] = [new Float64Array(TILE), new Float64Array(TILE)];
+  // Rows y and −y differ in the sign of what is odd.
+  for (let line = 0; 2 * line <= TILE; line++) {
+    even.fill(0);
+    odd.fill(0);
+    for (let y = 1; y <= highest; y++) {
+      const [c, s] = [cosines[(y * line) % TILE]!, sines[(y * line) % TILE]!];
+      for (let x = 0, i = y * TILE; x < TILE; x++, i++) {
+        even[x]! += re[i]! * c;
+        odd[x]! += im[i]! * s;
+      }
+    }
+    const [down, up] = [line * TILE, ((TILE - line) % TILE) * TILE];
+    for (let x = 0; x < TILE; x++) {
+      tile[up + x] = even[x]! + odd[x]!;
+      tile[down + x] = even[x]! - odd[x]!;
+    }
+  }
+  return tile;
 }

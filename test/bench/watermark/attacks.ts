@@ -8,10 +8,10 @@ export type Attack = (picture: Bitmap) => Promise<Bitmap>;
 
 export const sharpOf = ({ rgb, width, height }: Bitmap) =>
   sharp(rgb, { raw: { width, height, channels: 3 } });
-const sized = async (picture: Bitmap, width: number, height: number) =>
-  readPicture(
-    await sharpOf(picture).resize(width, height, { fit: 'fill' }).png({ compressionLevel: 1 }).toBuffer(),
-  );
+const sized = async (picture: Bitmap, width: number, height: number): Promise<Bitmap> => {
+  const rgb = await sharpOf(picture).resize(width, height, { fit: 'fill' }).raw().toBuffer();
+  return { rgb: new Uint8Array(rgb), width, height };
+};
 
 const random = mulberry32(9);
 /** A part of the picture anywhere in it, by the share of its area that is left. */
@@ -37,25 +37,38 @@ const sizes: Record<string, Attack> = {
   'half and back': async (picture) => sized(await half(picture), picture.width, picture.height),
 };
 const crops: Record<string, Attack> = { '10% cut off': left(0.9), '10% left': left(0.1) };
-const isOne = { ...encoders, ...sizes, ...crops };
+const isOne: Record<string, Attack> = { ...encoders, ...sizes, ...crops };
 
 /** Crops, then sizes, then encoders, as pictures go: each alone, and each with each of another kind; and both encoders. */
-export const attacks: ReadonlyMap<string, Attack> = new Map<string, Attack>([
-  ['none', async (picture) => picture],
-  ...Object.entries(isOne),
+const names = [
+  'none',
+  ...Object.keys(isOne),
   ...pairs(crops, sizes),
   ...pairs(crops, encoders),
   ...pairs(sizes, encoders),
-  ...pairs({ 'JPEG q50': encoders['JPEG q50']! }, { 'WebP q80': encoders['WebP q80']! }),
-]);
+  'JPEG q50, WebP q80',
+];
 
-function pairs(firsts: Record<string, Attack>, seconds: Record<string, Attack>): [string, Attack][] {
-  return Object.entries(firsts).flatMap(([first, one]) =>
-    Object.entries(seconds).map(([second, two]): [string, Attack] => [
-      `${first}, ${second}`,
-      async (picture) => two(await one(picture)),
-    ]),
-  );
+function pairs(firsts: Record<string, Attack>, seconds: Record<string, Attack>): string[] {
+  return Object.keys(firsts).flatMap((first) => Object.keys(seconds).map((second) => `${first}, ${second}`));
+}
+
+export const attacks: ReadonlyMap<string, Attack> = new Map(
+  names.map((name): [string, Attack] => [name, (picture) => attacked(picture)(name)]),
+);
+
+/** The picture after each attack; what two have in common befalls it once. */
+export function attacked(picture: Bitmap): (name: string) => Promise<Bitmap> {
+  const known = new Map<string, Promise<Bitmap>>([['none', Promise.resolve(picture)]]);
+  return (name) => {
+    if (!names.includes(name)) throw new Error(`There is no attack ${name}`);
+    return name.split(', ').reduce((before, _, i, parts) => {
+      const sofar = parts.slice(0, i + 1).join(', ');
+      const after = known.get(sofar) ?? before.then(isOne[parts[i]!]!);
+      known.set(sofar, after);
+      return after;
+    }, Promise.resolve(picture));
+  };
 }
 
 /** At this size of what it was, in a frame, as JPEG. */
