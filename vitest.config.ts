@@ -65,6 +65,8 @@ export default defineConfig({
     // However busy the machine is: what hangs is ended, and nothing else.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // Vitest's own is one second, in which a busy machine does not even load what is asked.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,

@@ -167,11 +167,13 @@ function makeQueues(backend: Queues['backend'], load: () => Promise<Bull>): Queu
   }
 
   async function ask<T>(name: string, what: (queue: BullQueue) => Promise<T>): Promise<T> {
+    // To load it is nobody's answer, and takes long on a busy machine.
+    const via = await bull();
     const ready = open.get(name) ?? openQueue(name);
     open.set(name, ready);
     return inTime(async () => {
       const queue = await ready;
-      if (!(await bull()).isConnected()) throw new Error('The queue is away');
+      if (!via.isConnected()) throw new Error('The queue is away');
       return what(queue);
     });
   }

@@ -27,6 +27,14 @@ it.each([
   expect(bytes && decodeMark(bytes)).toEqual(mark);
 });
 
+it('is read on a plain ground after half, JPEG q50, whose blocks cut no two of its tiles alike', async () => {
+  const [width, height] = [1024, 1024];
+  const plain = { rgb: new Uint8Array(width * height * 3).fill(120), width, height };
+  const half = await attacks.get('half, JPEG q50')!(embedWatermark(plain, encodeMark(mark)));
+  const bytes = findWatermark(half);
+  expect(bytes && decodeMark(bytes)).toEqual(mark);
+});
+
 it('is read where the one that diffusers writes is not', async () => {
   const bits = Array.from({ length: 48 }, (_, i) => ((i * 7) % 3) & 1);
   const theirs = writeDwtDct(drawn, bits);
