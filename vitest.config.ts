@@ -60,8 +60,8 @@ export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
     pool: 'forks',
-    // Some files mostly wait, for a lease to run out or a Postgres to come back.
-    maxWorkers: 4,
+    // Some files mostly wait, for a lease to run out or a Postgres to come back. With four, two slow cores kept Postgres from answering in time.
+    maxWorkers: 3,
     // However busy the machine is: what hangs is ended, and nothing else.
     testTimeout: 120_000,
     hookTimeout: 120_000,
