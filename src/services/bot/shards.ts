@@ -56,6 +56,8 @@ async function start({ shards, count }: ShardsToStart): Promise<Service> {
 
   const loading = Promise.withResolvers<Answering>();
   const answering = loading.promise;
+  /** all that holds this thread for long is done */
+  const prepared = Promise.withResolvers<void>();
   const loadAnswering = async () => {
     import('./answering.ts').then(loading.resolve, loading.reject);
     return (await answering).answers;
@@ -64,7 +66,11 @@ async function start({ shards, count }: ShardsToStart): Promise<Service> {
     const opened = openGateway({
       answers: loadAnswering,
       api: config.discord.apiUrl,
-      mayIdentify,
+      async mayIdentify(shard, manager) {
+        // A turn counts from when Postgres gave it: nothing may hold this thread until it is used.
+        await prepared.promise;
+        await mayIdentify(shard, manager);
+      },
       onEnd(error) {
         log.error({ err: error }, 'gateway thread ended');
         endProcess();
@@ -88,6 +94,7 @@ async function start({ shards, count }: ShardsToStart): Promise<Service> {
     connected.then(() => answering),
   ]);
   prepareRules();
+  prepared.resolve();
   const stopFollowing = keepToRules();
   // Of all machines the one with the first shard.
   const commandsTold = shards.includes(0) && tellCommands(token, registerCommands);
