@@ -11,10 +11,7 @@
  */
 import { ask, db, type Image, Prisma } from './doors/db.ts';
 import { copyFile, deleteFolder, getFile, isMissing, listFiles, putFile } from './doors/storage.ts';
-import { leaveCollection, showableSql } from './generations/images.ts';
-
-/** Pictures that one watermark may be of. */
-const MARKED_MAX = 5;
+import { imagesByMark, leaveCollection, showableSql } from './generations/images.ts';
 
 export interface PublishedPicture {
   readonly id: string;
@@ -155,12 +152,10 @@ export async function findPublished(imageId: string): Promise<PublishedPicture |
   return picture ?? null;
 }
 
-/** Those whose generations' ids end so, as a watermark has it (src/marks/payload.ts): mostly one, or none. @param digits nine */
+/** Those that a watermark tells of. @param digits as `imagesByMark` */
 export async function publishedByMark(digits: string): Promise<PublishedPicture[]> {
-  const rows = await ask<{ id: string }>(
-    Prisma.sql`SELECT id FROM "Image" WHERE right("generationId", 9) = ${digits} LIMIT ${MARKED_MAX}`,
-  );
-  return rows.length ? readGallery(rows.map(({ id }) => id)) : [];
+  const marked = await imagesByMark(digits);
+  return marked.length ? readGallery(marked.map(({ id }) => id)) : [];
 }
 
 /** The picture as it was drawn. @throws {NodeJS.ErrnoException} ENOENT when its bytes are gone altogether */

@@ -17,6 +17,7 @@ import { randomBytes } from 'node:crypto';
 import { audit } from '#src/audit.ts';
 import { changed } from '#src/deliveries.ts';
 import {
+  ask,
   type Batch,
   db,
   type Generation,
@@ -33,6 +34,16 @@ import { mustBeAllowed } from '#src/people/rights.ts';
 
 /** Pictures whose bytes may stand for a cell of the same key. Flagged ones are drawn again: they were not seen by anyone. */
 export const reusable = { deletedAt: null, verdict: 'clear' } as const satisfies Prisma.ImageWhereInput;
+
+/** Pictures that one watermark may be of. */
+const MARKED_MAX = 5;
+
+/** Images whose generations' ids end so, as a watermark has it (src/marks/payload.ts): mostly one, or none. @param digits nine */
+export function imagesByMark(digits: string): Promise<Pick<Image, 'id' | 'generationId'>[]> {
+  return ask(
+    Prisma.sql`SELECT id, "generationId" FROM "Image" WHERE right("generationId", 9) = ${digits} LIMIT ${MARKED_MAX}`,
+  );
+}
 
 export function mayBeShown(
   image: Pick<Image, 'verdict' | 'deletedAt'>,

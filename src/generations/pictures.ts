@@ -1,13 +1,10 @@
 /** Finds the rows behind what people see in Discord: which batch a message shows, and what is still to come for a person. */
-import { ask, type Batch, type Delivery, db, Prisma } from '#src/doors/db.ts';
+import { type Batch, type Delivery, db, type Prisma } from '#src/doors/db.ts';
 import { getFile } from '#src/doors/storage.ts';
 import { UserError } from '#src/errors.ts';
 import type { Origin } from '#src/people/people.ts';
 import { mustSee } from '#src/people/rights.ts';
-import { mayBeShown } from './images.ts';
-
-/** Of as many pictures as this house will draw, so few end with the same nine digits. */
-const SAME_DIGITS_MAX = 4;
+import { imagesByMark, mayBeShown } from './images.ts';
 
 const picture = {
   batch: true,
@@ -44,18 +41,15 @@ export async function visiblePicture(
 /**
  * The picture that a watermark tells of, if they may see it: two may have the same digits.
  *
- * @param digits of its generation's id, the last nine (src/marks/payload.ts)
+ * @param digits as `imagesByMark`
  */
 export async function visibleByMark(
   origin: Pick<Origin, 'actor' | 'channelId'>,
   digits: string,
 ): Promise<Picture | null> {
-  const rows = await ask<{ id: string }>(
-    Prisma.sql`SELECT "generationId" AS id FROM "Image" WHERE right("generationId", 9) = ${digits} LIMIT ${SAME_DIGITS_MAX}`,
-  );
-  for (const { id } of rows) {
+  for (const { generationId } of await imagesByMark(digits)) {
     try {
-      return await visiblePicture(origin, id);
+      return await visiblePicture(origin, generationId);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
     }
