@@ -10,10 +10,11 @@ let prepared: ChildProcess | undefined;
 /** Starts one that the first who asks for shards will have: it loads its libraries while we load ours. */
 export function prepareShardProcess(): void {
   const child = forked(SHARD);
-  child.once('error', () => {}); // it could not be started: the next try tells
-  child.once('exit', () => {
+  const forget = () => {
     if (prepared === child) prepared = undefined;
-  });
+  };
+  child.once('error', forget); // it could not be started: the next try tells
+  child.once('exit', forget);
   prepared = child;
 }
 
